@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what Switchyard needs from Debian 12's packages; run again, it finds nothing to do.
+#   launch/install_dependencies.sh           to build and run
+#   launch/install_dependencies.sh --tests   and what the tests need besides
+set -euo pipefail
+
+packages=(build-essential cmake ninja-build git openmpi-bin libopenmpi-dev libdnnl-dev ocl-icd-opencl-dev
+  opencl-c-headers libprotobuf-dev protobuf-compiler libboost-program-options-dev libsentencepiece-dev
+  zlib1g-dev libssl-dev nlohmann-json3-dev gnuplot-nox bible-kjv)
+for argument in "$@"; do
+  case "$argument" in
+    --tests) packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format-14) ;;
+    *) echo "install_dependencies.sh: unknown argument '$argument' (known: --tests)" >&2; exit 64 ;;
+  esac
+done
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "all ${#packages[@]} packages are installed"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "install_dependencies.sh: not root and no sudo; as root run: apt-get install ${missing[*]}" >&2; exit 69; }
+  as_root=(sudo)
+fi
+log=$(mktemp "${TMPDIR:-/tmp}/switchyard-install.XXXXXX.log")
+echo "installing ${#missing[@]} packages: ${missing[*]}"
+if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+       apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  echo "install_dependencies.sh: apt-get failed; the whole output is in $log" >&2
+  exit 69
+fi
+rm -f "$log"

@@ -1,0 +1,85 @@
+// Owners of MPI: the session (init to finalize) and a communicator, and the collectives the program
+// needs, on spans. The only folder that includes <mpi.h>; every call is checked and a failure throws
+// with the call's name and MPI's own text. Every function here that takes a Comm is collective over
+// it unless it says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/index.hpp"
+
+namespace switchyard {
+
+// MPI_Init_thread … MPI_Finalize. One in a program, made before any Comm and destroyed after all.
+class Session {
+ public:
+  Session(int& argc, char**& argv);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  static std::string library_version();  // "Open MPI v4.1.4 …", the first line only
+};
+
+// A duplicated communicator; move-only. MPI_ERRORS_RETURN is installed.
+class Comm {
+ public:
+  static Comm world(const Session& session);
+  Comm(Comm&&) noexcept;
+  Comm& operator=(Comm&&) noexcept;
+  ~Comm();
+
+  Comm duplicate() const;
+  // Processes with the same color form a new communicator, in the order of `key`.
+  Comm split(int color, int key) const;
+
+  int size() const;
+  Rank rank() const;
+
+  struct Handle;  // holds the MPI_Comm; comm/ only
+  const Handle& handle() const { return *handle_; }
+
+ private:
+  explicit Comm(std::unique_ptr<Handle> handle);
+  std::unique_ptr<Handle> handle_;
+};
+
+// Ends the whole job at once with this exit code. Not collective; does not return.
+[[noreturn]] void abort_job(int exit_code);
+
+void barrier(const Comm& comm);
+
+// T: float, double, std::int32_t, std::int64_t, std::uint64_t, char, std::byte.
+template <class T>
+void broadcast(const Comm& comm, std::span<T> data, Rank root);
+// Sizes may differ: the string of `root` on every process.
+std::string broadcast_string(const Comm& comm, const std::string& text, Rank root);
+// One string a process, in rank order, on every process.
+std::vector<std::string> all_gather_strings(const Comm& comm, const std::string& text);
+
+// Every process gives `count` elements; the result holds them in rank order.
+template <class T>
+std::vector<T> all_gather(const Comm& comm, std::span<const T> data);
+// Sizes may differ between processes; the result is their concatenation in rank order.
+template <class T>
+std::vector<T> all_gather_v(const Comm& comm, std::span<const T> data);
+
+// Element-wise; exact, so independent of the order of the processes.
+void all_reduce_max(const Comm& comm, std::span<std::int64_t> data);
+void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data);
+
+// One element for each process and back: result[p] is what process p sent to this one.
+std::vector<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);
+
+// Rows of `width` elements: send_rows[p] rows go to process p, in order; recv_rows[p] come from it.
+// One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and never overflow an int.
+// send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T: float, std::int64_t.
+template <class T>
+void all_to_all_rows(const Comm& comm, std::span<const T> send, std::span<const std::int64_t> send_rows,
+                     std::span<T> recv, std::span<const std::int64_t> recv_rows, std::int64_t width);
+
+}  // namespace switchyard

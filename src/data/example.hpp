@@ -1,0 +1,22 @@
+// What training consumes: one example, a pure function of its sample number. Data knows neither
+// experts nor ranks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace switchyard {
+
+struct Example {
+  std::vector<std::int32_t> inputs;   // at most data.input_length ids, no padding
+  std::vector<std::int32_t> targets;  // at most data.target_length ids, no padding, EOS last
+};
+
+class ExampleSource {
+ public:
+  virtual ~ExampleSource() = default;
+  // Any number at any time, from any thread.
+  virtual Example example(std::int64_t sample) const = 0;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,33 @@
+// The model's shape, as plain values; the configuration file's messages are translated once, in train/.
+#pragma once
+
+#include <cstdint>
+
+#include "moe/switch_layer.hpp"
+
+namespace switchyard {
+
+struct ModelConfig {
+  std::int64_t vocab_size = 0;  // W: rows of the embedding, padding rows included
+  std::int64_t d_model = 0;     // D
+  std::int64_t d_ff = 0;        // F, of dense layers and experts alike
+  std::int64_t d_kv = 0;        // K
+  std::int64_t num_heads = 0;   // H
+  int num_layers = 0;           // encoder blocks
+  int num_decoder_layers = 0;
+  int encoder_sparse_step = 2;  // block i is sparse when i % step == step - 1; 1: all; 0: none
+  int decoder_sparse_step = 2;
+  Activation activation = Activation::relu;
+  bool tie_word_embeddings = true;
+  float dropout_rate = 0;
+  float layer_norm_epsilon = 1e-6f;
+  float initializer_scale = 0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
+  MoeConfig moe;
+
+  bool is_sparse(bool decoder, int block) const {
+    const int step = decoder ? decoder_sparse_step : encoder_sparse_step;
+    return moe.num_experts > 0 && step > 0 && block % step == step - 1;
+  }
+};
+
+}  // namespace switchyard

@@ -1,0 +1,63 @@
+// The T5 encoder-decoder with Switch feed-forward layers, forward and explicit backward, for all the
+// virtual ranks one process hosts. Knows no files, no optimizer, no schedule.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/batch.hpp"
+#include "model/config.hpp"
+#include "moe/step_context.hpp"
+#include "tensor/param.hpp"
+
+namespace switchyard {
+
+// Routing of one sparse layer in one step: one entry for each hosted virtual rank.
+struct SparseLayerStats {
+  std::string name;  // "encoder.block.1"
+  bool decoder = false;
+  std::vector<RoutingStats> groups;
+};
+
+class Transformer {
+ public:
+  struct Saved;  // what backward needs; opaque
+  struct Output {
+    Tensor<float> token_loss;               // [h*b, T] cross-entropy in nats; 0 at padding
+    std::vector<std::int32_t> predictions;  // [h*b, T] argmax of the logits; only in evaluation
+    std::vector<SparseLayerStats> sparse_layers;
+    std::unique_ptr<Saved> saved;           // only in training
+    Output();
+    Output(Output&&) noexcept;
+    Output& operator=(Output&&) noexcept;
+    ~Output();
+  };
+  enum class Gradients { no, yes };
+
+  // Draws this process's share of the parameters from `seed`. Not collective.
+  Transformer(const ModelConfig& config, const Layout& layout, Rank self, std::uint64_t seed, Gradients gradients);
+  ~Transformer();
+  Transformer(Transformer&&) noexcept;
+
+  const ModelConfig& config() const;
+  ParamSet& parameters();
+  const ParamSet& parameters() const;
+
+  // Collective over context.comm.
+  Output forward(StepContext& context, const Batch& batch) const;
+  // Adds to the gradient leaves of: sum of token losses / batch.target_tokens, plus each sparse layer's
+  // load-balancing and z-loss with their weights. Consumes output.saved. Collective over context.comm.
+  void backward(StepContext& context, const Batch& batch, Output& output);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+// Every tensor of the whole model, experts included, in order of definition; what a process with all
+// of it would hold. `owned`: which experts are listed.
+std::vector<ParamSpec> parameter_specs(const ModelConfig& config, Interval<ExpertId> owned);
+
+}  // namespace switchyard

@@ -1,0 +1,27 @@
+// What a layer needs to know of the step it works in; passed down as an argument, never stored.
+#pragma once
+
+#include <cstdint>
+
+#include "base/timer.hpp"
+#include "comm/comm.hpp"
+#include "comm/layout.hpp"
+#include "tensor/gemm.hpp"
+
+namespace switchyard {
+
+enum class Mode { train, evaluate };  // evaluate: no dropout, no jitter, evaluation capacity
+
+struct StepContext {
+  const Comm& comm;
+  const Layout& layout;
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+  Mode mode = Mode::train;
+  PhaseTimer& timer;
+  Work& work;
+
+  Interval<VirtualRank> hosted() const { return layout.hosted(comm.rank()); }
+};
+
+}  // namespace switchyard

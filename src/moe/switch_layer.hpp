@@ -1,0 +1,70 @@
+// The Switch feed-forward layer (Fedus et al. 2021, section 2): route, plan, dispatch, experts,
+// return, combine; and the same six upside down. It works on all virtual ranks that a process hosts
+// together, so that one exchange serves them all.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "moe/dispatcher.hpp"
+#include "moe/experts.hpp"
+#include "moe/router.hpp"
+#include "moe/step_context.hpp"
+#include "moe/tokens.hpp"
+#include "tensor/param.hpp"
+
+namespace switchyard {
+
+struct MoeConfig {
+  int num_experts = 0;  // 0: every feed-forward layer is dense
+  double capacity_factor = 1.25;
+  double eval_capacity_factor = 2.0;
+  int min_capacity = 4;
+  bool dropless = false;
+  bool eval_dropless = true;
+  double aux_loss_coef = 0.01;
+  double z_loss_coef = 0.0;
+  double jitter_eps = 0.01;
+};
+
+// The parameters of one Switch layer held by this process, as indices into its ParamSet.
+struct SwitchLayerParams {
+  std::size_t router = 0;             // [D, E], dense: on every process
+  std::vector<ExpertParams> experts;  // the owned ones, in order; may be empty
+};
+
+struct SwitchLayerSaved {
+  std::vector<Routing> routings;  // one a hosted virtual rank
+  DispatchPlan plan;
+  Exchange exchange;
+  Tensor<float> expert_input;     // [owned rows, D] as gathered
+  std::vector<std::uint64_t> expert_token_index;  // only with hidden dropout
+  ExpertsSaved experts;
+  Tensor<float> expert_output;    // [kept rows, D] unscaled, in send order, at the source
+};
+
+class SwitchLayer {
+ public:
+  // `layer`: its number through both stacks, which keys random draws.
+  SwitchLayer(const MoeConfig& config, Activation activation, float hidden_dropout_rate, std::uint32_t layer,
+              SwitchLayerParams params);
+
+  // x [h*N, D] (normalised) -> y [h*N, D], written; rows of dropped and padding tokens are zero.
+  // Collective over context.comm.
+  SwitchLayerSaved forward(StepContext& context, const ParamSet& params, const Tokens& tokens, View<const float> x,
+                           View<float> y) const;
+  // dy [h*N, D]; writes dx [h*N, D] and adds to the gradient leaves. Collective over context.comm.
+  void backward(StepContext& context, ParamSet& params, const Tokens& tokens, const SwitchLayerSaved& saved,
+                View<const float> x, View<const float> dy, View<float> dx) const;
+
+ private:
+  MoeConfig config_;
+  Activation activation_;
+  float hidden_dropout_rate_;
+  std::uint32_t layer_;
+  SwitchLayerParams params_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,74 @@
+// A trainable tensor and its gradients, and the set of them that one process holds. Dense tensors are
+// replicated on every process and have one gradient leaf for each virtual rank it hosts; an expert's
+// tensors live on its owner and have one leaf for each replica group it serves. This file knows no
+// model, no optimizer, no file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/index.hpp"
+#include "tensor/tensor.hpp"
+
+namespace switchyard {
+
+// How a tensor starts. The draw is keyed by (seed, key, expert, element): never by layout.
+struct Initializer {
+  enum class Kind { ones, zeros, normal, truncated_normal, uniform } kind = Kind::zeros;
+  float scale = 0;  // standard deviation (truncated at 2 sigma, without correction), or limit of uniform
+};
+
+struct ParamSpec {
+  std::string name;      // global and stable: "encoder.block.1.feed_forward.experts.3.wi"
+  std::string init_key;  // names the draw; expert e draws as the dense tensor of the same place with expert = e
+  std::int64_t rows = 1, cols = 0;  // a vector is one row
+  std::optional<ExpertId> expert;   // unset: dense
+  Initializer init;
+};
+
+struct Param {
+  ParamSpec spec;
+  View<float> value;                // [rows, cols], f32 master weights
+  std::vector<View<float>> leaves;  // gradients before synchronisation, one a hosted virtual rank (or group)
+  View<float> gradient;             // after synchronisation: the sum over all leaves of the run
+
+  const std::string& name() const { return spec.name; }
+  bool is_expert() const { return spec.expert.has_value(); }
+};
+
+// Owns values and gradient leaves in a few flat, 64-byte aligned buffers. Move-only; views stay valid
+// when it moves.
+class ParamSet {
+ public:
+  // `specs`: the tensors this process holds, dense ones first, in the model's order. leaves = 0: no
+  // gradients (evaluation). All values are initialised from `seed`.
+  ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_leaves, std::uint64_t seed);
+  ParamSet(ParamSet&&) noexcept = default;
+  ParamSet& operator=(ParamSet&&) noexcept = default;
+
+  std::span<Param> params() { return params_; }
+  std::span<const Param> params() const { return params_; }
+  Param& operator[](std::size_t i) { return params_[i]; }
+  const Param& operator[](std::size_t i) const { return params_[i]; }
+
+  // Each leaf's gradients of all dense (expert) tensors as one run of floats, padding zero; equal
+  // order and length on all processes that hold the same tensors.
+  std::vector<std::span<float>> dense_leaves();
+  std::vector<std::span<float>> expert_leaves();
+  void zero_gradients();
+  std::int64_t elements() const;  // of all values held here, padding not counted
+
+ private:
+  std::vector<Param> params_;
+  Tensor<float> values_;           // [1, padded elements]
+  Tensor<float> dense_gradients_;  // [dense leaves, padded dense elements]
+  Tensor<float> expert_gradients_;
+};
+
+// The initial value of element i of a tensor; exposed for tests.
+void initialize(const ParamSpec& spec, std::uint64_t seed, View<float> value);
+
+}  // namespace switchyard

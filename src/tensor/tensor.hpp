@@ -1,0 +1,96 @@
+// Matrices: a move-only owner of 64-byte aligned storage, and a view of rows with a stride. No
+// arithmetic here, no oneDNN.
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace switchyard {
+
+// A row-major matrix somebody else owns: element (r, c) is data[r * stride + c].
+template <class T>
+struct View {
+  T* data = nullptr;
+  std::int64_t rows = 0, cols = 0, stride = 0;
+
+  View() = default;
+  View(T* d, std::int64_t r, std::int64_t c) : data(d), rows(r), cols(c), stride(c) {}
+  View(T* d, std::int64_t r, std::int64_t c, std::int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+  // A view of mutable elements is a view of constant ones.
+  template <class U, class = std::enable_if_t<std::is_same_v<const U, T> && !std::is_same_v<U, T>>>
+  View(const View<U>& other) : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
+
+  T* row(std::int64_t r) const { return data + r * stride; }
+  T& operator()(std::int64_t r, std::int64_t c) const { return data[r * stride + c]; }
+  std::int64_t size() const { return rows * cols; }
+  bool contiguous() const { return stride == cols || rows <= 1; }
+
+  View row_range(std::int64_t first, std::int64_t count) const {
+    assert(first >= 0 && count >= 0 && first + count <= rows);
+    return View(data + first * stride, count, cols, stride);
+  }
+  View col_range(std::int64_t first, std::int64_t count) const {
+    assert(first >= 0 && count >= 0 && first + count <= cols);
+    return View(data + first, rows, count, stride);
+  }
+  std::span<T> flat() const {
+    assert(contiguous());
+    return {data, static_cast<std::size_t>(size())};
+  }
+};
+
+// Owner of a rows x cols matrix, contiguous, 64-byte aligned.
+template <class T>
+class Tensor {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Tensor() = default;
+  // Contents are indeterminate: the first writer decides.
+  static Tensor uninitialized(std::int64_t rows, std::int64_t cols) { return Tensor(rows, cols); }
+  static Tensor zeros(std::int64_t rows, std::int64_t cols) {
+    Tensor t(rows, cols);
+    if (t.size() > 0) std::memset(static_cast<void*>(t.data_), 0, static_cast<std::size_t>(t.size()) * sizeof(T));
+    return t;
+  }
+  Tensor(Tensor&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), rows_(std::exchange(other.rows_, 0)), cols_(std::exchange(other.cols_, 0)) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(rows_, other.rows_);
+    std::swap(cols_, other.cols_);
+    return *this;
+  }
+  ~Tensor() { ::operator delete(data_, std::align_val_t{64}); }
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  std::int64_t size() const { return rows_ * cols_; }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  View<T> view() { return {data_, rows_, cols_}; }
+  View<const T> view() const { return {data_, rows_, cols_}; }
+  View<T> row_range(std::int64_t first, std::int64_t count) { return view().row_range(first, count); }
+  View<const T> row_range(std::int64_t first, std::int64_t count) const { return view().row_range(first, count); }
+  std::span<T> flat() { return {data_, static_cast<std::size_t>(size())}; }
+  std::span<const T> flat() const { return {data_, static_cast<std::size_t>(size())}; }
+
+ private:
+  Tensor(std::int64_t rows, std::int64_t cols)
+      : data_(static_cast<T*>(::operator new(static_cast<std::size_t>(rows * cols) * sizeof(T), std::align_val_t{64}))),
+        rows_(rows),
+        cols_(cols) {
+    assert(rows >= 0 && cols >= 0);
+  }
+
+  T* data_ = nullptr;
+  std::int64_t rows_ = 0, cols_ = 0;
+};
+
+}  // namespace switchyard
