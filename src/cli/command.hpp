@@ -1,0 +1,26 @@
+// What a command is to main: a name, one line, its help, and a function. One file a command; the table
+// in command.cpp lists only what exists.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/error.hpp"
+#include "comm/comm.hpp"
+
+namespace switchyard {
+
+struct Command {
+  const char* name;
+  const char* summary;  // one line
+  const char* help;     // usage, options, an example
+  // Results to stdout, messages to stderr, from rank 0 alone. Throws Error for a user's mistake. Every
+  // process of `world` calls it; a command that is not parallel refuses a world of more than one.
+  ExitCode (*run)(const Comm& world, std::span<const std::string> arguments);
+};
+
+std::span<const Command> commands();
+
+extern const Command train_command, evaluate_command, prepare_command, inspect_command, options_command;
+
+}  // namespace switchyard
