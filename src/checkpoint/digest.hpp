@@ -1,0 +1,51 @@
+// What a checkpoint holds, for people and for comparison: shapes, and a SHA-256 of each tensor's
+// raw little-endian bytes, equal however many processes wrote it. Nothing here is collective.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/index.hpp"
+#include "checkpoint/run_state.hpp"
+#include "files/env.hpp"
+#include "tensor/named_tensor.hpp"
+
+namespace switchyard {
+
+struct TensorSummary {
+  std::string name;
+  std::int64_t rows = 0, cols = 0;
+  std::optional<ExpertId> expert;
+  std::int64_t bytes = 0;
+};
+
+struct CheckpointSummary {
+  RunState state;
+  std::int64_t virtual_ranks = 0, processes = 0, groups = 0,
+               experts = 0;  // of the run that wrote it
+  std::int64_t files = 0, bytes = 0;
+  std::vector<TensorSummary> tensors;  // by name
+};
+
+// From the manifest alone.
+CheckpointSummary summarize_checkpoint(const Env& env, const std::string& checkpoint_directory);
+
+struct TensorDigest {
+  std::string name, sha256;
+  bool operator==(const TensorDigest&) const = default;
+};
+
+// By name. Reads every tensor and compares it with the manifest; Error(damaged_data).
+std::vector<TensorDigest> digest_checkpoint(const Env& env,
+                                            const std::string& checkpoint_directory);
+
+// SHA-256 over the lines "<sha256>  <name>\n", in the order given.
+std::string overall_digest(std::span<const TensorDigest> digests);
+
+// The same digest of a live tensor.
+std::string digest_tensor(const NamedTensor& tensor);
+
+}  // namespace switchyard
