@@ -41,7 +41,7 @@ void attention_softmax_forward(View<float> scores, const float* bias_by_distance
 void attention_softmax_backward(View<const float> weights, View<float> d, float* d_bias_by_distance,
                                 std::int64_t valid_keys, bool causal);
 
-// Rows of the table by id: y[i] = table[ids[i]]. table [W, D], y [N, D].
+// Rows of the table by id: y[i] = table[ids[i]], or 0 where ids[i] < 0. table [W, D], y [N, D].
 void embedding_forward(View<const float> table, std::span<const std::int32_t> ids, View<float> y);
 // d_table[ids[i]] += dy[i], occurrences of a row in token order; ids < 0 are skipped. Threads split rows of the table.
 void embedding_backward(View<const float> dy, std::span<const std::int32_t> ids, View<float> d_table);

@@ -1,19 +1,23 @@
-// Elementary functions whose bits are ours: polynomials the compiler vectorises, the same on every CPU
-// and in every lane, unlike a libm's.
+// Elementary functions whose bits are ours: polynomials the compiler vectorises, the same on every
+// CPU and in every lane, unlike a libm's. (Square roots and quotients are exact by IEEE 754
+// already.)
 #pragma once
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 namespace switchyard {
 
-// e^x within 2 ulp over the range where the result is normal; 0 below, +inf above; NaN stays NaN.
+// e^x within 2 ulp where the result is a normal number; 0 below, +inf above; NaN stays NaN.
 inline float fast_exp(float x) {
+  constexpr float lowest = -87.33654f, highest = 88.72283f;  // the last normal results
   constexpr float log2e = 1.44269504088896341f;
   constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-  const float clamped = x < -87.33654f ? -87.33654f : (x > 88.72283f ? 88.72283f : x);
-  const float shifted = clamped * log2e + 12582912.0f;  // 1.5 * 2^23: rounds to the nearest integer
-  const float n = shifted - 12582912.0f;
+  constexpr float to_integer = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
+  const float clamped = x < lowest ? lowest : (x > highest ? highest : x);
+  const float shifted = clamped * log2e + to_integer;
+  const float n = shifted - to_integer;
   const float r = (clamped - n * ln2_high) - n * ln2_low;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
@@ -23,12 +27,29 @@ inline float fast_exp(float x) {
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
   // 2^n in two factors, so that n = 128 does not overflow the exponent field.
-  const auto ni = static_cast<std::int32_t>(n);
-  const std::int32_t half = ni >> 1;
-  const float scale = std::bit_cast<float>((half + 127) << 23);
-  const float rest = std::bit_cast<float>((ni - half + 127) << 23);
-  const float result = p * scale * rest;
-  return x < -87.33654f ? 0.0f : result + (x - x);  // x - x: NaN and infinity come through
+  const auto bits = std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(to_integer);
+  const std::int32_t half = bits >> 1;
+  const auto power = [](std::int32_t e) {
+    return std::bit_cast<float>((static_cast<std::uint32_t>(e) + 127u) << 23);
+  };
+  const float result = p * power(half) * power(bits - half);
+  return x < lowest ? 0.0f : (x > highest ? std::numeric_limits<float>::infinity() : result);
+}
+
+// The natural logarithm of a positive normal number, within 2 ulp of f64.
+inline double fast_log(double x) {
+  constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
+  constexpr double sqrt_half = 0.70710678118654752440;
+  // x = m 2^e with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1).
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  auto e = static_cast<std::int64_t>(bits >> 52) - 1022;
+  double m = std::bit_cast<double>((bits & 0x000fffffffffffff) | 0x3fe0000000000000);
+  if (m < sqrt_half) m *= 2, --e;
+  const double s = (m - 1) / (m + 1), t = s * s;
+  double p = 1.0 / 23;
+  for (const double odd : {21., 19., 17., 15., 13., 11., 9., 7., 5., 3.}) p = p * t + 1 / odd;
+  const auto n = static_cast<double>(e);
+  return n * ln2_high + (2 * s + (2 * s * t * p + n * ln2_low));
 }
 
 }  // namespace switchyard

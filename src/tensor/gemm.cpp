@@ -1,0 +1,223 @@
+// The one file that includes dnnl.hpp: products cut into tiles, each a single-threaded oneDNN
+// matmul.
+#include "tensor/gemm.hpp"
+
+#include <omp.h>
+#include <xmmintrin.h>
+
+#include <algorithm>
+#include <dnnl.hpp>
+#include <string>
+#include <type_traits>
+
+#include "base/error.hpp"
+#include "base/philox.hpp"
+
+namespace switchyard {
+
+namespace {
+
+using dnnl::memory;
+
+// oneDNN asks the calling thread's OpenMP thread count, when it creates a primitive and when it
+// runs one, and may split K by it. With one thread it never does, in whatever team the caller is.
+class SingleThreadGuard {
+ public:
+  SingleThreadGuard() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~SingleThreadGuard() { omp_set_num_threads(before_); }
+  SingleThreadGuard(const SingleThreadGuard&) = delete;
+  SingleThreadGuard& operator=(const SingleThreadGuard&) = delete;
+
+ private:
+  int before_;
+};
+
+struct Device {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+};
+
+Device& this_threads_device() {
+  thread_local Device device;
+  return device;
+}
+
+template <class T>
+constexpr memory::data_type type_of =
+    std::is_same_v<T, float> ? memory::data_type::f32 : memory::data_type::bf16;
+
+// op(view) as oneDNN sees it. A single row's stride says nothing, so it is not passed on.
+template <class T>
+memory::desc describe(const View<T>& view, Transpose transpose) {
+  const memory::dim stride = view.rows == 1 ? view.cols : view.stride;
+  const auto type = type_of<std::remove_const_t<T>>;
+  return transpose == Transpose::no ? memory::desc({view.rows, view.cols}, type, {stride, 1})
+                                    : memory::desc({view.cols, view.rows}, type, {1, stride});
+}
+
+template <class In, class Out>
+void multiply_tile(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
+                   Accumulate accumulate) {
+  const SingleThreadGuard guard;
+  Device& device = this_threads_device();
+  dnnl::primitive_attr attributes;
+  if (accumulate == Accumulate::yes) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attributes.set_post_ops(sum);
+  }
+  const auto a_desc = describe(a, ta), b_desc = describe(b, tb),
+             c_desc = describe(c, Transpose::no);
+  const dnnl::matmul product(dnnl::matmul::primitive_desc(
+      dnnl::matmul::desc(a_desc, b_desc, c_desc), attributes, device.engine));
+  product.execute(device.stream,
+                  {{DNNL_ARG_SRC, memory(a_desc, device.engine, const_cast<In*>(a.data))},
+                   {DNNL_ARG_WEIGHTS, memory(b_desc, device.engine, const_cast<In*>(b.data))},
+                   {DNNL_ARG_DST, memory(c_desc, device.engine, c.data)}});
+  device.stream.wait();
+}
+
+constexpr std::int64_t tile_rows = 256, tile_cols = 512;
+
+template <class T>
+View<T> rows_of_operand(View<T> view, Transpose transpose, std::int64_t first, std::int64_t count) {
+  return transpose == Transpose::no ? view.row_range(first, count) : view.col_range(first, count);
+}
+
+template <class T>
+View<T> cols_of_operand(View<T> view, Transpose transpose, std::int64_t first, std::int64_t count) {
+  return transpose == Transpose::no ? view.col_range(first, count) : view.row_range(first, count);
+}
+
+}  // namespace
+
+template <class In, class Out>
+void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
+          Accumulate accumulate) {
+  const std::int64_t m = c.rows, n = c.cols, k = ta == Transpose::no ? a.cols : a.rows;
+  assert((ta == Transpose::no ? a.rows : a.cols) == m);
+  assert((tb == Transpose::no ? b.rows : b.cols) == k);
+  assert((tb == Transpose::no ? b.cols : b.rows) == n);
+  assert(accumulate == Accumulate::no || (std::is_same_v<Out, float>));
+  if (m == 0 || n == 0) return;  // oneDNN would divide by zero
+  work.count(m, n, k);
+  if (k == 0) {
+    if (accumulate == Accumulate::yes) return;
+    for (std::int64_t i = 0; i < m; ++i) std::fill_n(c.row(i), n, Out{});
+    return;
+  }
+  const std::int64_t across = (n + tile_cols - 1) / tile_cols;
+  const std::int64_t tiles = (m + tile_rows - 1) / tile_rows * across;
+#pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
+  for (std::int64_t tile = 0; tile < tiles; ++tile) {
+    const std::int64_t row = tile / across * tile_rows, col = tile % across * tile_cols;
+    const std::int64_t rows = std::min(tile_rows, m - row), cols = std::min(tile_cols, n - col);
+    multiply_tile(rows_of_operand(a, ta, row, rows), ta, cols_of_operand(b, tb, col, cols), tb,
+                  c.row_range(row, rows).col_range(col, cols), accumulate);
+  }
+}
+
+template void gemm(Work&, View<const float>, Transpose, View<const float>, Transpose, View<float>,
+                   Accumulate);
+template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>, Transpose,
+                   View<float>, Accumulate);
+template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>, Transpose,
+                   View<bfloat16>, Accumulate);
+
+namespace {
+
+constexpr unsigned flush_bits = 0x8040;  // MXCSR: flush to zero, denormals are zero
+
+}  // namespace
+
+bool flushes_to_zero() { return (_mm_getcsr() & flush_bits) == flush_bits; }
+
+void set_flush_to_zero() {
+  _mm_setcsr(_mm_getcsr() | flush_bits);
+  bool all = true;
+#pragma omp parallel reduction(&& : all)
+  all = flushes_to_zero();
+  if (!all) {
+    throw Error(ExitCode::machine_cannot,
+                "a thread of this process does not flush denormals to zero",
+                "run on x86-64 and start no OpenMP thread before main");
+  }
+}
+
+const char* onednn_version() {
+  static const std::string text = [] {
+    const dnnl_version_t* v = dnnl::version();
+    return std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
+           std::to_string(v->patch);
+  }();
+  return text.c_str();
+}
+
+const char* onednn_isa() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41:
+      return "SSE41";
+    case dnnl::cpu_isa::avx:
+      return "AVX";
+    case dnnl::cpu_isa::avx2:
+      return "AVX2";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "AVX2_VNNI";
+    case dnnl::cpu_isa::avx512_core:
+      return "AVX512_CORE";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "AVX512_CORE_VNNI";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "AVX512_CORE_BF16";
+    case dnnl::cpu_isa::avx512_core_amx:
+      return "AVX512_CORE_AMX";
+    default:
+      return "unknown";
+  }
+}
+
+namespace {
+
+// Hashes the bits of one product of operands in [-1, 1) that Philox makes.
+template <class T>
+std::uint64_t probe(std::uint64_t hash, std::uint64_t item, std::int64_t m, std::int64_t n,
+                    std::int64_t k) {
+  const RandomStream stream(0, Purpose::initial_weight, 0, item);
+  const auto fill = [&](Tensor<T>& tensor, std::uint64_t which) {
+    std::uint64_t element = 0;
+    for (T& x : tensor.flat()) {
+      const float value = 2 * unit_float(stream.block(which, element++)[0]) - 1;
+      if constexpr (std::is_same_v<T, float>) {
+        x = value;
+      } else {
+        x = to_bfloat16(value);
+      }
+    }
+  };
+  auto a = Tensor<T>::uninitialized(m, k), b = Tensor<T>::uninitialized(k, n);
+  auto c = Tensor<float>::uninitialized(m, n);
+  fill(a, 0);
+  fill(b, 1);
+  Work uncounted;
+  gemm<T, float>(uncounted, a.view(), Transpose::no, b.view(), Transpose::no, c.view());
+  for (const float x : c.flat()) hash = (hash ^ std::bit_cast<std::uint32_t>(x)) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace
+
+std::uint64_t probe_products() {
+  constexpr std::int64_t shapes[][3] = {
+      {1, 64, 64},    {3, 17, 300},    {8, 512, 256},  {16, 16, 4096}, {64, 64, 1000},
+      {65, 127, 129}, {100, 256, 256}, {256, 96, 512}, {300, 520, 33}, {5, 1000, 40}};
+  std::uint64_t hash = 0xcbf29ce484222325, item = 0;
+  for (const auto& [m, n, k] : shapes) {
+    hash = probe<float>(hash, item++, m, n, k);
+    if (dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core) {
+      hash = probe<bfloat16>(hash, item++, m, n, k);
+    }
+  }
+  return hash;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,74 @@
+// RMS normalisation, forward and backward, and the sum of squares that gradient norms are made of.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tensor/ops.hpp"
+#include "tensor/rows.hpp"
+
+namespace switchyard {
+
+void rms_norm_forward(View<const float> x, std::span<const float> scale, float epsilon,
+                      View<float> y, std::span<float> inverse_rms) {
+  const std::int64_t width = x.cols;
+  for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
+    const float* __restrict in = x.row(i);
+    const float* __restrict s = scale.data();
+    float* __restrict out = y.row(i);
+    const float squares = lane_sum(width, [=](std::int64_t j) { return in[j] * in[j]; });
+    const float r = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
+    inverse_rms[static_cast<std::size_t>(i)] = r;
+#pragma omp simd
+    for (std::int64_t j = 0; j < width; ++j) out[j] = in[j] * r * s[j];
+  });
+}
+
+void rms_norm_backward(View<const float> dy, View<const float> x, std::span<const float> scale,
+                       std::span<const float> inverse_rms, View<float> dx,
+                       std::span<float> d_scale) {
+  constexpr std::int64_t block_rows = 64;
+  const std::int64_t width = x.cols;
+  const std::int64_t blocks = (x.rows + block_rows - 1) / block_rows;
+  auto block_sums = Tensor<float>::zeros(blocks, width);
+  for_each_shared(blocks, x.size(), [&](std::int64_t block) {
+    float* __restrict sums = block_sums.view().row(block);
+    const float* __restrict s = scale.data();
+    const std::int64_t last = std::min(x.rows, (block + 1) * block_rows);
+    for (std::int64_t i = block * block_rows; i < last; ++i) {
+      const float* __restrict in = x.row(i);
+      const float* __restrict d_out = dy.row(i);
+      float* __restrict d_in = dx.row(i);
+      const float r = inverse_rms[static_cast<std::size_t>(i)];
+      const float dot = lane_sum(width, [=](std::int64_t j) { return d_out[j] * s[j] * in[j]; });
+      const float along = dot * r * r / static_cast<float>(width);
+#pragma omp simd
+      for (std::int64_t j = 0; j < width; ++j) {
+        d_in[j] += r * (d_out[j] * s[j] - in[j] * along);
+        sums[j] += d_out[j] * (in[j] * r);
+      }
+    }
+  });
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const float* __restrict sums = block_sums.view().row(block);
+    float* __restrict total = d_scale.data();
+#pragma omp simd
+    for (std::int64_t j = 0; j < width; ++j) total[j] += sums[j];
+  }
+}
+
+double sum_of_squares(std::span<const float> x) {
+  constexpr std::int64_t block_size = 4096;
+  const auto size = static_cast<std::int64_t>(x.size());
+  std::vector<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
+  for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
+    const float* in = x.data() + block * block_size;
+    sums[static_cast<std::size_t>(block)] = lane_sum<double>(
+        std::min(block_size, size - block * block_size),
+        [=](std::int64_t j) { return static_cast<double>(in[j]) * static_cast<double>(in[j]); });
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace switchyard

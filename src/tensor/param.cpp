@@ -1,0 +1,127 @@
+// Storage of parameters and gradient leaves, and the initial values.
+#include "tensor/param.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "base/philox.hpp"
+#include "tensor/normal.hpp"
+#include "tensor/rows.hpp"
+
+namespace switchyard {
+
+namespace {
+
+// Tensors start at multiples of 64 bytes in their flat buffers.
+std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
+
+std::int64_t padded_size(const ParamSpec& spec) { return padded(spec.rows * spec.cols); }
+
+// FNV-1a: the same on every machine and build, as the draw's definition must be.
+std::uint64_t stable_hash(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+float draw(const Initializer& init, std::uint32_t word) {
+  constexpr double below_minus_two = 0.022750131948179207;  // Phi(-2)
+  const double u = (word + 0.5) * 0x1p-32;                  // in (0, 1), symmetric about 1/2
+  switch (init.kind) {
+    case Initializer::Kind::zeros:
+      return 0;
+    case Initializer::Kind::ones:
+      return 1;
+    case Initializer::Kind::normal:
+      return static_cast<float>(init.scale * inverse_normal(u));
+    case Initializer::Kind::truncated_normal:  // in law what drawing again beyond 2 sigma gives
+      return static_cast<float>(init.scale *
+                                inverse_normal(below_minus_two + u * (1 - 2 * below_minus_two)));
+    case Initializer::Kind::uniform:
+      return static_cast<float>(init.scale * (2 * u - 1));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void initialize(const ParamSpec& spec, std::uint64_t seed, View<float> value) {
+  const std::uint64_t place = stable_hash(spec.init_key);
+  const RandomStream stream(seed, Purpose::initial_weight, static_cast<std::uint32_t>(place),
+                            place >> 32);
+  const auto item = static_cast<std::uint64_t>(spec.expert.value_or(ExpertId{0}).value);
+  const std::span<float> out = value.flat();
+  const auto size = static_cast<std::int64_t>(out.size());
+  for_each_shared((size + 3) / 4, 16 * size, [&](std::int64_t block) {
+    const auto words = stream.block(item, static_cast<std::uint64_t>(block));
+    const std::int64_t count = std::min<std::int64_t>(4, size - 4 * block);
+    for (std::int64_t j = 0; j < count; ++j) {
+      out[static_cast<std::size_t>(4 * block + j)] =
+          draw(spec.init, words[static_cast<std::size_t>(j)]);
+    }
+  });
+}
+
+ParamSet::ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_leaves,
+                   std::uint64_t seed) {
+  assert(std::is_partitioned(specs.begin(), specs.end(),
+                             [](const ParamSpec& s) { return !s.expert.has_value(); }));
+  std::int64_t dense_size = 0, expert_size = 0;
+  for (const ParamSpec& spec : specs) {
+    (spec.expert ? expert_size : dense_size) += padded_size(spec);
+  }
+  values_ = Tensor<float>::zeros(1, dense_size + expert_size);
+  dense_gradients_ = Tensor<float>::zeros(dense_leaves, dense_size);
+  expert_gradients_ = Tensor<float>::zeros(expert_leaves, expert_size);
+
+  params_.reserve(specs.size());
+  std::int64_t offset = 0;
+  for (ParamSpec& spec : specs) {
+    Tensor<float>& gradients = spec.expert ? expert_gradients_ : dense_gradients_;
+    const std::int64_t in_leaf = spec.expert ? offset - dense_size : offset;
+    Param param;
+    param.value = {values_.data() + offset, spec.rows, spec.cols};
+    for (std::int64_t leaf = 0; leaf < gradients.rows(); ++leaf) {
+      param.leaves.emplace_back(gradients.view().row(leaf) + in_leaf, spec.rows, spec.cols);
+    }
+    initialize(spec, seed, param.value);
+    offset += padded_size(spec);
+    param.spec = std::move(spec);
+    params_.push_back(std::move(param));
+  }
+}
+
+namespace {
+
+std::vector<std::span<float>> rows_of(Tensor<float>& gradients) {
+  std::vector<std::span<float>> rows;
+  for (std::int64_t leaf = 0; leaf < gradients.rows(); ++leaf) {
+    rows.push_back(gradients.row_range(leaf, 1).flat());
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::vector<std::span<float>> ParamSet::dense_leaves() { return rows_of(dense_gradients_); }
+std::vector<std::span<float>> ParamSet::expert_leaves() { return rows_of(expert_gradients_); }
+
+void ParamSet::zero_gradients() {
+  for (Tensor<float>* gradients : {&dense_gradients_, &expert_gradients_}) {
+    constexpr std::int64_t chunk = 1 << 16;
+    const std::span<float> all = gradients->flat();
+    const auto size = static_cast<std::int64_t>(all.size());
+    for_each_shared((size + chunk - 1) / chunk, size, [&](std::int64_t i) {
+      std::fill_n(all.data() + i * chunk, std::min(chunk, size - i * chunk), 0.0f);
+    });
+  }
+}
+
+std::int64_t ParamSet::elements() const {
+  std::int64_t total = 0;
+  for (const Param& param : params_) total += param.value.size();
+  return total;
+}
+
+}  // namespace switchyard

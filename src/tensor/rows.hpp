@@ -1,0 +1,55 @@
+// How sweeps share out their work and sum: threads take whole rows, and a sum runs in sixteen lanes
+// joined in a fixed order, so no bit depends on threads or on how many rows there are. Private to
+// tensor/.
+#pragma once
+
+#include <omp.h>
+
+#include <cstdint>
+#include <limits>
+
+namespace switchyard {
+
+// Calls f(i) for i in [0, count), shared among threads where the work (elements touched) is worth
+// it and nobody shares already.
+template <class F>
+void for_each_shared(std::int64_t count, std::int64_t elements, F f) {
+  constexpr std::int64_t worth_sharing = 1 << 14;
+  const bool share = count > 1 && elements >= worth_sharing && !omp_in_parallel();
+#pragma omp parallel for schedule(static) if (share)
+  for (std::int64_t i = 0; i < count; ++i) f(i);
+}
+
+inline constexpr int lanes = 16;
+
+// term(0) + … + term(n-1): term i goes to lane i % 16.
+template <class T = float, class Term>
+T lane_sum(std::int64_t n, Term term) {
+  T sum[lanes] = {};
+  const std::int64_t whole = n / lanes * lanes;
+  for (std::int64_t i = 0; i < whole; i += lanes) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) sum[l] += term(i + l);
+  }
+  for (std::int64_t i = whole; i < n; ++i) sum[i - whole] += term(i);
+  for (int width = lanes / 2; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) sum[l] += sum[l + width];
+  }
+  return sum[0];
+}
+
+// The largest of x[0 … n-1]; NaN is passed over; -inf where nothing is left.
+inline float lane_max(const float* x, std::int64_t n) {
+  float best[lanes];
+  for (float& b : best) b = -std::numeric_limits<float>::infinity();
+  const std::int64_t whole = n / lanes * lanes;
+  for (std::int64_t i = 0; i < whole; i += lanes) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
+  }
+  for (std::int64_t i = whole; i < n; ++i) best[0] = x[i] > best[0] ? x[i] : best[0];
+  for (int l = 1; l < lanes; ++l) best[0] = best[l] > best[0] ? best[l] : best[0];
+  return best[0];
+}
+
+}  // namespace switchyard

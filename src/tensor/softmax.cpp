@@ -1,0 +1,100 @@
+// Attention's softmax with its mask and relative-position bias, and the cross-entropy of a
+// vocabulary.
+#include <algorithm>
+
+#include "tensor/ops.hpp"
+#include "tensor/rows.hpp"
+#include "tensor/vector_math.hpp"
+
+namespace switchyard {
+
+namespace {
+
+std::int64_t visible_keys(std::int64_t query, std::int64_t valid_keys, bool causal) {
+  return causal ? std::min(valid_keys, query + 1) : valid_keys;
+}
+
+// exp(x - max) in place; returns the sum.
+float exponentiate(float* __restrict x, std::int64_t n, float max) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) x[j] = fast_exp(x[j] - max);
+  return lane_sum(n, [=](std::int64_t j) { return x[j]; });
+}
+
+}  // namespace
+
+void attention_softmax_forward(View<float> scores, const float* bias_by_distance,
+                               std::int64_t valid_keys, bool causal) {
+  for_each_shared(scores.rows, scores.size(), [&](std::int64_t i) {
+    float* __restrict row = scores.row(i);
+    const std::int64_t n = visible_keys(i, valid_keys, causal);
+    std::fill(row + n, row + scores.cols, 0.0f);
+    if (bias_by_distance != nullptr) {
+      const float* __restrict bias = bias_by_distance - i;
+#pragma omp simd
+      for (std::int64_t j = 0; j < n; ++j) row[j] += bias[j];
+    }
+    const float factor = 1.0f / exponentiate(row, n, lane_max(row, n));
+#pragma omp simd
+    for (std::int64_t j = 0; j < n; ++j) row[j] *= factor;
+  });
+}
+
+void attention_softmax_backward(View<const float> weights, View<float> d, float* d_bias_by_distance,
+                                std::int64_t valid_keys, bool causal) {
+  for_each_shared(d.rows, d.size(), [&](std::int64_t i) {
+    const float* __restrict w = weights.row(i);
+    float* __restrict row = d.row(i);
+    const std::int64_t n = visible_keys(i, valid_keys, causal);
+    const float mean = lane_sum(n, [=](std::int64_t j) { return w[j] * row[j]; });
+#pragma omp simd
+    for (std::int64_t j = 0; j < n; ++j) row[j] = w[j] * (row[j] - mean);
+    std::fill(row + n, row + d.cols, 0.0f);
+  });
+  if (d_bias_by_distance == nullptr) return;
+  for (std::int64_t i = 0; i < d.rows; ++i) {
+    const float* __restrict row = d.row(i);
+    float* __restrict d_bias = d_bias_by_distance - i;
+    const std::int64_t n = visible_keys(i, valid_keys, causal);
+#pragma omp simd
+    for (std::int64_t j = 0; j < n; ++j) d_bias[j] += row[j];
+  }
+}
+
+void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
+                           std::span<float> loss, std::span<float> log_z, std::int32_t* argmax) {
+  for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const float* __restrict row = logits.row(i);
+    const bool counts = targets[at] >= 0;
+    loss[at] = log_z[at] = 0;
+    if (!counts && argmax == nullptr) return;
+    const float max = lane_max(row, logits.cols);
+    if (argmax != nullptr) {
+      const float* first = std::find(row, row + logits.cols, max);
+      argmax[i] = first == row + logits.cols ? 0 : static_cast<std::int32_t>(first - row);
+    }
+    if (!counts) return;
+    const float sum = lane_sum(logits.cols, [=](std::int64_t j) { return fast_exp(row[j] - max); });
+    log_z[at] = static_cast<float>(max + fast_log(sum));
+    loss[at] = static_cast<float>((static_cast<double>(max) - row[targets[at]]) + fast_log(sum));
+  });
+}
+
+void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
+                            std::span<const float> log_z, float scale) {
+  for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    float* __restrict row = logits.row(i);
+    if (targets[at] < 0) {
+      std::fill(row, row + logits.cols, 0.0f);
+      return;
+    }
+    const float z = log_z[at];
+#pragma omp simd
+    for (std::int64_t j = 0; j < logits.cols; ++j) row[j] = scale * fast_exp(row[j] - z);
+    row[targets[at]] -= scale;
+  });
+}
+
+}  // namespace switchyard
