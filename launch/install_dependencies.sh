@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(build-essential cmake ninja-build git openmpi-bin libopenmpi-dev libdnnl-dev ocl-icd-opencl-dev
   opencl-c-headers libprotobuf-dev protobuf-compiler libboost-program-options-dev libsentencepiece-dev
-  zlib1g-dev libssl-dev nlohmann-json3-dev gnuplot-nox bible-kjv)
+  zlib1g-dev libssl-dev nlohmann-json3-dev gnuplot-nox fonts-dejavu-core bible-kjv)
 for argument in "$@"; do
   case "$argument" in
     --tests) packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format-14) ;;
