@@ -1,4 +1,5 @@
-// The model's shape, as plain values; the configuration file's messages are translated once, in train/.
+// The model's shape, as plain values; the configuration file's messages are translated once, in
+// train/.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ struct ModelConfig {
   bool tie_word_embeddings = true;
   float dropout_rate = 0;
   float layer_norm_epsilon = 1e-6f;
-  float initializer_scale = 0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
+  float initializer_scale =
+      0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
   MoeConfig moe;
 
   bool is_sparse(bool decoder, int block) const {

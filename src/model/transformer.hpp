@@ -1,5 +1,5 @@
-// The T5 encoder-decoder with Switch feed-forward layers, forward and explicit backward, for all the
-// virtual ranks one process hosts. Knows no files, no optimizer, no schedule.
+// The T5 encoder-decoder with Switch feed-forward layers, forward and explicit backward, for all
+// the virtual ranks one process hosts. Knows no files, no optimizer, no schedule.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ class Transformer {
     Tensor<float> token_loss;               // [h*b, T] cross-entropy in nats; 0 at padding
     std::vector<std::int32_t> predictions;  // [h*b, T] argmax of the logits; only in evaluation
     std::vector<SparseLayerStats> sparse_layers;
-    std::unique_ptr<Saved> saved;           // only in training
+    std::unique_ptr<Saved> saved;  // only in training
     Output();
     Output(Output&&) noexcept;
     Output& operator=(Output&&) noexcept;
@@ -37,7 +37,8 @@ class Transformer {
   enum class Gradients { no, yes };
 
   // Draws this process's share of the parameters from `seed`. Not collective.
-  Transformer(const ModelConfig& config, const Layout& layout, Rank self, std::uint64_t seed, Gradients gradients);
+  Transformer(const ModelConfig& config, const Layout& layout, Rank self, std::uint64_t seed,
+              Gradients gradients);
   ~Transformer();
   Transformer(Transformer&&) noexcept;
 
@@ -47,8 +48,9 @@ class Transformer {
 
   // Collective over context.comm.
   Output forward(StepContext& context, const Batch& batch) const;
-  // Adds to the gradient leaves of: sum of token losses / batch.target_tokens, plus each sparse layer's
-  // load-balancing and z-loss with their weights. Consumes output.saved. Collective over context.comm.
+  // Adds to the gradient leaves of: sum of token losses / batch.target_tokens, plus each sparse
+  // layer's load-balancing and z-loss with their weights. Consumes output.saved. Collective over
+  // context.comm.
   void backward(StepContext& context, const Batch& batch, Output& output);
 
  private:
@@ -56,8 +58,8 @@ class Transformer {
   std::unique_ptr<Parts> parts_;
 };
 
-// Every tensor of the whole model, experts included, in order of definition; what a process with all
-// of it would hold. `owned`: which experts are listed.
+// Every tensor of the whole model, experts included, in order of definition; what a process with
+// all of it would hold. `owned`: which experts are listed.
 std::vector<ParamSpec> parameter_specs(const ModelConfig& config, Interval<ExpertId> owned);
 
 }  // namespace switchyard

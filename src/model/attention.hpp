@@ -1,0 +1,63 @@
+// Multi-head attention as T5 has it: no biases, no scaling of the scores (the initial W_q has it),
+// dropout on the weights. Works on rows of all hosted virtual ranks; knows neither norm nor
+// residual.
+#pragma once
+
+#include <cstdint>
+
+#include "model/dropout.hpp"
+#include "model/relative_bias.hpp"
+#include "model/sequence.hpp"
+#include "moe/step_context.hpp"
+#include "tensor/param.hpp"
+
+namespace switchyard {
+
+struct AttentionConfig {
+  std::int64_t heads = 0, d_kv = 0;  // H, K
+  bool causal = false;               // a query sees the keys up to its own position
+  bool relative_bias = false;        // self-attention only
+  Dropout weights_dropout;
+  std::size_t q = 0, k = 0, v = 0,
+              o = 0;  // kernels [D, H*K], o [H*K, D], in the process's ParamSet
+};
+
+// n queries a row and m keys a row; in self-attention the two are the same.
+struct AttentionInput {
+  const Sequence& queries;
+  View<const float> x;  // [h*b*n, D]
+  const Sequence& keys;
+  View<const float> source;  // [h*b*m, D]
+};
+
+struct AttentionSaved {
+  Tensor<float> q;        // [h*b*n, H*K]
+  Tensor<float> k, v;     // [h*b*m, H*K]
+  Tensor<float> weights;  // [h*b*H*n, m] after the softmax, before dropout
+  Tensor<float> context;  // [h*b*n, H*K]
+};
+
+struct AttentionGradients {
+  View<const float> dy;  // [h*b*n, D]
+  View<float> dx;        // [h*b*n, D], written
+  View<float> d_source;  // [h*b*m, D], added to after dx is written; dx itself in self-attention
+};
+
+class Attention {
+ public:
+  explicit Attention(const AttentionConfig& config) : config_(config) {}
+
+  // y [h*b*n, D], written. bias: for rows of n positions; null without relative_bias.
+  AttentionSaved forward(StepContext& context, const ParamSet& params, const AttentionInput& input,
+                         const PositionBias* bias, View<float> y) const;
+
+  // Adds to the kernels' gradient leaves. Returns the gradient of the bias, [h*b*H, 2n-1] by
+  // distance (distance d at column d + n-1); empty without relative_bias.
+  Tensor<float> backward(StepContext& context, ParamSet& params, const AttentionInput& input,
+                         const AttentionSaved& saved, const AttentionGradients& gradients) const;
+
+ private:
+  AttentionConfig config_;
+};
+
+}  // namespace switchyard

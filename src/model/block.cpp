@@ -1,0 +1,56 @@
+#include "model/block.hpp"
+
+namespace switchyard {
+
+Tensor<float> Block::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                             const PositionBias& bias, const Memory* memory, Tensor<float> h,
+                             BlockSaved& saved) const {
+  h = self_.residual.forward(context, params, sequence, std::move(h), saved.self_residual,
+                             [&](View<const float> x, View<float> y) {
+                               saved.self_attention = self_.layer.forward(
+                                   context, params, {sequence, x, sequence, x}, &bias, y);
+                             });
+  if (cross_) {
+    h = cross_->residual.forward(context, params, sequence, std::move(h), saved.cross_residual,
+                                 [&](View<const float> x, View<float> y) {
+                                   saved.cross_attention = cross_->layer.forward(
+                                       context, params,
+                                       {sequence, x, memory->sequence, memory->output}, nullptr, y);
+                                 });
+  }
+  return feed_.residual.forward(
+      context, params, sequence, std::move(h), saved.feed_forward_residual,
+      [&](View<const float> x, View<float> y) {
+        saved.feed_forward = feed_.layer.forward(context, params, sequence, x, y);
+      });
+}
+
+void Block::backward(StepContext& context, ParamSet& params, const Backward& around,
+                     const BlockSaved& saved, View<float> dh) const {
+  const Sequence& sequence = around.sequence;
+  feed_.residual.backward(context, params, sequence, saved.feed_forward_residual, dh,
+                          [&](View<const float> dy, View<float> dx) {
+                            feed_.layer.backward(context, params, sequence, saved.feed_forward,
+                                                 saved.feed_forward_residual.x.view(), dy, dx);
+                          });
+  if (cross_) {
+    const AttentionInput input{sequence, saved.cross_residual.x.view(), around.memory->sequence,
+                               around.memory->output};
+    cross_->residual.backward(context, params, sequence, saved.cross_residual, dh,
+                              [&](View<const float> dy, View<float> dx) {
+                                cross_->layer.backward(context, params, input,
+                                                       saved.cross_attention,
+                                                       {dy, dx, around.d_memory});
+                              });
+  }
+  const View<const float> x = saved.self_residual.x.view();
+  self_.residual.backward(context, params, sequence, saved.self_residual, dh,
+                          [&](View<const float> dy, View<float> dx) {
+                            const Tensor<float> d_bias =
+                                self_.layer.backward(context, params, {sequence, x, sequence, x},
+                                                     saved.self_attention, {dy, dx, dx});
+                            around.bias.backward(params, sequence, d_bias.view());
+                          });
+}
+
+}  // namespace switchyard

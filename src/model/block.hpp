@@ -1,0 +1,65 @@
+// One block of a stack: self-attention, in the decoder cross-attention, and a feed-forward layer,
+// each in its residual.
+#pragma once
+
+#include <optional>
+
+#include "model/attention.hpp"
+#include "model/feed_forward.hpp"
+#include "model/residual.hpp"
+
+namespace switchyard {
+
+// The encoder's output as cross-attention reads it.
+struct Memory {
+  const Sequence& sequence;
+  View<const float> output;  // [h*b*S, D]
+};
+
+struct BlockSaved {
+  ResidualSaved self_residual, cross_residual, feed_forward_residual;
+  AttentionSaved self_attention, cross_attention;  // cross: decoder only
+  FeedForwardSaved feed_forward;
+};
+
+class Block {
+ public:
+  struct Attend {
+    Residual residual;
+    Attention layer;
+  };
+  struct Feed {
+    Residual residual;
+    FeedForward layer;
+  };
+  Block(Attend self_attention, std::optional<Attend> cross_attention, Feed feed_forward)
+      : self_(std::move(self_attention)),
+        cross_(std::move(cross_attention)),
+        feed_(std::move(feed_forward)) {}
+
+  bool is_sparse() const { return feed_.layer.is_sparse(); }
+
+  // h [h*N, D] -> [h*N, D]. memory: null in the encoder. Collective over context.comm where sparse.
+  Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                        const PositionBias& bias, const Memory* memory, Tensor<float> h,
+                        BlockSaved& saved) const;
+
+  // What backward reads and writes besides the gradient stream.
+  struct Backward {
+    const Sequence& sequence;
+    const RelativeBias& bias;
+    const Memory* memory;
+    View<float> d_memory;  // [h*b*S, D], added to
+  };
+  // dh [h*N, D]: the output's gradient in, the input's out. Collective over context.comm where
+  // sparse.
+  void backward(StepContext& context, ParamSet& params, const Backward& around,
+                const BlockSaved& saved, View<float> dh) const;
+
+ private:
+  Attend self_;
+  std::optional<Attend> cross_;
+  Feed feed_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,30 @@
+// Token ids to the residual stream: the lookup and its dropout. Both stacks share the table.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "model/dropout.hpp"
+#include "model/sequence.hpp"
+#include "moe/step_context.hpp"
+#include "tensor/param.hpp"
+
+namespace switchyard {
+
+class Embedding {
+ public:
+  // `table`: [W, D], an index into the process's ParamSet.
+  explicit Embedding(std::size_t table) : table_(table) {}
+
+  // ids [h*N] -> [h*N, D].
+  Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                        std::span<const std::int32_t> ids, const Dropout& dropout) const;
+  // dh [h*N, D], overwritten with its dropout; adds to the table's gradient leaves.
+  void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
+                std::span<const std::int32_t> ids, const Dropout& dropout, View<float> dh) const;
+
+ private:
+  std::size_t table_;
+};
+
+}  // namespace switchyard

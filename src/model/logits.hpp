@@ -1,0 +1,44 @@
+// From the decoder's output to each target's cross-entropy, and back. The logits exist a chunk of
+// positions at a time; backward computes them again.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "moe/step_context.hpp"
+#include "tensor/param.hpp"
+
+namespace switchyard {
+
+struct LogitsSaved {
+  Tensor<float> hidden;  // [h*N, D] as multiplied, so scaled by D^-0.5 where tied
+  Tensor<float> log_z;   // [1, h*N]
+};
+
+struct LogitsOutput {
+  Tensor<float> loss;                     // [h*N, 1] nats; 0 where target < 0
+  std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
+  LogitsSaved saved;
+};
+
+class Logits {
+ public:
+  // `kernel`, an index into the process's ParamSet: the embedding [W, D] where tied, with logits
+  // (h D^-0.5) E^T; otherwise a kernel [D, W] of its own.
+  Logits(std::size_t kernel, bool tied) : kernel_(kernel), tied_(tied) {}
+
+  // hidden [h*N, D], targets [h*N].
+  LogitsOutput forward(StepContext& context, const ParamSet& params, std::int64_t ranks,
+                       Tensor<float> hidden, std::span<const std::int32_t> targets) const;
+  // The gradient of scale * (sum of losses): adds to the kernel's leaves, returns d hidden [h*N,
+  // D].
+  Tensor<float> backward(StepContext& context, ParamSet& params, const LogitsSaved& saved,
+                         std::span<const std::int32_t> targets, float scale) const;
+
+ private:
+  std::size_t kernel_;
+  bool tied_;
+};
+
+}  // namespace switchyard

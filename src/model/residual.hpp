@@ -1,0 +1,75 @@
+// What stands around every layer of a block: h + dropout(layer(norm(h))), and its backward. Knows
+// no layer: it calls what it is given.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "model/dropout.hpp"
+#include "model/sequence.hpp"
+#include "moe/step_context.hpp"
+#include "tensor/param.hpp"
+
+namespace switchyard {
+
+// RMSNorm with a learned scale.
+struct Norm {
+  std::size_t scale = 0;  // [1, D], in the process's ParamSet
+  float epsilon = 0;
+
+  // x [h*N, D] -> y likewise; returns inverse_rms [1, h*N].
+  Tensor<float> forward(const ParamSet& params, View<const float> x, View<float> y) const;
+  // Adds to dx, and to the scale's gradient leaves, one virtual rank after the other.
+  void backward(ParamSet& params, View<const float> dy, View<const float> x,
+                const Tensor<float>& inverse_rms, View<float> dx) const;
+};
+
+struct ResidualSaved {
+  Tensor<float> h;            // [h*N, D] as it came in
+  Tensor<float> inverse_rms;  // [1, h*N]
+  Tensor<float> x;            // [h*N, D] normalised: the layer's input
+};
+
+class Residual {
+ public:
+  // `phase`: what the time of norm, dropout and sum is counted as; the layer times itself.
+  Residual(Norm norm, Dropout dropout, Phase phase)
+      : norm_(norm), dropout_(dropout), phase_(phase) {}
+
+  // layer(x, y) writes y [h*N, D].
+  template <class Layer>
+  Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                        Tensor<float> h, ResidualSaved& saved, Layer&& layer) const {
+    normalise(context, params, std::move(h), saved);
+    Tensor<float> y = Tensor<float>::uninitialized(saved.h.rows(), saved.h.cols());
+    layer(std::as_const(saved).x.view(), y.view());
+    join(context, sequence, saved, y.view());
+    return y;
+  }
+
+  // dh: d loss / d output in, d loss / d h out. layer(dy, dx) writes dx [h*N, D].
+  template <class Layer>
+  void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
+                const ResidualSaved& saved, View<float> dh, Layer&& layer) const {
+    const Tensor<float> dropped = dropped_gradient(context, sequence, dh);
+    Tensor<float> dx = Tensor<float>::uninitialized(dh.rows, dh.cols);
+    layer(dropped.size() > 0 ? dropped.view() : View<const float>(dh), dx.view());
+    const ScopedPhase phase(context.timer, phase_);
+    norm_.backward(params, dx.view(), saved.h.view(), saved.inverse_rms, dh);
+  }
+
+ private:
+  void normalise(StepContext& context, const ParamSet& params, Tensor<float> h,
+                 ResidualSaved& saved) const;
+  void join(StepContext& context, const Sequence& sequence, const ResidualSaved& saved,
+            View<float> y) const;
+  // A copy with the output's dropout applied; empty where there is none.
+  Tensor<float> dropped_gradient(StepContext& context, const Sequence& sequence,
+                                 View<const float> dh) const;
+
+  Norm norm_;
+  Dropout dropout_;
+  Phase phase_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,34 @@
+// The rows of one stack as its layers see them: how long each row is, which positions are real, and
+// the numbers that key a position's random draws. Built once a batch; knows no activations.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/batch.hpp"
+#include "moe/tokens.hpp"
+
+namespace switchyard {
+
+// h hosted virtual ranks of b rows of n positions (S in the encoder, T in the decoder); N = b n.
+struct Sequence {
+  std::int64_t ranks = 0, rows = 0, length = 0;  // h, b, n
+  std::vector<std::int32_t> row_lengths;  // [h*b] real positions of each row, which come first
+  std::vector<std::uint64_t> index;       // [h*N] global token index: sample x n + position
+  std::vector<std::uint8_t> real;         // [h*N]
+  std::int64_t real_in_step = 0;          // over all virtual ranks of the run
+
+  std::int64_t positions() const { return ranks * rows * length; }
+  Tokens tokens() const { return {rows * length, index, real, real_in_step}; }
+};
+
+Sequence encoder_sequence(const Batch& batch, std::int64_t ranks);
+// A decoder position is real where its target is.
+Sequence decoder_sequence(const Batch& batch, std::int64_t ranks);
+
+// [h*N] the decoder's input: each row of targets shifted right by one, 0 first.
+std::vector<std::int32_t> decoder_input(const Batch& batch);
+// [h*N] the targets with -1 at padding, as the cross-entropy wants them.
+std::vector<std::int32_t> masked_targets(const Batch& batch);
+
+}  // namespace switchyard

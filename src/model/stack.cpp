@@ -1,0 +1,136 @@
+#include "model/stack.hpp"
+
+#include <utility>
+
+namespace switchyard {
+namespace {
+
+// Makes the parts of one stack from the configuration and the tensors' names.
+class Builder {
+ public:
+  Builder(const ModelConfig& config, bool decoder, const ParamIndex& params,
+          Interval<ExpertId> owned)
+      : config_(config), decoder_(decoder), params_(params), owned_(owned) {}
+
+  Block block(int i) const {
+    const std::string name = block_name(decoder_, i);
+    Block::Attend self = attend(name + (decoder_ ? ".self_attention" : ".attention"), i, false);
+    std::optional<Block::Attend> cross;
+    if (decoder_) cross = attend(name + ".cross_attention", i, true);
+    const std::string feed = name + ".feed_forward";
+    return {std::move(self),
+            std::move(cross),
+            {residual(feed, dropout(Purpose::feed_forward_output_dropout, i), Phase::feed_forward),
+             feed_forward(feed, i)}};
+  }
+
+  Norm norm(const std::string& name) const {
+    return {params_.at(name + ".norm"), config_.layer_norm_epsilon};
+  }
+  Dropout dropout(Purpose purpose, int block) const {
+    const int layer = decoder_ ? config_.num_layers + block : block;
+    return {config_.dropout_rate, purpose, static_cast<std::uint32_t>(layer)};
+  }
+
+ private:
+  Residual residual(const std::string& name, Dropout output_dropout, Phase phase) const {
+    return {norm(name), output_dropout, phase};
+  }
+
+  Block::Attend attend(const std::string& name, int block, bool cross) const {
+    const Dropout weights =
+        dropout(cross ? Purpose::cross_attention_dropout : Purpose::attention_dropout, block);
+    const Dropout output = dropout(
+        cross ? Purpose::cross_attention_output_dropout : Purpose::attention_output_dropout, block);
+    return {residual(name, output, Phase::attention),
+            Attention({config_.num_heads, config_.d_kv, decoder_ && !cross, !cross, weights,
+                       params_.at(name + ".q"), params_.at(name + ".k"), params_.at(name + ".v"),
+                       params_.at(name + ".o")})};
+  }
+
+  FeedForward feed_forward(const std::string& name, int block) const {
+    const Dropout hidden = dropout(Purpose::hidden_dropout, block);
+    if (!config_.is_sparse(decoder_, block)) {
+      const DenseParams dense = mlp<DenseParams>(name);
+      return FeedForward(DenseFeedForward(config_.activation, hidden, dense));
+    }
+    SwitchLayerParams params{params_.at(name + ".router"), {}};
+    for (const ExpertId expert : owned_) {
+      params.experts.push_back(
+          mlp<ExpertParams>(name + ".experts." + std::to_string(expert.value)));
+    }
+    return FeedForward(SwitchLayer(config_.moe, config_.activation, config_.dropout_rate,
+                                   hidden.layer, std::move(params)));
+  }
+
+  template <class Params>
+  Params mlp(const std::string& name) const {
+    if (config_.activation == Activation::relu) {
+      return {params_.at(name + ".wi"), 0, params_.at(name + ".wo")};
+    }
+    return {params_.at(name + ".wi_0"), params_.at(name + ".wi_1"), params_.at(name + ".wo")};
+  }
+
+  const ModelConfig& config_;
+  bool decoder_;
+  const ParamIndex& params_;
+  Interval<ExpertId> owned_;
+};
+
+SparseLayerStats stats_of(std::string name, bool decoder, const FeedForwardSaved& saved) {
+  SparseLayerStats stats{std::move(name), decoder, {}};
+  for (const Routing& routing : std::get<SwitchLayerSaved>(saved).routings) {
+    stats.groups.push_back(routing.stats);
+  }
+  return stats;
+}
+
+}  // namespace
+
+Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
+             Interval<ExpertId> owned)
+    : decoder_(decoder), bias_(params.at(stack_name(decoder) + ".relative_bias"), !decoder) {
+  const Builder builder(config, decoder, params, owned);
+  const int blocks = decoder ? config.num_decoder_layers : config.num_layers;
+  for (int i = 0; i < blocks; ++i) blocks_.push_back(builder.block(i));
+  norm_ = builder.norm(stack_name(decoder));
+  embedding_dropout_ = builder.dropout(Purpose::embedding_dropout, 0);
+  final_dropout_ = builder.dropout(Purpose::final_dropout, 0);
+}
+
+Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                             const Memory* memory, Tensor<float> h, StackSaved& saved,
+                             std::vector<SparseLayerStats>& stats) const {
+  const PositionBias bias = bias_.forward(params, sequence.length);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    BlockSaved block;
+    h = blocks_[i].forward(context, params, sequence, bias, memory, std::move(h), block);
+    if (blocks_[i].is_sparse()) {
+      stats.push_back(
+          stats_of(block_name(decoder_, static_cast<int>(i)), decoder_, block.feed_forward));
+    }
+    if (context.mode == Mode::train) saved.blocks.push_back(std::move(block));
+  }
+  Tensor<float> y = Tensor<float>::uninitialized(h.rows(), h.cols());
+  saved.inverse_rms = norm_.forward(params, std::as_const(h).view(), y.view());
+  final_dropout_.apply(context, sequence, y.view());
+  saved.h = std::move(h);
+  return y;
+}
+
+Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
+                              const Memory* memory, StackSaved saved, Tensor<float> dy,
+                              View<float> d_memory) const {
+  final_dropout_.apply(context, sequence, dy.view());
+  Tensor<float> dh = Tensor<float>::zeros(dy.rows(), dy.cols());
+  norm_.backward(params, std::as_const(dy).view(), std::as_const(saved).h.view(), saved.inverse_rms,
+                 dh.view());
+  for (std::size_t i = blocks_.size(); i-- > 0;) {
+    blocks_[i].backward(context, params, {sequence, bias_, memory, d_memory}, saved.blocks[i],
+                        dh.view());
+    saved.blocks.pop_back();
+  }
+  return dh;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,47 @@
+// The encoder or the decoder: blocks around one relative bias, then the final norm and dropout.
+// Knows neither embedding nor logits.
+#pragma once
+
+#include <vector>
+
+#include "model/block.hpp"
+#include "model/config.hpp"
+#include "model/parameters.hpp"
+#include "model/transformer.hpp"
+
+namespace switchyard {
+
+struct StackSaved {
+  std::vector<BlockSaved> blocks;
+  Tensor<float> h;            // [h*N, D] before the final norm
+  Tensor<float> inverse_rms;  // [1, h*N]
+};
+
+class Stack {
+ public:
+  // `params`: where this process's tensors stand. `owned`: the experts among them.
+  Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
+        Interval<ExpertId> owned);
+
+  const Dropout& embedding_dropout() const { return embedding_dropout_; }
+
+  // h: embedded ids [h*N, D] -> [h*N, D]. memory: null in the encoder. In evaluation `saved` stays
+  // empty. Appends to `stats` for each sparse block. Collective over context.comm.
+  Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                        const Memory* memory, Tensor<float> h, StackSaved& saved,
+                        std::vector<SparseLayerStats>& stats) const;
+  // dy: d loss / d output [h*N, D] -> d loss / d embedded ids. Frees each block's saved state as it
+  // goes. d_memory [h*b*S, D]: added to, blocks last to first. Collective over context.comm.
+  Tensor<float> backward(StepContext& context, ParamSet& params, const Sequence& sequence,
+                         const Memory* memory, StackSaved saved, Tensor<float> dy,
+                         View<float> d_memory) const;
+
+ private:
+  bool decoder_;
+  RelativeBias bias_;
+  std::vector<Block> blocks_;
+  Norm norm_;
+  Dropout embedding_dropout_, final_dropout_;
+};
+
+}  // namespace switchyard
