@@ -12,32 +12,40 @@
 
 namespace switchyard {
 
-// The rows an owner computes for one (expert, group), in canonical (virtual rank, token) order.
+// The rows an owner computes for one (group, expert), in canonical (virtual rank, token) order.
 struct ExpertBatch {
   ExpertId expert;
   GroupId group;
   std::int64_t first = 0, rows = 0;  // in the gathered matrix
 };
 
-// One exchange's arithmetic; made by `exchange_counts`, used for every transfer of that layer and step.
+// One exchange's arithmetic; made by `exchange_counts`, used for every transfer of that layer and
+// step.
 struct Exchange {
   std::vector<std::int64_t> send_rows, recv_rows;  // [R]
-  // gather[i]: position in the receive buffer of row i of the gathered matrix, which holds the owner's
-  // experts one after the other, each in canonical order.
+  // gather[i]: position in the receive buffer of row i of the gathered matrix, which holds the
+  // owner's (group, expert) batches one after the other, each in canonical order.
   std::vector<std::int64_t> gather;
+  bool in_order = true;              // gather[i] = i throughout: rows arrive as they are wanted
   std::vector<ExpertBatch> batches;  // every owned (group, expert), empty ones too
 };
 
-// Collective over context.comm. Throws Error(silent_corruption) naming the ranks when the rows sent
-// over all processes are not the rows received.
+// Tells each owner how many rows it will get for each of its segments. Waiting for the slowest
+// process happens here and is timed as exchange_wait. Throws Error(silent_corruption) naming both
+// ranks when the rows one sends are not the rows the other receives. Collective over context.comm.
 Exchange exchange_counts(StepContext& context, const DispatchPlan& plan);
 
-// rows of `source` [h*N, D] named by the plan -> gathered [owned rows, D]. Collective.
-Tensor<float> dispatch(StepContext& context, const DispatchPlan& plan, const Exchange& exchange, View<const float> source);
-// The token index of each gathered row, keying expert dropout. Collective.
-std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan, const Exchange& exchange,
+// packed [kept rows, D] in the plan's send order -> gathered [owned rows, D]. Collective.
+Tensor<float> dispatch(StepContext& context, const Exchange& exchange, Tensor<float> packed);
+// gathered [owned rows, D] -> packed [kept rows, D] in send order, at the source. Collective.
+Tensor<float> return_rows(StepContext& context, const Exchange& exchange, Tensor<float> gathered);
+
+// The token index of each gathered row, keying expert dropout; token_index [h*N]. Collective.
+std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
+                                            const Exchange& exchange,
                                             std::span<const std::uint64_t> token_index);
-// gathered [owned rows, D] -> packed [kept rows, D] in the plan's send order at the source. Collective.
-Tensor<float> return_rows(StepContext& context, const Exchange& exchange, View<const float> gathered);
+
+// y [rows.size(), D] with y[i] = x[rows[i]].
+Tensor<float> gather_rows(View<const float> x, std::span<const std::int64_t> rows);
 
 }  // namespace switchyard

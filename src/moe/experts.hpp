@@ -1,8 +1,8 @@
-// The experts a process owns: one product forward and two backward for each (expert, group), over all
-// the group's rows for it. Knows rows and weights; not where the rows came from.
+// The experts a process owns: for each (group, expert) one product a kernel forward and two
+// backward, over all the group's rows for it. Knows rows and weights; not where the rows came from.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -17,19 +17,30 @@ struct ExpertParams {
   std::size_t wi = 0, wi_1 = 0, wo = 0;  // wi_1 only when gated
 };
 
-struct ExpertsSaved {
-  std::vector<MlpSaved> batches;  // one for each of exchange.batches
+struct OwnedExperts {
+  std::span<const ExpertParams> params;  // in order of expert number; may be empty
+  ExpertId first;                        // the number of params[0]
+  GroupId first_group;                   // gradient leaf i belongs to group first_group + i
+  Activation activation = Activation::relu;
+  HiddenDropout dropout;  // token_index [owned rows]
 };
 
-// x [owned rows, D] as gathered -> y likewise. `owned`: the process's experts in order; batches refer
-// to them by expert number minus owned_first.
-ExpertsSaved experts_forward(Work& work, const ParamSet& params, std::span<const ExpertParams> owned, ExpertId owned_first,
-                             std::span<const ExpertBatch> batches, Activation activation, const HiddenDropout& dropout,
-                             View<const float> x, View<float> y);
-// Adds to leaf i of the expert's gradients for the i-th group this process serves (first_group + i).
-void experts_backward(Work& work, ParamSet& params, std::span<const ExpertParams> owned, ExpertId owned_first,
-                      GroupId first_group, std::span<const ExpertBatch> batches, Activation activation,
-                      const HiddenDropout& dropout, const ExpertsSaved& saved, View<const float> x,
-                      View<const float> dy, View<float> dx);
+struct ExpertsSaved {
+  Tensor<float> x;                // [owned rows, D] as gathered
+  std::vector<MlpSaved> batches;  // one for each of the exchange's
+};
+struct ExpertsOutput {
+  Tensor<float> y;  // [owned rows, D]
+  ExpertsSaved saved;
+};
+
+// x [owned rows, D] as gathered, cut into `batches`.
+ExpertsOutput experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
+                              std::span<const ExpertBatch> batches, Tensor<float> x);
+// dy [owned rows, D] -> dx likewise. Adds to the gradient leaves of the owned experts' parameters;
+// an expert without rows gets none.
+Tensor<float> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
+                               std::span<const ExpertBatch> batches, const ExpertsSaved& saved,
+                               View<const float> dy);
 
 }  // namespace switchyard

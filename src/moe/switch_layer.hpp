@@ -39,27 +39,50 @@ struct SwitchLayerSaved {
   std::vector<Routing> routings;  // one a hosted virtual rank
   DispatchPlan plan;
   Exchange exchange;
-  Tensor<float> expert_input;     // [owned rows, D] as gathered
-  std::vector<std::uint64_t> expert_token_index;  // only with hidden dropout
+  std::vector<std::uint64_t> expert_token_index;  // [owned rows]; only with hidden dropout
   ExpertsSaved experts;
-  Tensor<float> expert_output;    // [kept rows, D] unscaled, in send order, at the source
+  Tensor<float> expert_output;  // [kept rows, D] unscaled, in send order, at the source
 };
 
 class SwitchLayer {
  public:
   // `layer`: its number through both stacks, which keys random draws.
-  SwitchLayer(const MoeConfig& config, Activation activation, float hidden_dropout_rate, std::uint32_t layer,
-              SwitchLayerParams params);
+  SwitchLayer(const MoeConfig& config, Activation activation, float hidden_dropout_rate,
+              std::uint32_t layer, SwitchLayerParams params);
 
   // x [h*N, D] (normalised) -> y [h*N, D], written; rows of dropped and padding tokens are zero.
   // Collective over context.comm.
-  SwitchLayerSaved forward(StepContext& context, const ParamSet& params, const Tokens& tokens, View<const float> x,
-                           View<float> y) const;
+  SwitchLayerSaved forward(StepContext& context, const ParamSet& params, const Tokens& tokens,
+                           View<const float> x, View<float> y) const;
   // dy [h*N, D]; writes dx [h*N, D] and adds to the gradient leaves. Collective over context.comm.
-  void backward(StepContext& context, ParamSet& params, const Tokens& tokens, const SwitchLayerSaved& saved,
-                View<const float> x, View<const float> dy, View<float> dx) const;
+  void backward(StepContext& context, ParamSet& params, const Tokens& tokens,
+                const SwitchLayerSaved& saved, View<const float> x, View<const float> dy,
+                View<float> dx) const;
 
  private:
+  // What flows through the routers in backward: their input, and the gradients in and out.
+  struct RouterFlow {
+    View<const float> x;            // [h*N, D]
+    std::span<const float> d_gate;  // [h*N]
+    View<float> dx;                 // [h*N, D], added to
+  };
+
+  RouterInput router_input(const StepContext& context, const ParamSet& params, const Tokens& tokens,
+                           View<const float> x, std::int64_t i) const;  // of the i-th hosted
+  std::vector<Routing> route_groups(StepContext& context, const ParamSet& params,
+                                    const Tokens& tokens, View<const float> x) const;
+  void route_groups_backward(StepContext& context, ParamSet& params, const Tokens& tokens,
+                             const SwitchLayerSaved& saved, const RouterFlow& flow) const;
+  DispatchPlan plan_groups(StepContext& context, const Tokens& tokens,
+                           std::span<Routing> routings) const;
+
+  bool drops_hidden(Mode mode) const;
+  OwnedExperts owned_experts(const StepContext& context, const SwitchLayerSaved& saved) const;
+  Tensor<float> run_experts(StepContext& context, const ParamSet& params, const Tokens& tokens,
+                            Tensor<float> gathered, SwitchLayerSaved& saved) const;
+  Tensor<float> run_experts_backward(StepContext& context, ParamSet& params,
+                                     const SwitchLayerSaved& saved, View<const float> dy) const;
+
   MoeConfig config_;
   Activation activation_;
   float hidden_dropout_rate_;

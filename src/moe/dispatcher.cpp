@@ -1,0 +1,161 @@
+#include "moe/dispatcher.hpp"
+
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "base/error.hpp"
+#include "tensor/rows.hpp"
+
+namespace switchyard {
+namespace {
+
+std::int64_t total(std::span<const std::int64_t> rows) {
+  return std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
+}
+
+// y[rows[i]] = x[i]: the inverse of gather_rows where `rows` is a permutation.
+Tensor<float> scatter_rows(const Tensor<float>& x, std::span<const std::int64_t> rows) {
+  auto y = Tensor<float>::uninitialized(x.rows(), x.cols());
+  const auto from = x.view();
+  const auto to = y.view();
+  for_each_shared(from.rows, from.size(), [&](std::int64_t i) {
+    std::memcpy(to.row(rows[i]), from.row(i), from.cols * sizeof(float));
+  });
+  return y;
+}
+
+// What each process tells each owner: the number of rows it sends it, then the rows of each
+// segment. Returned source by source, as received.
+std::vector<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan) {
+  const Layout& layout = context.layout;
+  const Rank self = context.comm.rank();
+  std::vector<std::int64_t> sent, send_sizes, recv_sizes;
+  auto segment = plan.segment_rows.begin();
+  for (Rank p{0}; p.value < layout.processes(); ++p) {
+    const std::int64_t segments = segment_count(layout, self, p);
+    sent.push_back(plan.send_rows[p.value]);
+    sent.insert(sent.end(), segment, segment + segments);
+    segment += segments;
+    send_sizes.push_back(1 + segments);
+    recv_sizes.push_back(1 + segment_count(layout, p, self));
+  }
+  std::vector<std::int64_t> received(total(recv_sizes));
+  all_to_all_rows<std::int64_t>(context.comm, sent, send_sizes, received, recv_sizes, 1);
+  return received;
+}
+
+void check_conservation(Rank source, Rank owner, std::int64_t sent, std::int64_t received) {
+  if (sent == received) return;
+  throw Error(
+      ExitCode::silent_corruption,
+      "process " + std::to_string(source.value) + " sends " + std::to_string(sent) +
+          " rows to process " + std::to_string(owner.value) + ", whose experts expect " +
+          std::to_string(received),
+      "check the memory and the network of both hosts, then resume from the last checkpoint");
+}
+
+// One source's share of what an owner receives: where its next segment and its next row are.
+struct Cursor {
+  std::span<const std::int64_t> segments;
+  std::int64_t row = 0;
+
+  std::int64_t take(std::int64_t count) {
+    const std::int64_t rows = total(segments.first(count));
+    segments = segments.subspan(count);
+    return rows;
+  }
+};
+
+// Walks the owner's (group, expert) batches; within each source the rows come in the same order.
+void lay_out_batches(const Layout& layout, Rank self, std::vector<Cursor> sources,
+                     Exchange& exchange) {
+  exchange.gather.reserve(total(exchange.recv_rows));
+  for (const GroupId g : layout.groups_of(self)) {
+    for (const ExpertId e : layout.owned_experts(self)) {
+      ExpertBatch batch{e, g, std::ssize(exchange.gather), 0};
+      for (Rank p{0}; p.value < layout.processes(); ++p) {
+        Cursor& source = sources[p.value];
+        const std::int64_t rows = source.take(hosted_in_group(layout, p, g).size());
+        for (std::int64_t r = 0; r < rows; ++r) {
+          exchange.in_order &= source.row == std::ssize(exchange.gather);
+          exchange.gather.push_back(source.row++);
+        }
+      }
+      batch.rows = std::ssize(exchange.gather) - batch.first;
+      exchange.batches.push_back(batch);
+    }
+  }
+}
+
+}  // namespace
+
+Exchange exchange_counts(StepContext& context, const DispatchPlan& plan) {
+  const ScopedPhase phase(context.timer, Phase::exchange_wait);
+  const Rank self = context.comm.rank();
+  const std::vector<std::int64_t> messages = exchange_messages(context, plan);
+  Exchange exchange;
+  exchange.send_rows = plan.send_rows;
+  std::vector<Cursor> sources;
+  std::span<const std::int64_t> unread = messages;
+  std::int64_t row = 0;
+  for (Rank p{0}; p.value < context.layout.processes(); ++p) {
+    const std::int64_t rows = unread[0], segments = segment_count(context.layout, p, self);
+    check_conservation(p, self, rows, total(unread.subspan(1, segments)));
+    exchange.recv_rows.push_back(rows);
+    sources.push_back({unread.subspan(1, segments), row});
+    unread = unread.subspan(1 + segments);
+    row += rows;
+  }
+  lay_out_batches(context.layout, self, std::move(sources), exchange);
+  return exchange;
+}
+
+Tensor<float> dispatch(StepContext& context, const Exchange& exchange, Tensor<float> packed) {
+  const ScopedPhase phase(context.timer, Phase::exchange);
+  if (context.comm.size() == 1) return packed;  // one source's send order is the canonical order
+  auto received = Tensor<float>::uninitialized(total(exchange.recv_rows), packed.cols());
+  all_to_all_rows<float>(context.comm, std::as_const(packed).flat(), exchange.send_rows,
+                         received.flat(), exchange.recv_rows, packed.cols());
+  return exchange.in_order ? std::move(received) : gather_rows(received.view(), exchange.gather);
+}
+
+Tensor<float> return_rows(StepContext& context, const Exchange& exchange, Tensor<float> gathered) {
+  const ScopedPhase phase(context.timer, Phase::exchange);
+  if (context.comm.size() == 1) return gathered;
+  const Tensor<float> sent =
+      exchange.in_order ? std::move(gathered) : scatter_rows(gathered, exchange.gather);
+  auto packed = Tensor<float>::uninitialized(total(exchange.send_rows), sent.cols());
+  all_to_all_rows<float>(context.comm, sent.flat(), exchange.recv_rows, packed.flat(),
+                         exchange.send_rows, sent.cols());
+  return packed;
+}
+
+std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
+                                            const Exchange& exchange,
+                                            std::span<const std::uint64_t> token_index) {
+  const ScopedPhase phase(context.timer, Phase::exchange);
+  std::vector<std::int64_t> packed, received(total(exchange.recv_rows));
+  packed.reserve(plan.rows.size());
+  for (const std::int64_t row : plan.rows)
+    packed.push_back(static_cast<std::int64_t>(token_index[row]));
+  all_to_all_rows<std::int64_t>(context.comm, packed, exchange.send_rows, received,
+                                exchange.recv_rows, 1);
+  std::vector<std::uint64_t> gathered;
+  gathered.reserve(received.size());
+  for (const std::int64_t position : exchange.gather)
+    gathered.push_back(static_cast<std::uint64_t>(received[position]));
+  return gathered;
+}
+
+Tensor<float> gather_rows(View<const float> x, std::span<const std::int64_t> rows) {
+  auto y = Tensor<float>::uninitialized(std::ssize(rows), x.cols);
+  const View<float> to = y.view();
+  for_each_shared(to.rows, to.size(), [&](std::int64_t i) {
+    std::memcpy(to.row(i), x.row(rows[i]), x.cols * sizeof(float));
+  });
+  return y;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,179 @@
+#include "moe/router.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+#include "tensor/rows.hpp"
+#include "tensor/vector_math.hpp"
+
+namespace switchyard {
+namespace {
+
+// factors[e]: uniform [1-eps, 1+eps), element e of this token's draw.
+void jitter_factors(const Jitter& jitter, std::int64_t token, std::span<float> factors) {
+  const float low = 1 - jitter.eps, width = 2 * jitter.eps;
+  const std::size_t n = factors.size();
+  for (std::size_t block = 0; 4 * block < n; ++block) {
+    const auto words = jitter.stream.block(jitter.token_index[token], block);
+    for (std::size_t i = 0; i < 4 && 4 * block + i < n; ++i)
+      factors[4 * block + i] = low + width * unit_float(words[i]);
+  }
+}
+
+// What the router sees of x, and the factors that made it: both empty without jitter.
+struct JitteredInput {
+  Tensor<float> x, factors;  // [N, D]
+};
+
+JitteredInput apply_jitter(const RouterInput& input) {
+  if (input.jitter.eps == 0) return {};
+  const std::int64_t N = input.x.rows, D = input.x.cols;
+  JitteredInput out{Tensor<float>::uninitialized(N, D), Tensor<float>::uninitialized(N, D)};
+  for_each_shared(N, 16 * N * D, [&](std::int64_t t) {
+    float* __restrict factors = out.factors.view().row(t);
+    jitter_factors(input.jitter, t, {factors, static_cast<std::size_t>(D)});
+    const float* __restrict from = input.x.row(t);
+    float* __restrict to = out.x.view().row(t);
+    for (std::int64_t d = 0; d < D; ++d) to[d] = from[d] * factors[d];
+  });
+  return out;
+}
+
+struct TokenSums {
+  float log_normalizer = 0, entropy = 0;
+};
+
+// logits [E] -> probabilities, in place. The entropy is log Z - sum p l with both taken relative to
+// the largest logit, which needs no logarithm of each probability.
+TokenSums softmax(float* row, std::int64_t E) {
+  const float largest = lane_max(row, E);
+  const auto weight = [&](std::int64_t e) { return fast_exp(row[e] - largest); };
+  const float sum = lane_sum(E, weight), inverse = 1 / sum;
+  const float mean =
+      lane_sum(E, [&](std::int64_t e) { return weight(e) * inverse * (row[e] - largest); });
+  // The largest adds e^0, so the sum is 1 or more; otherwise it is NaN and has to stay so.
+  const float log_sum = sum >= 1 ? static_cast<float>(fast_log(sum)) : sum;
+  for (std::int64_t e = 0; e < E; ++e) row[e] = weight(e) * inverse;
+  return {largest + log_sum, log_sum - mean};
+}
+
+std::int32_t lowest_argmax(const float* row, std::int64_t E) {
+  std::int64_t best = 0;
+  for (std::int64_t e = 1; e < E; ++e)
+    if (row[e] > row[best]) best = e;
+  return static_cast<std::int32_t>(best);
+}
+
+// Sums over the group in token order, in f64. entropy [N].
+RoutingStats group_stats(const Routing& routing, std::span<const float> entropy) {
+  const auto p = routing.probabilities.view();
+  const std::int64_t N = p.rows, E = p.cols;
+  RoutingStats stats;
+  stats.tokens_per_expert.assign(E, 0);
+  std::vector<double> probability_sum(E, 0.0);
+  for (std::int64_t t = 0; t < N; ++t) {
+    if (routing.expert[t] < 0) continue;
+    const double log_normalizer = routing.log_normalizer.data()[t];
+    ++stats.real_tokens;
+    ++stats.tokens_per_expert[routing.expert[t]];
+    stats.z_sum += log_normalizer * log_normalizer;
+    stats.confidence_sum += routing.gate[t];
+    stats.entropy_sum += entropy[t];
+    const float* row = p.row(t);
+    for (std::int64_t e = 0; e < E; ++e) probability_sum[e] += row[e];
+  }
+  if (stats.real_tokens == 0) return stats;
+  const auto real = static_cast<double>(stats.real_tokens);
+  for (std::int64_t e = 0; e < E; ++e)  // E sum f P
+    stats.balance_loss += static_cast<double>(E) *
+                          (static_cast<double>(stats.tokens_per_expert[e]) / real) *
+                          (probability_sum[e] / real);
+  return stats;
+}
+
+// d loss / d logits [N, E]; zero rows for padding.
+Tensor<float> logit_gradients(const Routing& routing, std::span<const float> d_gate,
+                              RouterLossScale scale) {
+  const auto p = routing.probabilities.view();
+  const std::int64_t N = p.rows, E = p.cols;
+  // d loss / d p_e by the load-balancing loss, the same for every real token: E f_e / real.
+  std::vector<float> d_balance(E, 0.0f);
+  if (const auto real = static_cast<double>(routing.stats.real_tokens); real > 0)
+    for (std::int64_t e = 0; e < E; ++e)
+      d_balance[e] = static_cast<float>(scale.balance * static_cast<double>(E) *
+                                        static_cast<double>(routing.stats.tokens_per_expert[e]) /
+                                        (real * real));
+  auto d_logits = Tensor<float>::uninitialized(N, E);
+  for_each_shared(N, N * E, [&](std::int64_t t) {
+    const float* row = p.row(t);
+    float* d = d_logits.view().row(t);
+    const std::int32_t chosen = routing.expert[t];
+    const float d_chosen = chosen < 0 ? 0.0f : d_gate[t];
+    const float mean = lane_sum(E, [&](std::int64_t e) { return row[e] * d_balance[e]; }) +
+                       (chosen < 0 ? 0.0f : row[chosen] * d_chosen);
+    const float d_lse = 2 * scale.z * routing.log_normalizer.data()[t];
+    for (std::int64_t e = 0; e < E; ++e)
+      d[e] = row[e] * ((d_balance[e] + (e == chosen ? d_chosen : 0.0f) - mean) + d_lse);
+  });
+  return d_logits;
+}
+
+}  // namespace
+
+Routing route(Work& work, const RouterInput& input) {
+  const std::int64_t N = input.x.rows, E = input.weights.cols;
+  assert(std::ssize(input.real) == N);
+  Routing routing{Tensor<float>::uninitialized(N, E),
+                  Tensor<float>::uninitialized(1, N),
+                  std::vector<std::int32_t>(N, -1),
+                  std::vector<float>(N, 0.0f),
+                  {}};
+  const JitteredInput jittered = apply_jitter(input);
+  const View<const float> seen = jittered.x.size() > 0 ? jittered.x.view() : input.x;
+  gemm<float, float>(work, seen, Transpose::no, input.weights, Transpose::no,
+                     routing.probabilities.view());
+  std::vector<float> entropy(N, 0.0f);
+  for_each_shared(N, 8 * N * E, [&](std::int64_t t) {
+    float* row = routing.probabilities.view().row(t);
+    if (!input.real[t]) {
+      std::fill(row, row + E, 0.0f);
+      routing.log_normalizer.data()[t] = 0;
+      return;
+    }
+    const TokenSums sums = softmax(row, E);
+    routing.log_normalizer.data()[t] = sums.log_normalizer;
+    entropy[t] = sums.entropy;
+    routing.expert[t] = lowest_argmax(row, E);
+    routing.gate[t] = row[routing.expert[t]];
+  });
+  routing.stats = group_stats(routing, entropy);
+  return routing;
+}
+
+void route_backward(Work& work, const RouterInput& input, const Routing& routing,
+                    std::span<const float> d_gate, RouterLossScale scale,
+                    const RouterGradients& gradients) {
+  const Tensor<float> d_logits = logit_gradients(routing, d_gate, scale);  // [N, E]
+  JitteredInput jittered = apply_jitter(input);
+  if (jittered.x.size() == 0) {
+    gemm<float, float>(work, input.x, Transpose::yes, d_logits.view(), Transpose::no,
+                       gradients.weights, Accumulate::yes);
+    gemm<float, float>(work, d_logits.view(), Transpose::no, input.weights, Transpose::yes,
+                       gradients.x, Accumulate::yes);
+    return;
+  }
+  gemm<float, float>(work, jittered.x.view(), Transpose::yes, d_logits.view(), Transpose::no,
+                     gradients.weights, Accumulate::yes);
+  // d loss / d (x U) takes the place of x U, which is not needed any more.
+  const View<float> d_jittered = jittered.x.view();
+  gemm<float, float>(work, d_logits.view(), Transpose::no, input.weights, Transpose::yes,
+                     d_jittered);
+  for_each_shared(d_jittered.rows, d_jittered.size(), [&](std::int64_t t) {
+    const float* __restrict d = d_jittered.row(t);
+    const float* __restrict factors = jittered.factors.view().row(t);
+    float* __restrict to = gradients.x.row(t);
+    for (std::int64_t i = 0; i < d_jittered.cols; ++i) to[i] += factors[i] * d[i];
+  });
+}
+
+}  // namespace switchyard
