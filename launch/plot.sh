@@ -112,7 +112,8 @@ for run in "$@"; do
   loads "$run" "$work/$name/"
   panels=
   count=0
-  for data in "$work/$name"/*.dat; do
+  for data in "$work/$name"/encoder*.dat "$work/$name"/decoder*.dat; do
+    [ -e "$data" ] || continue
     experts=$(awk '$2 > most { most = $2 } END { print most + 1 }' "$data")
     panels+="set title '$(basename "$data" .dat)'
 plot [*:*] [-0.5:$experts-0.5] '$data' using 1:2:3 with image pixels notitle

@@ -1,0 +1,80 @@
+#include "support/program.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace switchyard::test {
+
+Outcome run_shell(const std::string& command) {
+  FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
+  if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
+  Outcome outcome;
+  std::array<char, 4096> buffer;
+  for (std::size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    outcome.output.append(buffer.data(), n);
+  const int status = pclose(pipe);
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+Outcome run_program(const std::string& arguments, int processes, int threads) {
+  std::string command =
+      "OMP_NUM_THREADS=" + std::to_string(threads) +
+      " OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_mpi_yield_when_idle=1 ";
+  if (processes > 0) {
+    command += "mpirun --quiet --oversubscribe --bind-to none --timeout 200 -n " +
+               std::to_string(processes) + " ";
+  }
+  return run_shell(command + SWITCHYARD_PROGRAM " " + arguments);
+}
+
+std::vector<nlohmann::json> read_metrics(const std::string& run) {
+  std::istringstream lines(read_text(run + "/metrics.jsonl"));
+  std::vector<nlohmann::json> records;
+  for (std::string line; std::getline(lines, line);) records.push_back(nlohmann::json::parse(line));
+  return records;
+}
+
+std::map<std::string, std::string> tensor_hashes(const std::string& checkpoint) {
+  const Outcome outcome = run_program("inspect " + checkpoint + " --hash 2>/dev/null");
+  if (outcome.exit_code != 0) throw std::runtime_error("inspect failed: " + outcome.output);
+  std::map<std::string, std::string> hashes;
+  std::istringstream lines(outcome.output);
+  for (std::string hash, name; lines >> hash >> name;) hashes[name] = hash;
+  return hashes;
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error("cannot read " + path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  if (!(out << text)) throw std::runtime_error("cannot write " + path);
+}
+
+TemporaryDirectory::TemporaryDirectory() {
+  std::string name = (std::filesystem::temp_directory_path() / "switchyard-test-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  path_ = name;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+}  // namespace switchyard::test

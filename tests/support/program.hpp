@@ -1,0 +1,44 @@
+// Runs the built program as a user would, alone or under mpirun, and reads what it leaves behind.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace switchyard::test {
+
+struct Outcome {
+  int exit_code = 0;
+  std::string output;  // stdout and stderr together
+};
+
+// A shell command line.
+Outcome run_shell(const std::string& command);
+
+// `switchyard ARGUMENTS` on so many processes; 0: without mpirun.
+Outcome run_program(const std::string& arguments, int processes = 0, int threads = 1);
+
+// The step records of a run, in the file's order.
+std::vector<nlohmann::json> read_metrics(const std::string& run);
+
+// tensor name -> SHA-256 of a run's newest checkpoint, "all" included.
+std::map<std::string, std::string> tensor_hashes(const std::string& checkpoint);
+
+std::string read_text(const std::string& path);
+void write_text(const std::string& path, const std::string& text);
+
+// A directory that goes away with the object.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace switchyard::test
