@@ -1,7 +1,7 @@
 // Owners of MPI: the session (init to finalize) and a communicator, and the collectives the program
-// needs, on spans. The only folder that includes <mpi.h>; every call is checked and a failure throws
-// with the call's name and MPI's own text. Every function here that takes a Comm is collective over
-// it unless it says otherwise.
+// needs, on spans. The only folder that includes <mpi.h>; every call is checked and a failure
+// throws with the call's name and MPI's own text. Every function here that takes a Comm is
+// collective over it unless it says otherwise.
 #pragma once
 
 #include <cstdint>
@@ -76,10 +76,12 @@ void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data);
 std::vector<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);
 
 // Rows of `width` elements: send_rows[p] rows go to process p, in order; recv_rows[p] come from it.
-// One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and never overflow an int.
-// send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T: float, std::int64_t.
+// One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and never overflow an
+// int. send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T: float,
+// std::int64_t.
 template <class T>
-void all_to_all_rows(const Comm& comm, std::span<const T> send, std::span<const std::int64_t> send_rows,
-                     std::span<T> recv, std::span<const std::int64_t> recv_rows, std::int64_t width);
+void all_to_all_rows(const Comm& comm, std::span<const T> send,
+                     std::span<const std::int64_t> send_rows, std::span<T> recv,
+                     std::span<const std::int64_t> recv_rows, std::int64_t width);
 
 }  // namespace switchyard

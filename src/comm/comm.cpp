@@ -1,0 +1,239 @@
+#include "comm/comm.hpp"
+
+#include <cassert>
+#include <cstdlib>
+#include <iterator>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "comm/mpi.hpp"
+
+namespace switchyard {
+
+void check_mpi(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw std::runtime_error(std::string(call) + ": " +
+                           std::string(text, static_cast<std::size_t>(length)));
+}
+
+int int_count(std::int64_t count) {
+  if (count < 0 || count > std::numeric_limits<int>::max())
+    throw std::runtime_error("a message of " + std::to_string(count) +
+                             " elements is more than one MPI call can move");
+  return static_cast<int>(count);
+}
+
+std::vector<int> int_counts(std::span<const std::int64_t> counts) {
+  std::vector<int> ints;
+  ints.reserve(counts.size());
+  for (const std::int64_t count : counts) ints.push_back(int_count(count));
+  return ints;
+}
+
+std::vector<int> int_offsets(std::span<const std::int64_t> counts) {
+  std::vector<int> offsets;
+  offsets.reserve(counts.size());
+  std::int64_t sum = 0;
+  for (const std::int64_t count : counts) {
+    offsets.push_back(int_count(sum));
+    sum += count;
+  }
+  return offsets;
+}
+
+namespace {
+
+std::int64_t sum(std::span<const std::int64_t> counts) {
+  std::int64_t total = 0;
+  for (const std::int64_t count : counts) total += count;
+  return total;
+}
+
+}  // namespace
+
+Session::Session(int& argc, char**& argv) {
+  int provided = MPI_THREAD_SINGLE;
+  check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  if (provided < MPI_THREAD_FUNNELED)
+    throw std::runtime_error("this MPI library does not allow threads beside MPI calls");
+}
+
+Session::~Session() {
+  // Finalizing is collective too: an error's reason is printed, then abort_job() ends the others.
+  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+}
+
+std::string Session::library_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  check_mpi(MPI_Get_library_version(text, &length), "MPI_Get_library_version");
+  const std::string version(text, static_cast<std::size_t>(length));
+  return version.substr(0, version.find_first_of(",\n"));
+}
+
+Comm::Comm(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
+Comm::Comm(Comm&&) noexcept = default;
+Comm& Comm::operator=(Comm&&) noexcept = default;
+Comm::~Comm() = default;
+
+Comm Comm::world(const Session&) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  return Comm(std::make_unique<Handle>(comm));
+}
+
+Comm Comm::duplicate() const {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(handle_->comm, &comm), "MPI_Comm_dup");
+  return Comm(std::make_unique<Handle>(comm));
+}
+
+Comm Comm::split(int color, int key) const {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(handle_->comm, color, key, &comm), "MPI_Comm_split");
+  return Comm(std::make_unique<Handle>(comm));
+}
+
+int Comm::size() const {
+  int size = 0;
+  check_mpi(MPI_Comm_size(handle_->comm, &size), "MPI_Comm_size");
+  return size;
+}
+
+Rank Comm::rank() const {
+  int rank = 0;
+  check_mpi(MPI_Comm_rank(handle_->comm, &rank), "MPI_Comm_rank");
+  return Rank{rank};
+}
+
+void abort_job(int exit_code) {
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);  // MPI_Abort may return before the launcher kills this process
+}
+
+void barrier(const Comm& comm) { check_mpi(MPI_Barrier(comm.handle().comm), "MPI_Barrier"); }
+
+template <class T>
+void broadcast(const Comm& comm, std::span<T> data, Rank root) {
+  check_mpi(MPI_Bcast(data.data(), int_count(ssize(data)), mpi_type<T>(), int_count(root.value),
+                      comm.handle().comm),
+            "MPI_Bcast");
+}
+
+std::string broadcast_string(const Comm& comm, const std::string& text, Rank root) {
+  std::int64_t size = ssize(text);
+  broadcast(comm, std::span<std::int64_t>(&size, 1), root);
+  std::string result = text;
+  result.resize(static_cast<std::size_t>(size));
+  broadcast(comm, std::span<char>(result), root);
+  return result;
+}
+
+template <class T>
+std::vector<T> all_gather(const Comm& comm, std::span<const T> data) {
+  std::vector<T> result(data.size() * static_cast<std::size_t>(comm.size()));
+  const int count = int_count(ssize(data));
+  check_mpi(MPI_Allgather(data.data(), count, mpi_type<T>(), result.data(), count, mpi_type<T>(),
+                          comm.handle().comm),
+            "MPI_Allgather");
+  return result;
+}
+
+namespace {
+
+template <class T>
+std::vector<T> all_gather_counted(const Comm& comm, std::span<const T> data,
+                                  std::span<const std::int64_t> counts) {
+  std::vector<T> result(static_cast<std::size_t>(sum(counts)));
+  check_mpi(MPI_Allgatherv(data.data(), int_count(ssize(data)), mpi_type<T>(), result.data(),
+                           int_counts(counts).data(), int_offsets(counts).data(), mpi_type<T>(),
+                           comm.handle().comm),
+            "MPI_Allgatherv");
+  return result;
+}
+
+std::vector<std::int64_t> gather_size(const Comm& comm, std::int64_t size) {
+  return all_gather(comm, std::span<const std::int64_t>(&size, 1));
+}
+
+}  // namespace
+
+template <class T>
+std::vector<T> all_gather_v(const Comm& comm, std::span<const T> data) {
+  return all_gather_counted(comm, data, gather_size(comm, ssize(data)));
+}
+
+std::vector<std::string> all_gather_strings(const Comm& comm, const std::string& text) {
+  const std::span<const char> characters(text);
+  const std::vector<std::int64_t> sizes = gather_size(comm, ssize(characters));
+  const std::vector<char> joined = all_gather_counted(comm, characters, sizes);
+  std::vector<std::string> result;
+  const char* next = joined.data();
+  for (const std::int64_t size : sizes) {
+    result.emplace_back(next, static_cast<std::size_t>(size));
+    next += size;
+  }
+  return result;
+}
+
+void all_reduce_max(const Comm& comm, std::span<std::int64_t> data) {
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_INT64_T, MPI_MAX,
+                          comm.handle().comm),
+            "MPI_Allreduce");
+}
+
+void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data) {
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_INT64_T, MPI_SUM,
+                          comm.handle().comm),
+            "MPI_Allreduce");
+}
+
+std::vector<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data) {
+  assert(ssize(data) == comm.size());
+  std::vector<std::int64_t> result(data.size());
+  check_mpi(
+      MPI_Alltoall(data.data(), 1, MPI_INT64_T, result.data(), 1, MPI_INT64_T, comm.handle().comm),
+      "MPI_Alltoall");
+  return result;
+}
+
+template <class T>
+void all_to_all_rows(const Comm& comm, std::span<const T> send,
+                     std::span<const std::int64_t> send_rows, std::span<T> recv,
+                     std::span<const std::int64_t> recv_rows, std::int64_t width) {
+  assert(ssize(send_rows) == comm.size() && ssize(recv_rows) == comm.size());
+  assert(ssize(send) == sum(send_rows) * width && ssize(recv) == sum(recv_rows) * width);
+  const RowType row(mpi_type<T>(), width);
+  check_mpi(MPI_Alltoallv(send.data(), int_counts(send_rows).data(), int_offsets(send_rows).data(),
+                          row.get(), recv.data(), int_counts(recv_rows).data(),
+                          int_offsets(recv_rows).data(), row.get(), comm.handle().comm),
+            "MPI_Alltoallv");
+}
+
+#define SWITCHYARD_INSTANTIATE(T)                                      \
+  template void broadcast(const Comm&, std::span<T>, Rank);            \
+  template std::vector<T> all_gather(const Comm&, std::span<const T>); \
+  template std::vector<T> all_gather_v(const Comm&, std::span<const T>);
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(double)
+SWITCHYARD_INSTANTIATE(std::int32_t)
+SWITCHYARD_INSTANTIATE(std::int64_t)
+SWITCHYARD_INSTANTIATE(std::uint64_t)
+SWITCHYARD_INSTANTIATE(char)
+SWITCHYARD_INSTANTIATE(std::byte)
+#undef SWITCHYARD_INSTANTIATE
+
+template void all_to_all_rows(const Comm&, std::span<const float>, std::span<const std::int64_t>,
+                              std::span<float>, std::span<const std::int64_t>, std::int64_t);
+template void all_to_all_rows(const Comm&, std::span<const std::int64_t>,
+                              std::span<const std::int64_t>, std::span<std::int64_t>,
+                              std::span<const std::int64_t>, std::int64_t);
+
+}  // namespace switchyard

@@ -1,0 +1,71 @@
+// GoogleTest's main under MPI: rank 0 prints the usual listing, the others only their failures with
+// their rank, and all ranks agree on the verdict.
+#include "support/mpi_main.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cassert>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <vector>
+
+namespace switchyard {
+namespace {
+
+const Comm* world_of_this_run = nullptr;  // lives in main
+
+class FailurePrinter : public testing::EmptyTestEventListener {
+ public:
+  explicit FailurePrinter(Rank rank) : rank_(rank) {}
+
+ private:
+  void OnTestPartResult(const testing::TestPartResult& result) override {
+    if (!result.failed()) return;
+    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+    std::fprintf(stderr, "[rank %d] %s.%s\n%s:%d: %s\n", static_cast<int>(rank_.value),
+                 test ? test->test_suite_name() : "", test ? test->name() : "",
+                 result.file_name() ? result.file_name() : "unknown file", result.line_number(),
+                 result.message());
+    std::fflush(stderr);
+  }
+
+  Rank rank_;
+};
+
+int run_tests(const Comm& world) {
+  world_of_this_run = &world;
+  if (world.rank() != Rank{0}) {
+    testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
+    delete listeners.Release(listeners.default_result_printer());
+    listeners.Append(new FailurePrinter(world.rank()));  // GoogleTest owns it
+    GTEST_FLAG_SET(output, "");
+  }
+  const std::int64_t own_verdict = RUN_ALL_TESTS();
+  const std::vector<std::int64_t> verdicts =
+      all_gather(world, std::span<const std::int64_t>(&own_verdict, 1));
+  world_of_this_run = nullptr;
+
+  int failed = 0;
+  for (std::size_t rank = 0; rank < verdicts.size(); ++rank) {
+    if (verdicts[rank] == 0) continue;
+    failed = 1;
+    if (world.rank() == Rank{0}) std::printf("rank %zu failed\n", rank);
+  }
+  return failed;
+}
+
+}  // namespace
+
+const Comm& test_world() {
+  assert(world_of_this_run != nullptr);
+  return *world_of_this_run;
+}
+
+}  // namespace switchyard
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const switchyard::Session session(argc, argv);
+  return switchyard::run_tests(switchyard::Comm::world(session));
+}
