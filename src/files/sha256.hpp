@@ -29,6 +29,7 @@ class Sha256 {
   std::unique_ptr<Context> context_;
 };
 
+std::string to_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::string_view text);
 
