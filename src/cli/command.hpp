@@ -1,5 +1,5 @@
-// What a command is to main: a name, one line, its help, and a function. One file a command; the table
-// in command.cpp lists only what exists.
+// What a command is to main: a name, one line, its help, and a function. One file a command; the
+// table in command.cpp lists only what exists.
 #pragma once
 
 #include <span>
@@ -14,13 +14,23 @@ struct Command {
   const char* name;
   const char* summary;  // one line
   const char* help;     // usage, options, an example
-  // Results to stdout, messages to stderr, from rank 0 alone. Throws Error for a user's mistake. Every
-  // process of `world` calls it; a command that is not parallel refuses a world of more than one.
+  // Results to stdout, messages to stderr, from rank 0 alone. Throws Error for a user's mistake.
+  // Every process of `world` calls it; a command that is not parallel refuses a world of more than
+  // one.
   ExitCode (*run)(const Comm& world, std::span<const std::string> arguments);
 };
 
 std::span<const Command> commands();
 
-extern const Command train_command, evaluate_command, prepare_command, inspect_command, options_command;
+// Throws Error(usage) with the nearest name.
+const Command& find_command(const std::string& name);
+
+// What `switchyard help` prints: every command with its line.
+std::string program_help();
+// What `switchyard help COMMAND` and `switchyard COMMAND --help` print.
+std::string command_help(const Command& command);
+
+extern const Command train_command, evaluate_command, prepare_command, inspect_command,
+    options_command;
 
 }  // namespace switchyard

@@ -8,9 +8,9 @@
 
 namespace switchyard {
 
-// True on every process when all processes of `comm` call this within `patience` of one another. False
-// where the others did not come: then `comm` is of no more use, and the job is best aborted. `comm`
-// carries nothing else.
+// True on every process when all processes of `comm` call this within `patience` of one another.
+// False where the others did not come: then `comm` is of no more use, and the job is best aborted.
+// `comm` carries nothing else.
 bool all_arrive_within(const Comm& comm, std::chrono::milliseconds patience);
 
 }  // namespace switchyard

@@ -1,0 +1,292 @@
+#include "cli/config.hpp"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "base/error.hpp"
+#include "cli/nearest.hpp"
+#include "cli/option_fields.hpp"
+#include "cli/paths.hpp"
+
+namespace switchyard {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+using google::protobuf::TextFormat;
+
+namespace {
+
+constexpr char list_options[] = "`switchyard options` prints every option";
+
+std::string did_you_mean(const std::string& name) {
+  return name.empty() ? list_options : "did you mean " + name + "?";
+}
+
+// The parser's first complaint and its place, counted from 0.
+struct FirstError final : google::protobuf::io::ErrorCollector {
+  int line = -1, column = 0;
+  std::string message;
+
+  void AddError(int error_line, int error_column, const std::string& text) override {
+    if (!message.empty()) return;
+    line = error_line, column = error_column, message = text;
+  }
+};
+
+// The n-th text between double quotes, from 0.
+std::string quoted(const std::string& text, int n) {
+  std::size_t begin = text.find('"');
+  for (int i = 0; i < 2 * n && begin != std::string::npos; ++i) begin = text.find('"', begin + 1);
+  if (begin == std::string::npos) return "";
+  return text.substr(begin + 1, text.find('"', begin + 1) - begin - 1);
+}
+
+std::vector<std::string> value_names(const EnumDescriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 0; i < type.value_count(); ++i) names.push_back(type.value(i)->name());
+  return names;
+}
+
+std::string one_of(const EnumDescriptor& type) {
+  std::string list;
+  for (const std::string& name : value_names(type)) list += (list.empty() ? "" : ", ") + name;
+  return "it is one of " + list;
+}
+
+// The parser reports an unknown field at the token after its name; a user looks for the name.
+int column_of(const std::string& text, const FirstError& error, const std::string& name) {
+  std::size_t start = 0;
+  for (int line = 0; line < error.line; ++line) start = text.find('\n', start) + 1;
+  const std::string before = text.substr(start, static_cast<std::size_t>(error.column));
+  const std::size_t at = before.rfind(name);
+  return at == std::string::npos ? error.column : static_cast<int>(at);
+}
+
+[[noreturn]] void refuse_file(const std::string& file, const std::string& text,
+                              const FirstError& error) {
+  std::string hint = list_options;
+  std::string message = error.message;
+  int column = error.column;
+  if (message.find("has no field named") != std::string::npos) {
+    const std::string name = quoted(message, 1);
+    const auto* pool = RunConfig::descriptor()->file()->pool();
+    if (const Descriptor* block = pool->FindMessageTypeByName(quoted(message, 0))) {
+      hint = did_you_mean(suggest_option(*RunConfig::descriptor(), *block, name));
+    }
+    message = "there is no option \"" + name + "\" here.";
+    column = column_of(text, error, name);
+  } else if (message.find("Unknown enumeration value") != std::string::npos) {
+    for (const OptionField& option : option_fields(*RunConfig::descriptor())) {
+      if (option.field().name() != quoted(message, 1) || !option.field().enum_type()) continue;
+      hint = one_of(*option.field().enum_type());
+    }
+  }
+  throw Error(ExitCode::usage,
+              file + ":" + std::to_string(error.line + 1) + ":" + std::to_string(column + 1) +
+                  ": " + message,
+              hint);
+}
+
+std::filesystem::path find_config(const std::string& name) {
+  namespace fs = std::filesystem;
+  if (fs::is_regular_file(name)) return name;
+  const std::vector<std::string> shipped = shipped_configs();
+  if (std::find(shipped.begin(), shipped.end(), name) != shipped.end()) {
+    return shipped_configs_directory() / (name + ".textproto");
+  }
+  std::string known;
+  for (const std::string& config : shipped) known += (known.empty() ? "" : ", ") + config;
+  const std::string close = nearest(name, shipped);
+  throw Error(ExitCode::missing_input,
+              "--config " + name + ": no such file, nor a configuration of that name",
+              (close.empty() ? "" : "did you mean " + close + "? ") + ("shipped are: " + known));
+}
+
+void clear_replaced_lists(const Message& from, Message& into) {
+  const Reflection& reflection = *from.GetReflection();
+  std::vector<const FieldDescriptor*> set;
+  reflection.ListFields(from, &set);
+  for (const FieldDescriptor* field : set) {
+    if (field->is_repeated()) {
+      reflection.ClearField(&into, field);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      clear_replaced_lists(reflection.GetMessage(from, field),
+                           *reflection.MutableMessage(&into, field));
+    }
+  }
+}
+
+// The value as text format wants it: strings quoted, enum values as declared.
+std::string as_text_format(const FieldDescriptor& field, std::string value) {
+  const bool is_quoted = value.size() >= 2 && (value.front() == '"' || value.front() == '\'');
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !is_quoted) {
+    std::string text = "\"";
+    for (const char c : value) {
+      if (c == '"' || c == '\\') text += '\\';
+      text += c;
+    }
+    return text + '"';
+  }
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+    std::transform(value.begin(), value.end(), value.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  }
+  return value;
+}
+
+void parse_value(Message& block, const FieldDescriptor& field, const std::string& value,
+                 const std::string& assignment) {
+  FirstError error;
+  TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  const std::string text = as_text_format(field, value);
+  if (parser.ParseFieldValueFromString(text, &field, &block)) return;
+  std::string hint = std::string("its value is of type ") + field.type_name();
+  if (field.enum_type()) hint = one_of(*field.enum_type());
+  if (error.message.empty()) error.message = "there is more than one value.";
+  throw Error(ExitCode::usage, "--set " + assignment + ": " + error.message, hint);
+}
+
+// "a,b" -> a, b; "" -> nothing.
+std::vector<std::string> split_list(const std::string& list) {
+  std::vector<std::string> items;
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    items.push_back(list.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+void fill_derived(RunConfig& config) {
+  ModelOptions& model = *config.mutable_model();
+  if (!model.has_num_decoder_layers()) model.set_num_decoder_layers(model.num_layers());
+  const bool divides = model.num_heads() > 0 && model.d_model() % model.num_heads() == 0;
+  if (!model.has_d_kv() && divides) model.set_d_kv(model.d_model() / model.num_heads());
+}
+
+void write_out_defaults(Message& message) {
+  const Reflection& reflection = *message.GetReflection();
+  const Descriptor& type = *message.GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor* field = type.field(i);
+    if (field->is_repeated()) continue;
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      write_out_defaults(*reflection.MutableMessage(&message, field));
+    } else if (field->has_default_value() && !reflection.HasField(message, field)) {
+      std::string value;
+      TextFormat::PrintFieldValueToString(message, field, -1, &value);
+      TextFormat::ParseFieldValueFromString(value, field, &message);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> shipped_configs() {
+  std::vector<std::string> names;
+  std::error_code missing;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(shipped_configs_directory(), missing)) {
+    if (entry.path().extension() == ".textproto") names.push_back(entry.path().stem());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+RunConfig parse_config(const std::string& text, const std::string& name) {
+  FirstError error;
+  TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  RunConfig config;
+  if (!parser.ParseFromString(text, &config)) refuse_file(name, text, error);
+  return config;
+}
+
+void merge_config(const Message& from, Message& into) {
+  clear_replaced_lists(from, into);
+  into.MergeFrom(from);
+}
+
+void set_option(Message& config, const std::string& assignment) {
+  const std::size_t equals = assignment.find('=');
+  if (equals == std::string::npos) {
+    throw Error(ExitCode::usage, "--set " + assignment + ": there is no '='",
+                "write --set block.option=value, e.g. --set model.d_model=128");
+  }
+  const std::string path = assignment.substr(0, equals);
+  Message* block = &config;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = std::min(path.find('.', begin), path.size());
+    const std::string name = path.substr(begin, end - begin);
+    const Descriptor& type = *block->GetDescriptor();
+    const FieldDescriptor* field = type.FindFieldByName(name);
+    const bool is_last = end == path.size();
+    const bool is_block = field != nullptr && field->message_type() != nullptr;
+    if (field == nullptr || (!is_last && !is_block)) {
+      throw Error(ExitCode::usage, "--set " + assignment + ": there is no option " + path,
+                  did_you_mean(suggest_option(*config.GetDescriptor(), type, name)));
+    }
+    if (is_last && is_block) {
+      throw Error(ExitCode::usage, "--set " + assignment + ": " + path + " is a block of options",
+                  "`switchyard options " + path + "` prints them");
+    }
+    if (is_last) {
+      block->GetReflection()->ClearField(block, field);
+      const std::string value = assignment.substr(equals + 1);
+      for (const std::string& item :
+           field->is_repeated() ? split_list(value) : std::vector<std::string>{value}) {
+        parse_value(*block, *field, item, assignment);
+      }
+      return;
+    }
+    block = block->GetReflection()->MutableMessage(block, field);
+    begin = end + 1;
+  }
+}
+
+RunConfig load_config(std::span<const std::string> files, std::span<const std::string> sets) {
+  RunConfig config;
+  for (const std::string& name : files) {
+    const std::filesystem::path path = find_config(name);
+    std::ifstream file(path, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    if (!file) {
+      throw Error(ExitCode::missing_input, "--config " + path.string() + " cannot be read",
+                  "check its permissions");
+    }
+    merge_config(parse_config(text, path.string()), config);
+  }
+  for (const std::string& assignment : sets) set_option(config, assignment);
+  fill_derived(config);
+  return config;
+}
+
+std::string resolved_text(const RunConfig& config) {
+  RunConfig resolved = config;
+  write_out_defaults(resolved);
+  std::string text;
+  TextFormat::PrintToString(resolved, &text);
+  return "# proto-file: proto/run.proto\n# proto-message: switchyard.RunConfig\n\n" + text;
+}
+
+std::vector<std::string> changed_fixed_fields(const RunConfig& before, const RunConfig& after) {
+  std::vector<std::string> changes;
+  for (const OptionField& option : option_fields(*RunConfig::descriptor())) {
+    const std::string was = value_text(before, option), is = value_text(after, option);
+    if (option.fixed_in_run() && was != is)
+      changes.push_back(option.path + ": " + was + " -> " + is);
+  }
+  return changes;
+}
+
+}  // namespace switchyard

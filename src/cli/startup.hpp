@@ -1,0 +1,27 @@
+// Checks of a job's circumstances before a command runs: one program on one kind of machine,
+// started by the launcher it believes in, with no more threads than cores.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "comm/comm.hpp"
+
+namespace switchyard {
+
+std::string host_name();
+
+// Throws Error(mismatch) when another MPI's launcher started the program, or when processes run
+// different programs or would compute different bits. Collective.
+void require_one_job(const Comm& world);
+
+// Warns, on rank 0, where the threads of a host's processes exceed the cores they may use; with the
+// command line that would fit. `words` is the command with its arguments. Collective.
+void warn_of_crowding(const Comm& world, std::span<const std::string> words);
+
+// The line of advice for `processes` x `threads` on a host of `cores`, of which each process is
+// bound to `bound`; "" where all is well.
+std::string crowding_advice(int processes, int threads, int cores, int bound,
+                            std::span<const std::string> words);
+
+}  // namespace switchyard
