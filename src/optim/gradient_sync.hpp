@@ -1,5 +1,6 @@
 // From gradient leaves to gradients: dense tensors over all virtual ranks, expert tensors over the
-// replica groups that hold a copy, in canonical order; and the global norm, each tensor counted once.
+// replica groups that hold a copy, in canonical order; and the global norm, each tensor counted
+// once.
 #pragma once
 
 #include "comm/comm.hpp"
@@ -8,8 +9,8 @@
 
 namespace switchyard {
 
-// After it, params.gradient holds the sum over all leaves of the run, the same bits on every process
-// that holds the tensor. Collective over comm.
+// After it, params.gradient holds the sum over all leaves of the run, the same bits on every
+// process that holds the tensor. Collective over comm.
 void synchronize_gradients(const Comm& comm, const Layout& layout, ParamSet& params);
 
 // sqrt of the sum of squares of all gradients of the whole model: f64, blocks of 4,096 elements in

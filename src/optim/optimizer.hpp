@@ -17,7 +17,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // step: 0, 1, …; learning_rate of this step. Reads each gradient, changes each value.
   virtual void update(std::span<Param> params, std::int64_t step, double learning_rate) = 0;
-  // Its state by global name ("<tensor>/adafactor.row"); loading a checkpoint writes into the spans.
+  // Its state by global name ("<tensor>/adafactor.row"); loading a checkpoint writes into the
+  // spans.
   virtual std::vector<NamedTensor> state() = 0;
 };
 
@@ -31,6 +32,7 @@ struct AdafactorConfig {
   std::int64_t min_dim_size_to_factor = 128;
   bool multiply_by_parameter_scale = true;
 };
-std::unique_ptr<Optimizer> make_adafactor(const AdafactorConfig& config, std::span<const Param> params);
+std::unique_ptr<Optimizer> make_adafactor(const AdafactorConfig& config,
+                                          std::span<const Param> params);
 
 }  // namespace switchyard

@@ -6,7 +6,7 @@
 namespace switchyard {
 
 struct ScheduleConfig {
-  double learning_rate = 1.0;       // base: multiplied by the schedule
+  double learning_rate = 1.0;  // base: multiplied by the schedule
   std::int64_t warmup_steps = 10000;
 };
 

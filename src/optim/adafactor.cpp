@@ -1,0 +1,212 @@
+// Adafactor: its state, its update, and the sums of the update in an order that follows from a
+// tensor's shape alone. It knows one tensor at a time and no ranks.
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <string>
+
+#include "optim/optimizer.hpp"
+#include "tensor/rows.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr std::int64_t block_rows = 64;
+
+// Calls f(block, first row, last row) for each block of 64 rows, shared among threads.
+template <class F>
+void for_each_block(View<const float> shape, F f) {
+  const std::int64_t blocks = (shape.rows + block_rows - 1) / block_rows;
+  for_each_shared(blocks, shape.size(), [&](std::int64_t block) {
+    f(block, block * block_rows, std::min((block + 1) * block_rows, shape.rows));
+  });
+}
+
+// row_sum(0) + … + row_sum(rows-1): by row in a block, then by block.
+template <class RowSum>
+double sum_over_rows(View<const float> shape, RowSum row_sum) {
+  std::vector<double> sums(static_cast<std::size_t>((shape.rows + block_rows - 1) / block_rows));
+  for_each_block(shape, [&](std::int64_t block, std::int64_t first, std::int64_t last) {
+    double sum = 0;
+    for (std::int64_t row = first; row < last; ++row) sum += row_sum(row);
+    sums[static_cast<std::size_t>(block)] = sum;
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+// sqrt of the mean of x(r)(c)^2 over the matrix; x(r) gives row r as a function of the column.
+template <class Rows>
+double root_mean_square(View<const float> shape, Rows x) {
+  const double sum = sum_over_rows(shape, [&](std::int64_t r) {
+    const auto row = x(r);
+    return lane_sum<double>(shape.cols, [&](std::int64_t c) {
+      const double value = row(c);
+      return value * value;
+    });
+  });
+  return std::sqrt(sum / static_cast<double>(shape.size()));
+}
+
+// A running mean in f32; the arithmetic is f64, where the square of any f32 and epsilon_1 are
+// normal.
+float running_mean(float old, double beta, double value) {
+  return static_cast<float>(beta * static_cast<double>(old) + (1 - beta) * value);
+}
+
+// One tensor's second moments: row and col means where it is factored, else all of them in v.
+struct Moments {
+  ParamSpec spec;
+  bool factored = false;
+  Tensor<float> row;  // [1, rows]
+  Tensor<float> col;  // [1, cols]
+  Tensor<float> v;    // [rows, cols]
+};
+
+class Adafactor final : public Optimizer {
+ public:
+  Adafactor(const AdafactorConfig& config, std::span<const Param> params) : config_(config) {
+    for (const Param& param : params) {
+      const auto [rows, cols] = std::pair(param.spec.rows, param.spec.cols);
+      const bool factored =
+          std::min(rows, cols) >= std::max<std::int64_t>(config.min_dim_size_to_factor, 2);
+      moments_.push_back({param.spec, factored, Tensor<float>::zeros(factored, factored ? rows : 0),
+                          Tensor<float>::zeros(factored, factored ? cols : 0),
+                          Tensor<float>::zeros(factored ? 0 : rows, cols)});
+    }
+  }
+
+  void update(std::span<Param> params, std::int64_t step, double learning_rate) override {
+    assert(params.size() == moments_.size());
+    const double beta = 1 - std::pow(static_cast<double>(step + 1), -config_.decay_exponent);
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      assert(params[i].name() == moments_[i].spec.name);
+      if (moments_[i].factored)
+        update_factored(moments_[i], params[i], beta, learning_rate);
+      else
+        update_unfactored(moments_[i], params[i], beta, learning_rate);
+    }
+  }
+
+  std::vector<NamedTensor> state() override {
+    std::vector<NamedTensor> tensors;
+    for (Moments& m : moments_) {
+      const auto add = [&](const char* suffix, Tensor<float>& t) {
+        if (t.size() == 0) return;
+        tensors.push_back(
+            {m.spec.name + "/adafactor." + suffix, t.rows(), t.cols(), m.spec.expert, t.flat()});
+      };
+      add("row", m.row);
+      add("col", m.col);
+      add("v", m.v);
+    }
+    return tensors;
+  }
+
+ private:
+  // u = g / sqrt(v), v approximated by the outer product row x col over the mean of row. Each
+  // factor is taken to its root alone: products of the moments leave the range of f32.
+  void update_factored(Moments& m, Param& param, double beta, double learning_rate) const {
+    const View<const float> g = param.gradient;
+    average_squares(m, g, beta);
+    const View<const float> row = m.row.view();
+    const double row_mean =
+        lane_sum<double>(g.rows, [&](std::int64_t r) { return static_cast<double>(row(0, r)); }) /
+        static_cast<double>(g.rows);
+    std::vector<float> row_factor, col_factor;
+    for (const float mean : m.row.flat())
+      row_factor.push_back(static_cast<float>(std::sqrt(row_mean / mean)));
+    for (const float mean : m.col.flat())
+      col_factor.push_back(static_cast<float>(1 / std::sqrt(static_cast<double>(mean))));
+    apply(param.value, learning_rate, [&, f = col_factor.data()](std::int64_t r) {
+      return [gradient = g.row(r), factor = row_factor[static_cast<std::size_t>(r)],
+              f](std::int64_t c) { return gradient[c] * factor * f[c]; };
+    });
+  }
+
+  void update_unfactored(Moments& m, Param& param, double beta, double learning_rate) const {
+    const View<const float> g = param.gradient;
+    for_each_block(g, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+      for (std::int64_t r = first; r < last; ++r) {
+        const float* const gradient = g.row(r);
+        float* const v = m.v.view().row(r);
+#pragma omp simd
+        for (std::int64_t c = 0; c < g.cols; ++c) {
+          const double x = gradient[c];
+          v[c] = running_mean(v[c], beta, x * x + config_.epsilon_1);
+        }
+      }
+    });
+    const View<const float> moments = m.v.view();
+    apply(param.value, learning_rate, [&](std::int64_t r) {
+      return [gradient = g.row(r), v = moments.row(r)](std::int64_t c) {
+        return gradient[c] / std::sqrt(v[c]);
+      };
+    });
+  }
+
+  // Takes the means of g^2 over each row and each column into the running means, in one sweep.
+  void average_squares(Moments& m, View<const float> g, double beta) const {
+    const std::int64_t blocks = (g.rows + block_rows - 1) / block_rows;
+    auto column_sums = Tensor<double>::uninitialized(blocks, g.cols);
+    const View<float> row = m.row.view(), col = m.col.view();
+    for_each_block(g, [&](std::int64_t block, std::int64_t first, std::int64_t last) {
+      double* const sums = column_sums.view().row(block);
+      std::fill_n(sums, g.cols, 0.0);
+      for (std::int64_t r = first; r < last; ++r) {
+        const float* const x = g.row(r);
+        const auto square = [x](std::int64_t c) {
+          return static_cast<double>(x[c]) * static_cast<double>(x[c]);
+        };
+        const double mean = lane_sum<double>(g.cols, square) / static_cast<double>(g.cols);
+        row(0, r) = running_mean(row(0, r), beta, mean + config_.epsilon_1);
+#pragma omp simd
+        for (std::int64_t c = 0; c < g.cols; ++c) sums[c] += square(c);
+      }
+    });
+    double* const totals = column_sums.data();
+    for (std::int64_t block = 1; block < blocks; ++block) {
+      const double* const sums = column_sums.view().row(block);
+      for (std::int64_t c = 0; c < g.cols; ++c) totals[c] += sums[c];
+    }
+    for (std::int64_t c = 0; c < g.cols; ++c) {
+      const double mean = totals[c] / static_cast<double>(g.rows);
+      col(0, c) = running_mean(col(0, c), beta, mean + config_.epsilon_1);
+    }
+  }
+
+  // W -= learning rate * max(RMS(W), epsilon_2) * u / max(1, RMS(u) / threshold); u(r)(c) is the
+  // update before clipping.
+  template <class Rows>
+  void apply(View<float> w, double learning_rate, Rows u) const {
+    const double clip = std::max(1.0, root_mean_square(w, u) / config_.clipping_threshold);
+    double step = learning_rate / clip;
+    if (config_.multiply_by_parameter_scale) {
+      const double scale = root_mean_square(
+          w, [&](std::int64_t r) { return [row = w.row(r)](std::int64_t c) { return row[c]; }; });
+      step *= std::max(scale, config_.epsilon_2);
+    }
+    const auto factor = static_cast<float>(step);
+    for_each_block(w, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+      for (std::int64_t r = first; r < last; ++r) {
+        float* const row = w.row(r);
+        const auto update = u(r);
+#pragma omp simd
+        for (std::int64_t c = 0; c < w.cols; ++c) row[c] -= factor * update(c);
+      }
+    });
+  }
+
+  AdafactorConfig config_;
+  std::vector<Moments> moments_;  // in the order of the parameters
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_adafactor(const AdafactorConfig& config,
+                                          std::span<const Param> params) {
+  return std::make_unique<Adafactor>(config, params);
+}
+
+}  // namespace switchyard

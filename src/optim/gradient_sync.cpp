@@ -1,0 +1,107 @@
+#include "optim/gradient_sync.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "comm/canonical.hpp"
+#include "tensor/rows.hpp"
+
+namespace switchyard {
+namespace {
+
+LeafPartition virtual_ranks_by_process(const Layout& layout) {
+  LeafPartition partition;
+  for (int p = 0; p < layout.processes(); ++p) {
+    partition.first.push_back(layout.hosted(Rank{p}).first.value);
+  }
+  partition.first.push_back(layout.virtual_ranks());
+  return partition;
+}
+
+// The processes that hold the same experts as this one stand at the same position of their groups.
+struct Position {
+  std::int64_t value = 0, count = 1;
+};
+
+Position position_in_group(const Layout& layout, Rank rank) {
+  const Interval<Rank> processes = layout.processes_of(layout.groups_of(rank).first);
+  return {rank.value - processes.first.value, processes.size()};
+}
+
+LeafPartition groups_by_holder(const Layout& layout, Position position) {
+  LeafPartition partition;
+  for (std::int64_t p = position.value; p < layout.processes(); p += position.count) {
+    partition.first.push_back(layout.groups_of(Rank{p}).first.value);
+  }
+  partition.first.push_back(layout.groups());
+  return partition;
+}
+
+void reduce_into_first(const Comm& comm, const LeafPartition& partition,
+                       const std::vector<std::span<float>>& leaves) {
+  if (!leaves.empty()) canonical_all_reduce<float>(comm, partition, leaves, leaves[0]);
+}
+
+double sum_of_squares(std::span<const float> x) {
+  constexpr std::int64_t block_size = 4096;
+  const auto size = static_cast<std::int64_t>(x.size());
+  std::vector<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
+  for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
+    const float* const first = x.data() + block * block_size;
+    sums[static_cast<std::size_t>(block)] =
+        lane_sum<double>(std::min(block_size, size - block * block_size), [first](std::int64_t i) {
+          return static_cast<double>(first[i]) * static_cast<double>(first[i]);
+        });
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace
+
+void synchronize_gradients(const Comm& comm, const Layout& layout, ParamSet& params) {
+  reduce_into_first(comm, virtual_ranks_by_process(layout), params.dense_leaves());
+  if (layout.groups() > 1) {  // with one group an expert's only leaf is its gradient
+    const Position position = position_in_group(layout, comm.rank());
+    const Comm holders =
+        comm.split(static_cast<int>(position.value), static_cast<int>(comm.rank().value));
+    reduce_into_first(holders, groups_by_holder(layout, position), params.expert_leaves());
+  }
+  for (Param& param : params.params()) param.gradient = param.leaves[0];
+}
+
+double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& params) {
+  // Each tensor is summed by one process: a dense one in turn, an expert's by the owner in group 0.
+  const auto is_mine = [&](std::size_t i, const Param& param) {
+    if (param.is_expert()) return layout.owner(*param.spec.expert, GroupId{0}) == comm.rank();
+    return static_cast<std::int64_t>(i) % comm.size() == comm.rank().value;
+  };
+  std::string names;
+  std::vector<double> squares;
+  for (std::size_t i = 0; i < params.params().size(); ++i) {
+    const Param& param = params[i];
+    if (!is_mine(i, param)) continue;
+    names += param.name() + "\n";
+    squares.push_back(sum_of_squares(View<const float>(param.gradient).flat()));
+  }
+
+  std::vector<std::pair<std::string, double>> all;
+  std::string joined;
+  for (const std::string& part : all_gather_strings(comm, names)) joined += part;
+  std::istringstream lines(joined);
+  for (const double square : all_gather_v<double>(comm, squares)) {
+    std::string name;
+    std::getline(lines, name);
+    all.emplace_back(std::move(name), square);
+  }
+  std::sort(all.begin(), all.end());
+  double total = 0;
+  for (const auto& [name, square] : all) total += square;
+  return std::sqrt(total);
+}
+
+}  // namespace switchyard
