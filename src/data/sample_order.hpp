@@ -1,0 +1,54 @@
+// Which tokens the i-th sample of a run reads: a pure function of the sample number, so that the
+// data cursor of a run is one integer and any position is reached at once, in O(1) memory.
+#pragma once
+
+#include <cstdint>
+
+#include "base/philox.hpp"
+
+namespace switchyard {
+
+// A keyed bijection on [0, size): a balanced Feistel network of eight rounds over the smallest even
+// number of bits that holds size, walked on until it lands inside (fewer than four steps on
+// average).
+class Permutation {
+ public:
+  Permutation(const RandomStream& key, std::uint64_t size);
+  std::uint64_t operator()(std::uint64_t i) const;
+
+ private:
+  std::uint64_t network(std::uint64_t i) const;
+
+  RandomStream key_;
+  std::uint64_t size_;
+  int half_bits_;
+};
+
+// A stream of `tokens` tokens cut into consecutive segments of n. In training, epoch e has
+// floor((tokens-n+1)/n) segments at an offset in [0, n) drawn from (seed, e), in an order permuted
+// by (seed, e). In validation there is one epoch: offset 0, identity, floor(tokens/n) segments.
+//
+// Example: 1,000 tokens and n = 100 give floor(901/100) = 9 segments an epoch; sample 20 is
+// position 2 of epoch 2. With offset 37 in that epoch and the permutation taking 2 to 5, it reads
+// 537 … 636.
+class SampleOrder {
+ public:
+  static SampleOrder training(std::int64_t tokens, std::int64_t segment_length, std::uint64_t seed);
+  static SampleOrder validation(std::int64_t tokens, std::int64_t segment_length);
+
+  // Samples of an epoch; 0 where the stream is too short for one.
+  std::int64_t segments() const { return segments_; }
+  std::int64_t segment_length() const { return segment_length_; }
+  // First token of a sample >= 0 (validation: < segments()). Needs segments() > 0.
+  std::int64_t first_token(std::int64_t sample) const;
+
+ private:
+  SampleOrder(std::int64_t segments, std::int64_t segment_length, bool shuffled,
+              std::uint64_t seed);
+
+  std::int64_t segments_, segment_length_;
+  bool shuffled_;
+  std::uint64_t seed_;
+};
+
+}  // namespace switchyard
