@@ -45,6 +45,10 @@ std::string resolve_checkpoint(const Env& env, const Comm& comm, const std::stri
 // save. A damaged one newer than that is left for its owner to look at. Process 0 alone calls it.
 void apply_retention(Env& env, const std::string& checkpoints_directory, int keep_last);
 
+// Deletes one checkpoint: first renamed to a name that is none, so that half of it is never seen.
+// Process 0 alone calls it.
+void retire_checkpoint(Env& env, const std::string& checkpoints_directory, const std::string& name);
+
 // Deletes what interrupted saves and deletions left. Process 0 alone calls it, holding the run's
 // lock.
 void clean_leftovers(Env& env, const std::string& checkpoints_directory);

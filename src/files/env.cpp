@@ -37,4 +37,12 @@ std::string parent_directory(const std::string& path) {
   return parent_end == std::string::npos ? "/" : path.substr(0, parent_end + 1);
 }
 
+std::string base_name(const std::string& path) {
+  const auto end = path.find_last_not_of('/');
+  if (end == std::string::npos) return "";
+  const auto slash = path.find_last_of('/', end);
+  const auto begin = slash == std::string::npos ? 0 : slash + 1;
+  return path.substr(begin, end + 1 - begin);
+}
+
 }  // namespace switchyard

@@ -88,5 +88,7 @@ void write_file_atomically(Env& env, const std::string& path, std::string_view b
 
 // "a/b/c" -> "a/b"; "c" -> ".".
 std::string parent_directory(const std::string& path);
+// "a/b/c" and "a/b/c/" -> "c".
+std::string base_name(const std::string& path);
 
 }  // namespace switchyard

@@ -1,0 +1,94 @@
+#include "checkpoint/load.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.hpp"
+#include "checkpoint/manifest.hpp"
+#include "checkpoint/shard.hpp"
+#include "checkpoint/together.hpp"
+
+namespace switchyard {
+namespace {
+
+std::string shape_text(std::int64_t rows, std::int64_t cols) {
+  return '[' + std::to_string(rows) + ", " + std::to_string(cols) + ']';
+}
+
+std::string expert_text(bool has_expert, std::int64_t expert) {
+  return has_expert ? "of expert " + std::to_string(expert) : "dense";
+}
+
+// The index of the stored tensor that `wanted` is; tensors stand by name.
+int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
+  const auto& tensors = manifest.tensors();
+  const auto at = std::lower_bound(
+      tensors.begin(), tensors.end(), wanted.name,
+      [](const ManifestTensor& t, const std::string& name) { return t.name() < name; });
+  if (at == tensors.end() || at->name() != wanted.name) {
+    throw Error(
+        ExitCode::mismatch,
+        "the checkpoint has no tensor " + wanted.name + " " + shape_text(wanted.rows, wanted.cols),
+        "it was written with another model; see `switchyard inspect`");
+  }
+  if (at->rows() != wanted.rows || at->cols() != wanted.cols) {
+    throw Error(ExitCode::mismatch,
+                "the tensor " + wanted.name + " is " + shape_text(at->rows(), at->cols()) +
+                    " in the checkpoint and " + shape_text(wanted.rows, wanted.cols) +
+                    " in this model",
+                "it was written with another model; see `switchyard inspect`");
+  }
+  const std::string stored = expert_text(at->has_expert(), at->expert());
+  const std::string here =
+      expert_text(wanted.expert.has_value(), wanted.expert.value_or(ExpertId{0}).value);
+  if (stored != here) {
+    throw Error(ExitCode::mismatch, "the tensor " + wanted.name + " is " + stored +
+                                        " in the checkpoint and " + here + " in this model");
+  }
+  return static_cast<int>(at - tensors.begin());
+}
+
+// Collective.
+void require_all_claimed(const Comm& comm, const Manifest& manifest, std::span<const int> stored) {
+  std::vector<std::int64_t> claimed(static_cast<std::size_t>(manifest.tensors_size()), 0);
+  for (const int i : stored) claimed[static_cast<std::size_t>(i)] = 1;
+  all_reduce_max(comm, claimed);
+  const auto unclaimed = std::find(claimed.begin(), claimed.end(), 0);
+  if (unclaimed == claimed.end()) return;
+  const ManifestTensor& tensor = manifest.tensors(static_cast<int>(unclaimed - claimed.begin()));
+  throw Error(ExitCode::mismatch,
+              "the checkpoint has a tensor " + tensor.name() + " " +
+                  shape_text(tensor.rows(), tensor.cols()) + " that this model does not have",
+              "it was written with another model; see `switchyard inspect`");
+}
+
+}  // namespace
+
+RunState read_run_state(const Env& env, const std::string& checkpoint_directory) {
+  return run_state_of(read_manifest(env, checkpoint_directory));
+}
+
+void load_checkpoint(const Env& env, const Comm& comm, const std::string& checkpoint_directory,
+                     std::span<const NamedTensor> into, Coverage coverage) {
+  // One process reads the manifest, so that all see the same one.
+  const std::string bytes =
+      on_first(comm, [&] { return read_manifest_bytes(env, checkpoint_directory); });
+  const Manifest manifest = decode_manifest(bytes, checkpoint_directory + "/" + manifest_name);
+
+  std::vector<int> stored;  // stored[i]: the manifest's index of into[i]
+  together(comm, [&] {
+    for (const NamedTensor& tensor : into) stored.push_back(find_stored(manifest, tensor));
+  });
+  if (coverage == Coverage::whole) require_all_claimed(comm, manifest, stored);
+
+  std::vector<Tensor<float>> scratch;
+  together(comm, [&] {
+    ShardReader reader(env, checkpoint_directory, manifest);
+    for (const int i : stored) scratch.push_back(reader.read(manifest.tensors(i)));
+  });
+  for (std::size_t i = 0; i < into.size(); ++i) {
+    std::copy_n(scratch[i].data(), into[i].data.size(), into[i].data.begin());
+  }
+}
+
+}  // namespace switchyard

@@ -1,0 +1,39 @@
+// The manifest on disk: framed, validated before anybody sees it, and its translation to and from
+// what the rest of the program knows. A Manifest obtained here can be trusted: names are plain,
+// every tensor lies inside its file, every byte of every file belongs to exactly one tensor.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "checkpoint.pb.h"
+#include "checkpoint/run_state.hpp"
+#include "files/env.hpp"
+#include "files/frame.hpp"
+
+namespace switchyard {
+
+inline constexpr FrameKind manifest_frame = {"SWYDMNFT", 1, "checkpoint manifest", 256 << 20};
+inline constexpr const char* manifest_name = "MANIFEST";
+inline constexpr std::int64_t tensor_alignment = 64;  // bytes
+
+// The framed bytes; equal manifests give equal bytes.
+std::string encode_manifest(const Manifest& manifest);
+
+// `path` is for messages. Error(damaged_data), Error(unsafe_path), Error(mismatch) for a newer
+// version.
+Manifest decode_manifest(std::string_view bytes, const std::string& path);
+
+// The file's bytes; Error(damaged_data) where the directory has none.
+std::string read_manifest_bytes(const Env& env, const std::string& checkpoint_directory);
+Manifest read_manifest(const Env& env, const std::string& checkpoint_directory);
+
+void store_run_state(const RunState& state, Manifest& manifest);
+RunState run_state_of(const Manifest& manifest);
+
+std::int64_t tensor_bytes(const ManifestTensor& tensor);
+// With the zeros that follow it up to the next multiple of tensor_alignment.
+std::int64_t stored_bytes(const ManifestTensor& tensor);
+
+}  // namespace switchyard

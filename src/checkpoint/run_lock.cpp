@@ -1,0 +1,67 @@
+#include "checkpoint/run_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace switchyard {
+namespace {
+
+// Host and process, as the holder wrote them; a newcomer may come before it did.
+std::string holder(int fd) {
+  char text[256];
+  const ssize_t size = ::pread(fd, text, sizeof text, 0);
+  std::string holder(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+  while (!holder.empty() && holder.back() == '\n') holder.pop_back();
+  return holder.empty() ? "another process" : holder;
+}
+
+void name_holder(int fd) {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  const std::string text = "process " + std::to_string(::getpid()) + " on " + host + "\n";
+  // It only tells people who holds the lock, and not always: a full disk does not stop the run
+  // here.
+  if (::ftruncate(fd, 0) == 0) (void)!::pwrite(fd, text.data(), text.size(), 0);
+}
+
+}  // namespace
+
+RunLock::RunLock(const std::string& run_directory) {
+  const std::string path = run_directory + "/lock";
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (fd_ < 0) {
+    throw Error(ExitCode::output_not_writable, "cannot open " + path + ": " + std::strerror(errno),
+                "choose a directory that you may write to");
+  }
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    const std::string held_by = holder(fd_);
+    ::close(fd_);
+    if (error != EWOULDBLOCK) {
+      throw Error(ExitCode::io_error, "cannot lock " + path + ": " + std::strerror(error));
+    }
+    throw Error(ExitCode::output_not_writable, run_directory + " is in use by " + held_by,
+                "wait for it or stop it, or choose another output directory");
+  }
+  name_holder(fd_);
+}
+
+RunLock::RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+RunLock& RunLock::operator=(RunLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+RunLock::~RunLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,206 @@
+#include "checkpoint/save.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <random>
+#include <set>
+#include <tuple>
+
+#include "base/error.hpp"
+#include "checkpoint/manifest.hpp"
+#include "checkpoint/shard.hpp"
+#include "checkpoint/store.hpp"
+#include "checkpoint/together.hpp"
+
+namespace switchyard {
+namespace {
+
+std::int64_t bytes_of(const NamedTensor& tensor) { return std::ssize(std::as_bytes(tensor.data)); }
+
+// What this process writes: its experts' tensors, unless another group's copy is the one that is
+// written, and its part of the dense ones. Collective.
+std::vector<NamedTensor> own_share(const Comm& comm, const Layout& layout,
+                                   std::span<const NamedTensor> tensors) {
+  std::vector<NamedTensor> share, dense;
+  for (const NamedTensor& tensor : tensors) {
+    if (!tensor.expert) {
+      dense.push_back(tensor);
+    } else if (layout.owner(*tensor.expert, GroupId{0}) == comm.rank()) {
+      share.push_back(tensor);
+    }
+  }
+  std::int64_t expert_bytes = 0;
+  for (const NamedTensor& tensor : share) expert_bytes += bytes_of(tensor);
+  std::vector<std::int64_t> dense_bytes;
+  for (const NamedTensor& tensor : dense) dense_bytes.push_back(bytes_of(tensor));
+
+  const std::vector<Rank> writer = plan_dense_writers(
+      dense_bytes, all_gather(comm, std::span<const std::int64_t>(&expert_bytes, 1)));
+  for (std::size_t i = 0; i < dense.size(); ++i) {
+    if (writer[i] == comm.rank()) share.push_back(dense[i]);
+  }
+  return share;
+}
+
+Manifest assemble(const std::vector<std::string>& shard_reports, const Layout& layout,
+                  const RunState& state) {
+  Manifest manifest;
+  store_run_state(state, manifest);
+  manifest.mutable_layout()->set_virtual_ranks(layout.virtual_ranks());
+  manifest.mutable_layout()->set_processes(layout.processes());
+  manifest.mutable_layout()->set_groups(layout.groups());
+  manifest.mutable_layout()->set_experts(layout.experts());
+  for (const std::string& text : shard_reports) {
+    ShardReport report;
+    if (!report.ParseFromString(text))
+      throw Error(ExitCode::mismatch, "a process sent no report of its shard");
+    for (ManifestTensor& tensor : *report.mutable_tensors()) {
+      tensor.set_file(manifest.files_size());
+      *manifest.add_tensors() = std::move(tensor);
+    }
+    *manifest.add_files() = report.file();
+  }
+  std::sort(manifest.mutable_tensors()->begin(), manifest.mutable_tensors()->end(),
+            [](const auto& a, const auto& b) { return a.name() < b.name(); });
+  return manifest;
+}
+
+// Every tensor that this process knows of, once; and since experts are alike, as many tensors and
+// elements of each expert as of any other.
+void require_each_tensor_once(const Manifest& manifest, const Layout& layout,
+                              std::span<const NamedTensor> known) {
+  const auto require = [](bool condition, const std::string& what) {
+    if (!condition) throw Error(ExitCode::mismatch, "the checkpoint would be incomplete: " + what);
+  };
+  std::set<std::string> written;
+  std::vector<std::pair<std::int64_t, std::int64_t>> of_expert(
+      static_cast<std::size_t>(layout.experts()));
+  for (const ManifestTensor& tensor : manifest.tensors()) {
+    require(written.insert(tensor.name()).second, "two processes wrote " + tensor.name());
+    if (!tensor.has_expert()) continue;
+    require(tensor.expert() < layout.experts(), tensor.name() + " belongs to no expert of the run");
+    auto& [count, elements] = of_expert[static_cast<std::size_t>(tensor.expert())];
+    ++count;
+    elements += tensor.rows() * tensor.cols();
+  }
+  for (const NamedTensor& tensor : known) {
+    require(written.contains(tensor.name), "no process wrote " + tensor.name);
+  }
+  for (std::size_t e = 1; e < of_expert.size(); ++e) {
+    require(of_expert[e] == of_expert[0],
+            "expert " + std::to_string(e) + " has other tensors than expert 0");
+  }
+}
+
+std::string random_attempt() {
+  std::random_device device;
+  char text[17];
+  std::snprintf(text, sizeof text, "%08x%08x", device(), device());
+  return text;
+}
+
+struct Target {
+  std::string parent, final_name, temporary_name;
+  std::string final_path() const { return parent + "/" + final_name; }
+  std::string temporary_path() const { return parent + "/" + temporary_name; }
+};
+
+bool holds_valid_checkpoint(const Env& env, const std::string& directory) {
+  if (!env.exists(directory)) return false;
+  try {
+    verify_checkpoint(env, directory);
+    return true;
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::damaged_data) throw;
+    return false;
+  }
+}
+
+// The temporary directory's name, or nothing where this step is saved already.
+std::string begin(Env& env, const std::string& parent, const std::string& final_name) {
+  env.make_directories(parent);
+  env.sync_directory(parent_directory(parent));
+  if (holds_valid_checkpoint(env, parent + "/" + final_name)) return "";
+  std::string temporary = final_name + ".tmp-" + random_attempt();
+  env.make_directories(parent + "/" + temporary);
+  return temporary;
+}
+
+// The shards are durable; from here process 0 alone acts.
+void commit(Env& env, const Target& target, const Manifest& manifest) {
+  const auto file = env.create(target.temporary_path() + "/" + manifest_name);
+  const std::string bytes = encode_manifest(manifest);
+  decode_manifest(bytes, target.temporary_path());  // what we would not read back, we do not write
+  file->append(std::as_bytes(std::span(bytes)));
+  file->sync();
+  file->close();
+  env.sync_directory(target.temporary_path());
+  if (env.exists(target.final_path())) retire_checkpoint(env, target.parent, target.final_name);
+  env.rename(target.temporary_path(), target.final_path());
+  try {
+    env.sync_directory(target.parent);
+  } catch (const Error&) {
+    // The rename may not survive a power cut, so nobody may build on it.
+    env.rename(target.final_path(), target.temporary_path());
+    throw;
+  }
+}
+
+// After a failure: best effort, what remains is never taken for a checkpoint. Collective.
+void remove_attempt(Env& env, const Comm& comm, const Target& target) {
+  const auto quietly = [](auto&& action) {
+    try {
+      action();
+    } catch (const Error&) {
+    }
+  };
+  quietly([&] { env.remove_file(target.temporary_path() + "/" + shard_name(comm.rank().value)); });
+  barrier(comm);
+  if (comm.rank() == Rank{0}) quietly([&] { env.remove_tree(target.temporary_path()); });
+}
+
+}  // namespace
+
+std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
+                            const std::string& checkpoints_directory, const RunState& state,
+                            std::span<const NamedTensor> tensors) {
+  Target target{checkpoints_directory, checkpoint_name(state.step), ""};
+  target.temporary_name =
+      on_first(comm, [&] { return begin(env, target.parent, target.final_name); });
+  if (target.temporary_name.empty()) return target.final_path();
+  try {
+    const std::vector<NamedTensor> share = own_share(comm, layout, tensors);
+    const auto reports = together(comm, [&] {
+      return write_shard(env, target.temporary_path(), shard_name(comm.rank().value), share)
+          .SerializeAsString();
+    });
+    on_first(comm, [&]() -> std::string {
+      const Manifest manifest = assemble(reports, layout, state);
+      require_each_tensor_once(manifest, layout, tensors);
+      commit(env, target, manifest);
+      return "";
+    });
+  } catch (const Error&) {
+    remove_attempt(env, comm, target);
+    throw;
+  }
+  return target.final_path();
+}
+
+std::vector<Rank> plan_dense_writers(std::span<const std::int64_t> bytes,
+                                     std::vector<std::int64_t> load) {
+  std::vector<std::size_t> order(bytes.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return bytes[a] > bytes[b]; });
+  std::vector<Rank> writer(bytes.size());
+  for (const std::size_t i : order) {
+    const auto least = std::min_element(load.begin(), load.end());
+    writer[i] = Rank{least - load.begin()};
+    *least += bytes[i];
+  }
+  return writer;
+}
+
+}  // namespace switchyard
