@@ -1,0 +1,85 @@
+// Token streams in Megatron's indexed format, which other trainers read too: NAME.bin holds the
+// tokens of all documents one after the other, NAME.idx where each begins. Knows ids, not what they
+// mean.
+//
+// NAME.idx, little-endian: "MMIDIDX\0\0", u64 version 1, u8 type (8: u16, 4: i32), u64 documents n,
+// u64 n+1, i32 lengths[n] in tokens, i64 offsets[n] in bytes, i64 document indices[n+1] = 0 … n.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "files/env.hpp"
+#include "files/sha256.hpp"
+
+namespace switchyard {
+
+// Writes NAME.bin and NAME.idx document by document. Memory does not grow with their number: the
+// lengths wait in NAME.lengths until finish(). Errors are Env's.
+class TokenFileWriter {
+ public:
+  // path: without extension. Ids are below vocab_size; under 65,500 of them take two bytes each.
+  TokenFileWriter(Env& env, const std::string& path, std::int64_t vocab_size);
+
+  // At least one id.
+  void add_document(std::span<const std::int32_t> ids);
+
+  struct Summary {
+    std::int64_t documents = 0, tokens = 0;
+    std::string bin_sha256, idx_sha256;
+  };
+  // Writes the index and makes both files durable. Ends the writer.
+  Summary finish();
+
+ private:
+  // A file that is hashed as it is written, in pieces of at least 1 MiB.
+  class HashedFile {
+   public:
+    HashedFile(Env& env, const std::string& path) : file_(env.create(path)) {}
+    void append(std::span<const std::byte> bytes);
+    std::string finish();
+
+   private:
+    void flush();
+    std::unique_ptr<WritableFile> file_;
+    Sha256 hash_;
+    std::vector<std::byte> buffer_;
+  };
+  void write_index(HashedFile& index);
+
+  Env& env_;
+  std::string path_;
+  bool two_bytes_;
+  HashedFile bin_, lengths_;
+  std::int64_t documents_ = 0, tokens_ = 0;
+};
+
+// Reads NAME.bin by position, after NAME.idx has been checked against it. Any thread may read.
+class TokenFile {
+ public:
+  // Ids from id_limit on are damage. Error(missing_input): no such file. Error(damaged_data) names
+  // the file and the reason: foreign, truncated, or sizes and offsets that contradict each other;
+  // nothing is allocated by what the file says.
+  TokenFile(const Env& env, const std::string& path, std::int32_t id_limit);
+
+  std::int64_t documents() const { return documents_; }
+  std::int64_t tokens() const { return tokens_; }
+
+  // Tokens first … first+count-1 of the whole stream, which holds them. Error(damaged_data): an id
+  // out of range, or the file shrank meanwhile.
+  std::vector<std::int32_t> tokens(std::int64_t first, std::int64_t count) const;
+
+ private:
+  void check_index(const ReadableFile& index);
+  void check_documents(const ReadableFile& index);
+
+  std::string path_;
+  std::int32_t id_limit_;
+  std::unique_ptr<ReadableFile> bin_;
+  std::int64_t documents_ = 0, tokens_ = 0, token_bytes_ = 0;
+};
+
+}  // namespace switchyard
