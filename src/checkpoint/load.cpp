@@ -76,13 +76,13 @@ void load_checkpoint(const Env& env, const Comm& comm, const std::string& checkp
   const Manifest manifest = decode_manifest(bytes, checkpoint_directory + "/" + manifest_name);
 
   std::vector<int> stored;  // stored[i]: the manifest's index of into[i]
-  together(comm, [&] {
+  all_or_none(comm, [&] {
     for (const NamedTensor& tensor : into) stored.push_back(find_stored(manifest, tensor));
   });
   if (coverage == Coverage::whole) require_all_claimed(comm, manifest, stored);
 
   std::vector<Tensor<float>> scratch;
-  together(comm, [&] {
+  all_or_none(comm, [&] {
     ShardReader reader(env, checkpoint_directory, manifest);
     for (const int i : stored) scratch.push_back(reader.read(manifest.tensors(i)));
   });

@@ -36,7 +36,7 @@ std::vector<std::string> together(const Comm& comm, const std::function<std::str
   return outcomes;
 }
 
-void together(const Comm& comm, const std::function<void()>& work) {
+void all_or_none(const Comm& comm, const std::function<void()>& work) {
   together(comm, [&work]() -> std::string {
     work();
     return "";

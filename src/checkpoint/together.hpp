@@ -13,7 +13,7 @@ namespace switchyard {
 // Runs `work` on every process and returns all results in rank order. Where it throws on any, every
 // process throws the lowest such rank's Error. `work` may call no collective. Collective.
 std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work);
-void together(const Comm& comm, const std::function<void()>& work);
+void all_or_none(const Comm& comm, const std::function<void()>& work);
 
 // The same where process 0 alone works: its result, or its Error, on every process. Collective.
 std::string on_first(const Comm& comm, const std::function<std::string()>& work);
