@@ -45,13 +45,13 @@ std::span<T> part(std::span<T> all, std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
-LogitsOutput Logits::forward(StepContext& context, const ParamSet& params, std::int64_t ranks,
+LogitsOutput Logits::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                              Tensor<float> hidden, std::span<const std::int32_t> targets) const {
   const ScopedPhase phase(context.timer, Phase::logits);
   const Param& kernel = params[kernel_];
-  const std::int64_t positions = hidden.rows();
+  const std::int64_t ranks = sequence.ranks, positions = sequence.positions();
   if (tied_) scale_in_place(hidden.flat(), tied_scale(hidden.cols()));
-  LogitsOutput out{Tensor<float>::uninitialized(positions, 1), {}, {}};
+  LogitsOutput out{Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length), {}, {}};
   out.saved.log_z = Tensor<float>::uninitialized(1, positions);
   if (context.mode == Mode::evaluate) out.predictions.resize(static_cast<std::size_t>(positions));
   Tensor<float> room = chunk_logits(ranks, positions, tied_ ? kernel.spec.rows : kernel.spec.cols);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "model/sequence.hpp"
 #include "moe/step_context.hpp"
 #include "tensor/param.hpp"
 
@@ -17,7 +18,7 @@ struct LogitsSaved {
 };
 
 struct LogitsOutput {
-  Tensor<float> loss;                     // [h*N, 1] nats; 0 where target < 0
+  Tensor<float> loss;                     // [h*b, T] nats; 0 where target < 0
   std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
   LogitsSaved saved;
 };
@@ -29,7 +30,7 @@ class Logits {
   Logits(std::size_t kernel, bool tied) : kernel_(kernel), tied_(tied) {}
 
   // hidden [h*N, D], targets [h*N].
-  LogitsOutput forward(StepContext& context, const ParamSet& params, std::int64_t ranks,
+  LogitsOutput forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                        Tensor<float> hidden, std::span<const std::int32_t> targets) const;
   // The gradient of scale * (sum of losses): adds to the kernel's leaves, returns d hidden [h*N,
   // D].

@@ -88,7 +88,8 @@ Transformer::Output Transformer::forward(StepContext& context, const Batch& batc
                           m.decoder.embedding_dropout());
   h = m.decoder.forward(context, m.params, saved->targets, &memory, std::move(h), saved->decoder,
                         out.sparse_layers);
-  LogitsOutput logits = m.logits.forward(context, m.params, ranks, std::move(h), saved->target_ids);
+  LogitsOutput logits =
+      m.logits.forward(context, m.params, saved->targets, std::move(h), saved->target_ids);
   out.token_loss = std::move(logits.loss);
   out.predictions = std::move(logits.predictions);
   saved->logits = std::move(logits.saved);

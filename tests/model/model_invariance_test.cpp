@@ -1,0 +1,124 @@
+// The model's first contract: the bits of losses and gradient leaves follow from the virtual ranks,
+// not from the processes that host them, nor from their threads.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "small_model.hpp"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+constexpr int V = 4;
+
+struct Shape {
+  const char* name;
+  ModelConfig config;
+  std::int64_t rows, input_length, target_length;
+};
+
+std::vector<Shape> shapes() {
+  ModelConfig dense = small_config(0);
+  dense.dropout_rate = 0.1f;
+  ModelConfig sparse = small_config(6);
+  sparse.dropout_rate = 0.1f;
+  sparse.moe.jitter_eps = 0.05;
+  sparse.moe.z_loss_coef = 0.001;
+  sparse.moe.capacity_factor = 1.0;
+  ModelConfig gated = sparse;
+  gated.activation = Activation::gated_gelu;
+  gated.tie_word_embeddings = false;
+  gated.d_model = 64;
+  gated.d_ff = 160;
+  gated.d_kv = 16;
+  gated.num_heads = 4;
+  gated.vocab_size = 1100;
+  gated.encoder_sparse_step = 1;
+  return {{"dense", dense, 3, 13, 7}, {"sparse", sparse, 3, 13, 7}, {"gated", gated, 5, 64, 33}};
+}
+
+std::int64_t dropped(const Transformer::Output& output) {
+  std::int64_t count = 0;
+  for (const SparseLayerStats& layer : output.sparse_layers) {
+    for (const RoutingStats& group : layer.groups) count += group.dropped_tokens;
+  }
+  return count;
+}
+
+TEST(ModelInvariance, ProcessesChangeNoBitOfLossesAndLeaves) {
+  const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
+  for (const Shape& shape : shapes()) {
+    SCOPED_TRACE(shape.name);
+    const Batch batch = random_batch(V, shape.rows, shape.input_length, shape.target_length,
+                                     shape.config.vocab_size);
+    Bench whole(alone, shape.config, V), shared(test_world(), shape.config, V);
+    const Transformer::Output expected = whole.step(batch), actual = shared.step(batch);
+    if (shape.config.moe.num_experts > 0) {
+      EXPECT_GT(dropped(expected), 0);
+    }
+
+    const Interval<VirtualRank> hosted = shared.context.hosted();
+    EXPECT_TRUE(same_bits(actual.token_loss.view(),
+                          expected.token_loss.row_range(hosted.first.value * shape.rows,
+                                                        hosted.size() * shape.rows)));
+    const auto by_name = whole.by_name();
+    for (const auto& [name, param] : shared.by_name()) {
+      const Param& reference = *by_name.at(name);
+      EXPECT_TRUE(same_bits<float>(param->value, reference.value)) << name;
+      for (std::size_t i = 0; i < param->leaves.size(); ++i) {
+        const std::size_t leaf =
+            param->is_expert() ? i : i + static_cast<std::size_t>(hosted.first.value);
+        EXPECT_TRUE(same_bits<float>(param->leaves[i], reference.leaves[leaf]))
+            << name << ", leaf " << leaf;
+      }
+    }
+  }
+}
+
+TEST(ModelInvariance, ThreadsChangeNoBitOfLossesAndLeaves) {
+  const int before = omp_get_max_threads();
+  for (const Shape& shape : shapes()) {
+    SCOPED_TRACE(shape.name);
+    const Batch batch = random_batch(V, shape.rows, shape.input_length, shape.target_length,
+                                     shape.config.vocab_size);
+    Bench one(test_world(), shape.config, V), more(test_world(), shape.config, V);
+    omp_set_num_threads(1);
+    const Transformer::Output expected = one.step(batch);
+    for (const int threads : {2, 3}) {
+      omp_set_num_threads(threads);
+      const Transformer::Output actual = more.step(batch);
+      EXPECT_TRUE(same_bits(actual.token_loss.view(), expected.token_loss.view()));
+      const auto by_name = one.by_name();
+      for (const auto& [name, param] : more.by_name()) {
+        for (std::size_t i = 0; i < param->leaves.size(); ++i) {
+          EXPECT_TRUE(same_bits<float>(param->leaves[i], by_name.at(name)->leaves[i]))
+              << name << ", leaf " << i << ", threads " << threads;
+        }
+      }
+    }
+  }
+  omp_set_num_threads(before);
+}
+
+TEST(ModelInvariance, EvaluationGivesTheSameBitsOnAnyProcesses) {
+  const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
+  for (const Shape& shape : shapes()) {
+    SCOPED_TRACE(shape.name);
+    const Batch batch = random_batch(V, shape.rows, shape.input_length, shape.target_length,
+                                     shape.config.vocab_size);
+    Bench whole(alone, shape.config, V), shared(test_world(), shape.config, V);
+    whole.context.mode = shared.context.mode = Mode::evaluate;
+    const Interval<VirtualRank> hosted = shared.context.hosted();
+    const Transformer::Output expected = whole.model.forward(whole.context, batch);
+    const Transformer::Output actual = shared.model.forward(shared.context, slice(batch, hosted));
+    const std::int64_t first = hosted.first.value * shape.rows, rows = hosted.size() * shape.rows;
+    EXPECT_TRUE(same_bits(actual.token_loss.view(), expected.token_loss.row_range(first, rows)));
+    const auto begin = expected.predictions.begin() + first * shape.target_length;
+    EXPECT_EQ(actual.predictions,
+              std::vector<std::int32_t>(begin, begin + rows * shape.target_length));
+  }
+}
+
+}  // namespace
+}  // namespace switchyard
