@@ -1,0 +1,92 @@
+#include "train/evaluator.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <span>
+
+namespace switchyard {
+namespace {
+
+// What one row contributes; counts are exact in doubles.
+struct RowLoss {
+  double targets = 0, sum = 0;            // over all real targets
+  double text_targets = 0, text_sum = 0;  // over text pieces
+};
+constexpr std::size_t row_loss_doubles = sizeof(RowLoss) / sizeof(double);
+
+RowLoss sum_row(const Vocabulary& vocabulary, std::span<const std::int32_t> targets,
+                const float* loss) {
+  RowLoss row;
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    row.targets += 1;
+    row.sum += loss[t];
+    if (!vocabulary.is_text(targets[t])) continue;
+    row.text_targets += 1;
+    row.text_sum += loss[t];
+  }
+  return row;
+}
+
+// [global rows] in sample order: rows are virtual-rank-major, as processes are.
+std::vector<RowLoss> gather_rows(const Comm& comm, const Vocabulary& vocabulary, const Batch& batch,
+                                 const Transformer::Output& output) {
+  std::vector<double> own;
+  for (std::size_t i = 0; i < batch.samples.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    const std::span targets(&batch.targets[i * static_cast<std::size_t>(batch.target_length)],
+                            static_cast<std::size_t>(batch.target_lengths[i]));
+    const RowLoss loss = sum_row(vocabulary, targets, output.token_loss.view().row(row));
+    own.insert(own.end(), {loss.targets, loss.sum, loss.text_targets, loss.text_sum});
+  }
+  const std::vector<double> all = all_gather_v(comm, std::span<const double>(own));
+  std::vector<RowLoss> rows;
+  for (std::size_t at = 0; at < all.size(); at += row_loss_doubles) {
+    rows.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
+  }
+  return rows;
+}
+
+// Appends the predictions of this batch's rows until `wanted` are there.
+void gather_predictions(const Comm& comm, const Batch& batch, const Transformer::Output& output,
+                        std::size_t wanted, std::vector<std::vector<std::int32_t>>& predictions) {
+  const std::vector<std::int32_t> all =
+      all_gather_v(comm, std::span<const std::int32_t>(output.predictions));
+  const std::vector<std::int32_t> lengths =
+      all_gather_v(comm, std::span<const std::int32_t>(batch.target_lengths));
+  for (std::size_t row = 0; row < lengths.size() && predictions.size() < wanted; ++row) {
+    const auto first = all.begin() + static_cast<std::int64_t>(row) * batch.target_length;
+    predictions.emplace_back(first, first + lengths[row]);
+  }
+}
+
+}  // namespace
+
+Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
+                    std::int64_t keep_predictions) {
+  assert(context.mode == Mode::evaluate);
+  Evaluation result;
+  result.samples = stream.samples;
+  RowLoss total;
+  const auto wanted = static_cast<std::size_t>(std::min(keep_predictions, stream.samples));
+  for (std::int64_t first = 0; first < stream.samples; first += stream.shape.rows) {
+    const Batch batch = build_batch(context.comm, context.layout, stream.source, stream.shape,
+                                    first, stream.samples);
+    const Transformer::Output output = model.forward(context, batch);
+    for (const RowLoss& row : gather_rows(context.comm, stream.vocabulary, batch, output)) {
+      total.targets += row.targets;
+      total.sum += row.sum;
+      total.text_targets += row.text_targets;
+      total.text_sum += row.text_sum;
+    }
+    if (result.predictions.size() < wanted) {
+      gather_predictions(context.comm, batch, output, wanted, result.predictions);
+    }
+  }
+  result.targets = static_cast<std::int64_t>(total.targets);
+  result.text_targets = static_cast<std::int64_t>(total.text_targets);
+  result.loss = total.sum / std::max(total.targets, 1.0);
+  result.loss_text = total.text_sum / std::max(total.text_targets, 1.0);
+  return result;
+}
+
+}  // namespace switchyard

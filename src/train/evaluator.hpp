@@ -1,0 +1,36 @@
+// The quality of a model on a fixed validation stream, the same in `train` and `evaluate`. Each
+// row's loss is summed on its own and rows are added in sample order, so the figure depends neither
+// on V nor on the batch size nor on processes, as long as no row depends on its neighbours
+// (dropless).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "data/vocabulary.hpp"
+#include "model/transformer.hpp"
+#include "train/batch_builder.hpp"
+
+namespace switchyard {
+
+struct ValidationStream {
+  const ExampleSource& source;
+  Vocabulary vocabulary;
+  std::int64_t samples = 0;  // 0 … samples-1 are evaluated
+  BatchShape shape;  // of the batches; any number of samples fits, empty rows count for nothing
+};
+
+struct Evaluation {
+  std::int64_t samples = 0, targets = 0, text_targets = 0;
+  double loss = 0;       // nats a real target token
+  double loss_text = 0;  // over text pieces alone: no sentinels, no EOS
+  // Of the first samples, as many as were asked for: the most likely token at each target, given
+  // the true ones before it.
+  std::vector<std::vector<std::int32_t>> predictions;
+};
+
+// context.mode is Mode::evaluate. Collective over context.comm.
+Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
+                    std::int64_t keep_predictions = 0);
+
+}  // namespace switchyard

@@ -1,0 +1,29 @@
+#include "train/run_directory.hpp"
+
+#include <span>
+
+#include "checkpoint/store.hpp"
+#include "train/agree.hpp"
+
+namespace switchyard {
+
+RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log)
+    : paths_{path} {
+  do_on_process_0(comm, [&] {
+    env.make_directories(path);
+    lock_.emplace(path);
+    env.make_directories(paths_.checkpoints());
+    clean_leftovers(env, paths_.checkpoints());
+    env.remove_file(paths_.stop());  // meant for an earlier start
+    log.append_to(paths_.log());
+  });
+}
+
+void append_provenance(Env& env, const RunPaths& paths, const std::string& text) {
+  const auto file = env.open_for_append(paths.build());
+  file->append(std::as_bytes(std::span(text.data(), text.size())));
+  file->sync();
+  file->close();
+}
+
+}  // namespace switchyard

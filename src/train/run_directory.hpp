@@ -1,0 +1,51 @@
+// What a RUN directory holds and who may write in it. Files only; nothing of models or steps.
+//
+//   config.textproto   the resolved configuration of the latest start
+//   metrics.jsonl      one record a step
+//   log.txt            what the console said, of every start
+//   build.txt          what made it: build, instruction set, hosts, of every start
+//   checkpoints/       step-00000100/ …
+//   lock               held by the running trainer
+//   stop               made by a user: finish the step, save, leave
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/log.hpp"
+#include "checkpoint/run_lock.hpp"
+#include "comm/comm.hpp"
+#include "files/env.hpp"
+
+namespace switchyard {
+
+struct RunPaths {
+  std::string run;
+
+  std::string config() const { return run + "/config.textproto"; }
+  std::string metrics() const { return run + "/metrics.jsonl"; }
+  std::string log() const { return run + "/log.txt"; }
+  std::string build() const { return run + "/build.txt"; }
+  std::string checkpoints() const { return run + "/checkpoints"; }
+  std::string stop() const { return run + "/stop"; }
+};
+
+// A run taken for this job: while it lives no other trainer can have it.
+class RunDirectory {
+ public:
+  // Makes the directory where it is absent, locks it, cleans up what killed starts left, and has
+  // `log` append to log.txt. Error(output_not_writable) on every process, naming the holder of the
+  // lock or what cannot be written. Collective.
+  RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log);
+
+  const RunPaths& paths() const { return paths_; }
+
+ private:
+  RunPaths paths_;
+  std::optional<RunLock> lock_;  // process 0's
+};
+
+// Appends to build.txt, durably. Process 0 alone.
+void append_provenance(Env& env, const RunPaths& paths, const std::string& text);
+
+}  // namespace switchyard

@@ -1,0 +1,87 @@
+#include "train/settings.hpp"
+
+#include <cassert>
+
+namespace switchyard {
+namespace {
+
+MoeConfig read_moe(const MoeOptions& options) {
+  return {.num_experts = options.num_experts(),
+          .capacity_factor = options.capacity_factor(),
+          .eval_capacity_factor = options.eval_capacity_factor(),
+          .min_capacity = options.min_capacity(),
+          .dropless = options.dropless(),
+          .eval_dropless = options.eval_dropless(),
+          .aux_loss_coef = options.aux_loss_coef(),
+          .z_loss_coef = options.z_loss_coef(),
+          .jitter_eps = options.jitter_eps()};
+}
+
+Activation read_activation(ModelOptions::Activation activation) {
+  return activation == ModelOptions::GATED_GELU ? Activation::gated_gelu : Activation::relu;
+}
+
+ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe) {
+  assert(options.has_vocab_size());
+  return {.vocab_size = options.vocab_size(),
+          .d_model = options.d_model(),
+          .d_ff = options.d_ff(),
+          .d_kv = options.d_kv(),
+          .num_heads = options.num_heads(),
+          .num_layers = options.num_layers(),
+          .num_decoder_layers = options.has_num_decoder_layers() ? options.num_decoder_layers()
+                                                                 : options.num_layers(),
+          .encoder_sparse_step = moe.encoder_sparse_step(),
+          .decoder_sparse_step = moe.decoder_sparse_step(),
+          .activation = read_activation(options.activation()),
+          .tie_word_embeddings = options.tie_word_embeddings(),
+          .dropout_rate = static_cast<float>(options.dropout_rate()),
+          .layer_norm_epsilon = static_cast<float>(options.layer_norm_epsilon()),
+          .initializer_scale = static_cast<float>(options.initializer_scale()),
+          .moe = read_moe(moe)};
+}
+
+SpanCorruptionConfig read_spans(const DataOptions& options) {
+  SpanCorruptionConfig spans;
+  spans.input_length = options.input_length();
+  if (options.has_target_length()) spans.target_length = options.target_length();
+  spans.noise_density = options.noise_density();
+  spans.mean_noise_span_length = options.mean_noise_span_length();
+  return spans;
+}
+
+AdafactorConfig read_adafactor(const OptimizerOptions& options) {
+  AdafactorConfig adafactor;
+  adafactor.decay_exponent = options.decay_exponent();
+  adafactor.clipping_threshold = options.clipping_threshold();
+  adafactor.min_dim_size_to_factor = options.min_dim_size_to_factor();
+  return adafactor;
+}
+
+void read_train(const TrainOptions& options, Settings& settings) {
+  settings.batch_size = options.batch_size();
+  settings.steps = options.steps();
+  settings.seed = options.seed();
+  if (options.has_max_minutes()) settings.max_minutes = options.max_minutes();
+  settings.log_interval = options.log_interval();
+  settings.eval_interval = options.eval_interval();
+  settings.eval_samples = options.eval_samples();
+}
+
+}  // namespace
+
+Settings read_settings(const RunConfig& config) {
+  Settings settings;
+  settings.model = read_model(config.model(), config.moe());
+  settings.virtual_ranks = config.parallel().virtual_ranks();
+  settings.spans = read_spans(config.data());
+  settings.adafactor = read_adafactor(config.optimizer());
+  settings.schedule = {.learning_rate = config.optimizer().learning_rate(),
+                       .warmup_steps = config.optimizer().warmup_steps()};
+  read_train(config.train(), settings);
+  settings.checkpoint_interval = config.checkpoint().interval();
+  settings.keep_last = config.checkpoint().keep_last();
+  return settings;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,39 @@
+// The configuration of a run as plain structs: the messages of run.proto are read here, once, and
+// nowhere further down.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "data/span_corruption.hpp"
+#include "model/config.hpp"
+#include "optim/optimizer.hpp"
+#include "optim/schedule.hpp"
+#include "run.pb.h"
+
+namespace switchyard {
+
+struct Settings {
+  ModelConfig model;
+  int virtual_ranks = 1;  // V
+  int groups = 1;         // G
+  SpanCorruptionConfig spans;
+  AdafactorConfig adafactor;
+  ScheduleConfig schedule;
+
+  std::int64_t batch_size = 0;  // B: rows of the global batch
+  std::int64_t steps = 0;       // of the whole run
+  std::uint64_t seed = 1;
+  std::optional<double> max_minutes;  // of one start
+  std::int64_t log_interval = 1;
+  std::int64_t eval_interval = 0;  // 0: only at the end
+  std::int64_t eval_samples = 0;
+  std::int64_t checkpoint_interval = 0;  // 0: only at the end, or when stopped
+  int keep_last = 1;
+};
+
+// `config` is valid and names its vocabulary: unset, model.vocab_size is the data's, which the
+// caller has filled in.
+Settings read_settings(const RunConfig& config);
+
+}  // namespace switchyard

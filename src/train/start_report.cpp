@@ -1,0 +1,141 @@
+#include "train/start_report.hpp"
+
+#include <omp.h>
+
+#include <iomanip>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "model/transformer.hpp"
+
+namespace switchyard {
+namespace {
+
+void row(std::ostream& table, std::string_view name, std::string_view value) {
+  table << "  " << std::left << std::setw(11) << name << value << "\n";
+}
+
+template <class I>
+std::string range_text(const char* one, const char* many, Interval<I> range) {
+  if (range.empty()) return std::string("no ") + many;
+  if (range.size() == 1) return std::string(one) + " " + std::to_string(range.first.value);
+  return std::string(many) + " " + std::to_string(range.first.value) + "-" +
+         std::to_string(range.last.value - 1);
+}
+
+int sparse_blocks(const ModelConfig& config, bool decoder) {
+  const int blocks = decoder ? config.num_decoder_layers : config.num_layers;
+  int sparse = 0;
+  for (int block = 0; block < blocks; ++block) sparse += config.is_sparse(decoder, block);
+  return sparse;
+}
+
+std::string experts_text(const ModelConfig& config) {
+  const MoeConfig& moe = config.moe;
+  if (moe.num_experts == 0) return "none: a dense model";
+  const int sparse = sparse_blocks(config, false) + sparse_blocks(config, true);
+  std::ostringstream text;
+  text << moe.num_experts << " in each of " << sparse << " sparse layers, ";
+  if (moe.dropless) {
+    text << "dropless";
+  } else {
+    text << "capacity factor " << moe.capacity_factor << " (at least " << moe.min_capacity
+         << " places)";
+  }
+  // The sum over layers is what the coefficients weigh: say so, since other programs take the mean.
+  text << "; balance weight " << moe.aux_loss_coef << " and z weight " << moe.z_loss_coef
+       << " a layer";
+  return text.str();
+}
+
+std::string batch_text(const Settings& settings, std::int64_t target_length) {
+  const std::int64_t positions =
+      settings.batch_size * (settings.spans.input_length + target_length);
+  return std::to_string(settings.batch_size) + " rows of " +
+         std::to_string(settings.spans.input_length) + " + " + std::to_string(target_length) +
+         " positions, " + grouped(positions) + " a step";
+}
+
+std::string steps_text(const Settings& settings) {
+  const auto every = [](std::int64_t interval) {
+    return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
+  };
+  return grouped(settings.steps) + "; evaluated " + every(settings.eval_interval) + " on " +
+         grouped(settings.eval_samples) + " samples, saved " + every(settings.checkpoint_interval) +
+         ", " + std::to_string(settings.keep_last) + " kept";
+}
+
+std::string optimizer_text(const Settings& settings) {
+  std::ostringstream text;
+  text << "Adafactor, rate " << settings.schedule.learning_rate << " / sqrt(max(step, "
+       << settings.schedule.warmup_steps << ")), seed " << settings.seed;
+  return text.str();
+}
+
+}  // namespace
+
+std::string grouped(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<std::int64_t>(text.size()) - 3; at > (number < 0); at -= 3) {
+    text.insert(static_cast<std::size_t>(at), 1, ',');
+  }
+  return text;
+}
+
+ParameterCount count_parameters(const ModelConfig& config) {
+  ParameterCount count;
+  for (const ParamSpec& spec :
+       parameter_specs(config, {ExpertId(0), ExpertId(config.moe.num_experts)})) {
+    const std::int64_t elements = spec.rows * spec.cols;
+    count.all += elements;
+    if (spec.expert) count.experts += elements;
+  }
+  return count;
+}
+
+std::string model_text(const ModelConfig& config) {
+  const ParameterCount count = count_parameters(config);
+  std::ostringstream text;
+  text << config.num_layers << "+" << config.num_decoder_layers << " layers, d_model "
+       << config.d_model << ", d_ff " << config.d_ff << ", " << config.num_heads << " heads of "
+       << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.all)
+       << " parameters";
+  if (count.experts > 0) text << ", " << grouped(count.experts) << " of them in experts";
+  return text.str();
+}
+
+std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host) {
+  const std::vector<std::string> hosts = all_gather_strings(comm, host);
+  std::ostringstream text;
+  text << layout.virtual_ranks() << " virtual ranks on " << layout.processes() << " process"
+       << (layout.processes() == 1 ? "" : "es") << " x " << omp_get_max_threads() << " thread"
+       << (omp_get_max_threads() == 1 ? "" : "s");
+  for (Rank p(0); p.value < layout.processes(); ++p) {
+    text << "\n    process " << p.value << " on " << hosts[static_cast<std::size_t>(p.value)]
+         << ": " << range_text("virtual rank", "virtual ranks", layout.hosted(p));
+    if (layout.experts() > 0) {
+      text << ", " << range_text("expert", "experts", layout.owned_experts(p));
+    }
+  }
+  return text.str();
+}
+
+std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
+                         const Settings& settings, std::int64_t target_length,
+                         const std::string& data_description) {
+  const std::string layout_lines = layout_text(comm, layout, host);
+  std::ostringstream table;
+  row(table, "model", model_text(settings.model));
+  row(table, "experts", experts_text(settings.model));
+  row(table, "data", data_description);
+  row(table, "batch", batch_text(settings, target_length));
+  row(table, "optimizer", optimizer_text(settings));
+  row(table, "steps", steps_text(settings));
+  row(table, "layout", layout_lines);
+  std::string text = table.str();
+  text.pop_back();
+  return text;
+}
+
+}  // namespace switchyard

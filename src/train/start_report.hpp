@@ -1,0 +1,32 @@
+// What a run is, in a dozen lines at its start: shape, data, and who computes what where.
+#pragma once
+
+#include <string>
+
+#include "comm/comm.hpp"
+#include "comm/layout.hpp"
+#include "train/settings.hpp"
+
+namespace switchyard {
+
+struct ParameterCount {
+  std::int64_t all = 0, experts = 0;
+};
+ParameterCount count_parameters(const ModelConfig& config);
+
+// "2+2 layers, width 128, …"
+std::string model_text(const ModelConfig& config);
+
+// A process a line: its host, its virtual ranks, its experts. Collective.
+std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host);
+
+// "1,234,567"
+std::string grouped(std::int64_t number);
+
+// The table, without a line break at its end; data_description and target_length (T) as
+// TrainingData has them. Collective.
+std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
+                         const Settings& settings, std::int64_t target_length,
+                         const std::string& data_description);
+
+}  // namespace switchyard

@@ -1,0 +1,165 @@
+#include "train/step_statistics.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+
+#include "comm/canonical.hpp"
+
+namespace switchyard {
+namespace {
+
+// What a virtual rank contributes travels as one row of doubles; counts are exact below 2^53.
+// Row: the loss, then for each sparse layer these, then its tokens for each expert.
+enum LayerColumn { real, dropped, capacity, balance, z, confidence, entropy, tokens };
+
+std::vector<double> pack(const Batch& batch, const Transformer::Output& output,
+                         std::int64_t hosted) {
+  std::vector<double> rows;
+  for (std::int64_t i = 0; i < hosted; ++i) {
+    const View<const float> loss = output.token_loss.view().row_range(i * batch.rows, batch.rows);
+    double sum = 0;
+    for (std::int64_t r = 0; r < loss.rows; ++r) {
+      sum = std::accumulate(loss.row(r), loss.row(r) + loss.cols, sum);
+    }
+    rows.push_back(sum);
+    for (const SparseLayerStats& layer : output.sparse_layers) {
+      const RoutingStats& s = layer.groups[static_cast<std::size_t>(i)];
+      rows.insert(rows.end(),
+                  {static_cast<double>(s.real_tokens), static_cast<double>(s.dropped_tokens),
+                   static_cast<double>(s.capacity), s.balance_loss, s.z_sum, s.confidence_sum,
+                   s.entropy_sum});
+      rows.insert(rows.end(), s.tokens_per_expert.begin(), s.tokens_per_expert.end());
+    }
+  }
+  return rows;
+}
+
+// The gathered rows of all virtual ranks, read by column.
+class Table {
+ public:
+  Table(std::vector<double> values, int rows)
+      : values_(std::move(values)),
+        rows_(static_cast<std::size_t>(rows)),
+        width_(values_.size() / rows_) {}
+
+  double at(std::size_t row, std::size_t column) const { return values_[row * width_ + column]; }
+  std::int64_t count(std::size_t row, std::size_t column) const {
+    return static_cast<std::int64_t>(at(row, column));
+  }
+  double sum(std::size_t column) const {
+    std::vector<double> leaves;
+    for (std::size_t row = 0; row < rows_; ++row) leaves.push_back(at(row, column));
+    return canonical_sum(leaves);
+  }
+  std::size_t rows() const { return rows_; }
+
+ private:
+  std::vector<double> values_;
+  std::size_t rows_, width_;
+};
+
+// Slots are given first come, first served, so an expert keeps the smaller of its tokens and C.
+std::int64_t rows_leaving_their_process(const Layout& layout, const Table& table,
+                                        std::size_t first) {
+  std::int64_t moved = 0;
+  for (std::size_t v = 0; v < table.rows(); ++v) {
+    const VirtualRank rank(static_cast<std::int64_t>(v));
+    const std::int64_t limit = table.count(v, first + capacity);
+    for (int e = 0; e < layout.experts(); ++e) {
+      if (layout.owner(ExpertId(e), layout.group(rank)) == layout.host(rank)) continue;
+      const std::int64_t wanted = table.count(v, first + tokens + static_cast<std::size_t>(e));
+      moved += std::min(wanted, limit);
+    }
+  }
+  return moved;
+}
+
+LayerStatistics layer_statistics(const Layout& layout, const Table& table, std::size_t first) {
+  LayerStatistics result;
+  result.real_tokens = static_cast<std::int64_t>(table.sum(first + real));
+  result.dropped_tokens = static_cast<std::int64_t>(table.sum(first + dropped));
+  result.moved_rows = rows_leaving_their_process(layout, table, first);
+  for (int e = 0; e < layout.experts(); ++e) {
+    result.tokens_per_expert.push_back(
+        static_cast<std::int64_t>(table.sum(first + tokens + static_cast<std::size_t>(e))));
+  }
+  result.balance_loss = table.sum(first + balance) / layout.virtual_ranks();
+  result.z_loss =
+      result.real_tokens > 0 ? table.sum(first + z) / static_cast<double>(result.real_tokens) : 0;
+  result.confidence_sum = table.sum(first + confidence);
+  result.entropy_sum = table.sum(first + entropy);
+  return result;
+}
+
+// The busiest expert's tokens over the mean; 1 where there are none.
+double imbalance(const std::vector<std::int64_t>& tokens_per_expert) {
+  const auto total =
+      std::accumulate(tokens_per_expert.begin(), tokens_per_expert.end(), std::int64_t{0});
+  if (total == 0) return 1;
+  const std::int64_t most = *std::max_element(tokens_per_expert.begin(), tokens_per_expert.end());
+  return static_cast<double>(most) * static_cast<double>(tokens_per_expert.size()) /
+         static_cast<double>(total);
+}
+
+void record_routing(const std::vector<LayerStatistics>& layers, StepRecord& record) {
+  std::int64_t real_tokens = 0, dropped_tokens = 0, dead = 0;
+  double imbalances = 0, confidences = 0, entropies = 0;
+  for (const LayerStatistics& layer : layers) {
+    real_tokens += layer.real_tokens;
+    dropped_tokens += layer.dropped_tokens;
+    dead += std::count(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end(), 0);
+    imbalances += imbalance(layer.tokens_per_expert);
+    confidences += layer.confidence_sum;
+    entropies += layer.entropy_sum;
+    StepRecord::LayerTokens& load = *record.add_tokens_per_expert();
+    load.set_layer(layer.name);
+    load.mutable_tokens()->Assign(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end());
+  }
+  const auto tokens_or_one = static_cast<double>(std::max<std::int64_t>(real_tokens, 1));
+  record.set_dropped_fraction(static_cast<double>(dropped_tokens) / tokens_or_one);
+  record.set_load_imbalance(imbalances / static_cast<double>(layers.size()));
+  record.set_dead_experts(dead);
+  record.set_router_confidence(confidences / tokens_or_one);
+  record.set_router_entropy(entropies / tokens_or_one);
+}
+
+}  // namespace
+
+StepStatistics gather_statistics(const Comm& comm, const Layout& layout, const Batch& batch,
+                                 const Transformer::Output& output) {
+  const std::vector<double> own = pack(batch, output, layout.hosted(comm.rank()).size());
+  const Table table(all_gather_v(comm, std::span<const double>(own)), layout.virtual_ranks());
+  StepStatistics result;
+  result.loss = table.sum(0) / static_cast<double>(std::max<std::int64_t>(batch.target_tokens, 1));
+  std::size_t first = 1;
+  for (const SparseLayerStats& layer : output.sparse_layers) {
+    result.layers.push_back(layer_statistics(layout, table, first));
+    result.layers.back().name = layer.name;
+    first += tokens + static_cast<std::size_t>(layout.experts());
+  }
+  return result;
+}
+
+void record_statistics(const StepStatistics& statistics, const ModelConfig& config,
+                       StepRecord& record) {
+  double balance_loss = 0, z_loss = 0;
+  std::int64_t moved_rows = 0;
+  for (const LayerStatistics& layer : statistics.layers) {
+    balance_loss += layer.balance_loss;
+    z_loss += layer.z_loss;
+    moved_rows += layer.moved_rows;
+  }
+  record.set_loss(statistics.loss);
+  record.set_loss_total(statistics.loss + config.moe.aux_loss_coef * balance_loss +
+                        config.moe.z_loss_coef * z_loss);
+  if (statistics.layers.empty()) return;
+  record.set_aux(balance_loss / static_cast<double>(statistics.layers.size()));
+  record.set_load_balancing_loss(balance_loss);
+  record.set_z_loss(z_loss);
+  record_routing(statistics.layers, record);
+  // Four transfers of D floats a row: out and back, forward and backward.
+  record.set_a2a_bytes(moved_rows * config.d_model * static_cast<std::int64_t>(4 * sizeof(float)));
+}
+
+}  // namespace switchyard

@@ -1,0 +1,109 @@
+// The main job: training steps, and between them evaluation, saving and stopping. Everything it
+// decides it decides from values that all processes hold alike, so all processes decide alike.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "checkpoint/run_state.hpp"
+#include "comm/comm.hpp"
+#include "comm/layout.hpp"
+#include "data/vocabulary.hpp"
+#include "files/env.hpp"
+#include "model/transformer.hpp"
+#include "optim/optimizer.hpp"
+#include "train/evaluator.hpp"
+#include "train/metrics.hpp"
+#include "train/progress.hpp"
+#include "train/run_directory.hpp"
+#include "train/settings.hpp"
+#include "train/stop.hpp"
+
+namespace switchyard {
+
+struct TrainingData {
+  const ExampleSource& training;
+  const ExampleSource& validation;
+  std::int64_t validation_samples = 0;  // how many there are
+  std::int64_t target_length = 0;       // T: decoder positions of a row
+  Vocabulary vocabulary;
+  std::string digest, tokenizer_digest;  // SHA-256, hex
+  std::string description;               // "31,000 documents, 1.2 M tokens"
+};
+
+struct TrainJob {
+  const Comm& comm;
+  Env& env;
+  Log& log;  // silent on all processes but 0
+  const StopSignals& signals;
+  Settings settings;
+  TrainingData data;
+  std::string run_directory;
+  std::string config_text;  // the resolved configuration
+  BuildInfo build;
+  std::string host;              // of this process
+  std::string version_text;      // what made it, for build.txt
+  std::string continue_command;  // goes on with a stopped run
+  // What a resumed run may not change and this configuration does, a line each.
+  std::function<std::vector<std::string>(const std::string& earlier_config_text)>
+      changed_fixed_fields;
+};
+
+// Trains until train.steps, from the run's newest valid checkpoint where there is one. Returns
+// done, or preempted when it was asked to stop and has saved. Error(output_not_writable) before
+// anything is computed, Error(mismatch) where the run is another one, Error(damaged_data) where no
+// checkpoint is valid, Error(diverged). Collective.
+ExitCode train(const TrainJob& job);
+
+// Why a run stops before its last step; the larger one is named when there are several.
+enum class StopReason : std::int64_t { none, time_limit, stop_file, signal };
+
+// The loop behind `train`, on a locked run directory.
+class Trainer {
+ public:
+  Trainer(const TrainJob& job, const RunPaths& paths);
+
+  // Goes on from a checkpoint. Collective.
+  void resume(const std::string& checkpoint_directory, const RunState& state);
+  ExitCode run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  StepContext context(Mode mode, PhaseTimer& timer);
+  StepRecord new_record(double learning_rate, double norm) const;
+  StopReason finish_step(const PhaseTimer& timer, double seconds, StepRecord& record);
+  StopReason own_stop_reason() const;
+  bool evaluation_due() const;
+  bool saving_due() const;
+  void evaluate_into(StepRecord& record);
+  void evaluate_if_missed();
+  void write(const StepRecord& record);
+  void save();
+  ExitCode stop(StopReason reason);
+  [[noreturn]] void give_up(const StepRecord& record);
+  std::vector<NamedTensor> tensors();
+  bool leads() const { return job_.comm.rank() == Rank(0); }
+
+  const TrainJob& job_;
+  const Settings& settings_;
+  RunPaths paths_;
+  Layout layout_;
+  Transformer model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Work work_;
+  Progress progress_;
+  std::optional<MetricsFile> metrics_;  // process 0's
+  const Clock::time_point started_ = Clock::now();
+  std::int64_t step_ = 0;  // steps taken, over all starts
+  double seconds_ = 0;     // spent in them
+};
+
+}  // namespace switchyard
