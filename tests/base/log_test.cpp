@@ -1,0 +1,80 @@
+#include "base/log.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <regex>
+#include <sstream>
+
+#include "base/error.hpp"
+
+namespace switchyard {
+namespace {
+
+std::string contents(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+TEST(Log, WritesItsLinesToTheConsoleAndStampedToTheFile) {
+  const std::string path = testing::TempDir() + "/switchyard_log_test.txt";
+  std::filesystem::remove(path);
+  std::ostringstream console;
+  {
+    Log log(&console);
+    log.info("before the file");
+    log.append_to(path);
+    log.info("resumed from step 10");
+    log.warning("slow disk");
+    log.file_only("step 11");
+    EXPECT_EQ(log.warnings(), 1);
+  }
+  EXPECT_EQ(console.str(), "before the file\nresumed from step 10\nwarning: slow disk\n");
+  const std::string stamp = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ ";
+  EXPECT_TRUE(
+      std::regex_match(contents(path), std::regex(stamp + "resumed from step 10\n" + stamp +
+                                                  "warning: slow disk\n" + stamp + "step 11\n")))
+      << contents(path);
+  {
+    Log again(&console);
+    again.append_to(path);
+    again.error("second start");
+  }
+  EXPECT_NE(contents(path).find("step 11\n"), std::string::npos);
+  EXPECT_NE(contents(path).find("error: second start\n"), std::string::npos);
+  std::filesystem::remove(path);
+}
+
+TEST(Log, IsSilentWithoutAConsole) {
+  const std::string path = testing::TempDir() + "/switchyard_silent_log_test.txt";
+  Log log(nullptr);
+  log.append_to(path);
+  log.info("nobody hears this");
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(Log, OutlivesAFileThatCannotBeWritten) {
+  std::ostringstream console;
+  Log log(&console);
+  log.append_to("/dev/full");
+  log.info("first");
+  log.info("second");
+  EXPECT_EQ(console.str().find("first\nwarning: log.txt can no longer be written"), 0u);
+  EXPECT_TRUE(console.str().ends_with("\nsecond\n"));
+}
+
+TEST(Log, RefusesAFileThatCannotBeOpened) {
+  std::ostringstream console;
+  Log log(&console);
+  try {
+    log.append_to("/nowhere/log.txt");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::output_not_writable);
+  }
+}
+
+}  // namespace
+}  // namespace switchyard
