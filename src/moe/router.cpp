@@ -105,15 +105,20 @@ Tensor<float> logit_gradients(const Routing& routing, std::span<const float> d_g
                                         (real * real));
   auto d_logits = Tensor<float>::uninitialized(N, E);
   for_each_shared(N, N * E, [&](std::int64_t t) {
-    const float* row = p.row(t);
+    const float* p_t = p.row(t);
     float* d = d_logits.view().row(t);
     const std::int32_t chosen = routing.expert[t];
-    const float d_chosen = chosen < 0 ? 0.0f : d_gate[t];
-    const float mean = lane_sum(E, [&](std::int64_t e) { return row[e] * d_balance[e]; }) +
-                       (chosen < 0 ? 0.0f : row[chosen] * d_chosen);
+    if (chosen < 0) {
+      std::fill_n(d, E, 0.0f);
+      return;
+    }
+    // Softmax does not see what all d p have in common; taken relative to the chosen expert's they
+    // stay exact when its probability is almost 1.
+    const float common = d_balance[chosen] + d_gate[t];
+    for (std::int64_t e = 0; e < E; ++e) d[e] = e == chosen ? 0.0f : d_balance[e] - common;
+    const float mean = lane_sum(E, [&](std::int64_t e) { return p_t[e] * d[e]; });
     const float d_lse = 2 * scale.z * routing.log_normalizer.data()[t];
-    for (std::int64_t e = 0; e < E; ++e)
-      d[e] = row[e] * ((d_balance[e] + (e == chosen ? d_chosen : 0.0f) - mean) + d_lse);
+    for (std::int64_t e = 0; e < E; ++e) d[e] = p_t[e] * ((d[e] - mean) + d_lse);
   });
   return d_logits;
 }

@@ -20,17 +20,20 @@ class FailurePrinter : public testing::EmptyTestEventListener {
   explicit FailurePrinter(Rank rank) : rank_(rank) {}
 
  private:
+  // Remembered, because to ask for it where a failure is reported deadlocks in GoogleTest.
+  void OnTestStart(const testing::TestInfo& test) override { test_ = &test; }
+  void OnTestEnd(const testing::TestInfo&) override { test_ = nullptr; }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
     std::fprintf(stderr, "[rank %d] %s.%s\n%s:%d: %s\n", static_cast<int>(rank_.value),
-                 test ? test->test_suite_name() : "", test ? test->name() : "",
+                 test_ ? test_->test_suite_name() : "", test_ ? test_->name() : "",
                  result.file_name() ? result.file_name() : "unknown file", result.line_number(),
                  result.message());
     std::fflush(stderr);
   }
 
   Rank rank_;
+  const testing::TestInfo* test_ = nullptr;
 };
 
 int run_tests(const Comm& world) {

@@ -1,0 +1,161 @@
+#include "moe/dispatcher.hpp"
+
+#include <gmock/gmock.h>
+
+#include <array>
+
+#include "base/error.hpp"
+#include "moe/routings.hpp"
+#include "moe/usable_comm.hpp"
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr std::int64_t N = 40, D = 5, C = 7;
+
+// A layout over the test's processes, and what a step needs around it. Each row of `source` says
+// which token it is: (virtual rank, token, expert, …).
+struct Setting {
+  int V, G, E;
+  Comm comm = usable_comm(test_world(), V, G);
+  Layout layout{V, comm.size(), G, E};
+  PhaseTimer timer{};
+  Work work{};
+  StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
+  std::vector<Routing> routings = hosted_routings(layout, comm.rank(), N);
+  DispatchPlan plan = plan_dispatch(layout, comm.rank(), routings, C);
+  Tensor<float> source = Tensor<float>::zeros(layout.hosted(comm.rank()).size() * N, D);
+
+  Setting(int v, int g, int e) : V(v), G(g), E(e) {
+    for (std::int64_t row = 0; row < source.rows(); ++row) {
+      source.view()(row, 0) = static_cast<float>(context.hosted().first.value + row / N);
+      source.view()(row, 1) = static_cast<float>(row % N);
+      source.view()(row, 2) = static_cast<float>(routings[row / N].expert[row % N]);
+      source.view()(row, 3) = static_cast<float>(row * row);
+    }
+  }
+  Tensor<float> packed() const { return gather_rows(source.view(), plan.rows); }
+};
+
+class Dispatcher : public testing::TestWithParam<std::array<int, 3>> {
+ protected:
+  Setting setting{GetParam()[0], GetParam()[1], GetParam()[2]};
+};
+
+TEST_P(Dispatcher, ReturnsEachRowToItsToken) {
+  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  const Tensor<float> back =
+      return_rows(setting.context, exchange, dispatch(setting.context, exchange, setting.packed()));
+  const Tensor<float> sent = setting.packed();
+  ASSERT_EQ(back.rows(), sent.rows());
+  EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
+}
+
+TEST_P(Dispatcher, GivesOwnersTheirRowsInCanonicalOrder) {
+  const Layout& layout = setting.layout;
+  const Rank self = setting.comm.rank();
+  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  const Tensor<float> gathered = dispatch(setting.context, exchange, setting.packed());
+  std::int64_t next = 0;
+  auto batch = exchange.batches.begin();
+  for (const GroupId g : layout.groups_of(self)) {
+    for (const ExpertId e : layout.owned_experts(self)) {
+      ASSERT_NE(batch, exchange.batches.end());
+      EXPECT_EQ(batch->group, g);
+      EXPECT_EQ(batch->expert, e);
+      EXPECT_EQ(batch->first, next);
+      for (const VirtualRank v : layout.members(g)) {
+        std::int64_t taken = 0;
+        const auto experts = random_experts(v, N, layout.experts());
+        for (std::int64_t t = 0; t < N; ++t) {
+          if (experts[t] != e.value || taken++ >= C) continue;
+          ASSERT_LT(next, gathered.rows());
+          EXPECT_EQ(gathered.view()(next, 0), v.value);
+          EXPECT_EQ(gathered.view()(next, 1), t);
+          EXPECT_EQ(gathered.view()(next, 2), e.value);
+          ++next;
+        }
+      }
+      EXPECT_EQ(batch->first + batch->rows, next);
+      ++batch;
+    }
+  }
+  EXPECT_EQ(batch, exchange.batches.end());
+  EXPECT_EQ(gathered.rows(), next);
+}
+
+TEST_P(Dispatcher, SendsExactlyTheKeptRows) {
+  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  std::int64_t totals[3] = {};  // sent, received, kept by the routers
+  for (const std::int64_t rows : exchange.send_rows) totals[0] += rows;
+  for (const std::int64_t rows : exchange.recv_rows) totals[1] += rows;
+  for (const Routing& r : setting.routings)
+    totals[2] += r.stats.real_tokens - r.stats.dropped_tokens;
+  const Tensor<float> packed = setting.packed();
+  EXPECT_EQ(packed.flat().size_bytes(), static_cast<std::size_t>(totals[2] * D * 4));
+  all_reduce_sum(setting.comm, totals);
+  EXPECT_EQ(totals[0], totals[1]);
+  EXPECT_EQ(totals[0], totals[2]);
+}
+
+TEST_P(Dispatcher, KeepsRowsInsideTheirGroup) {
+  const Rank self = setting.comm.rank();
+  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  for (Rank p{0}; p.value < setting.comm.size(); ++p)
+    if (setting.layout.groups_of(p).first != setting.layout.groups_of(self).first) {
+      EXPECT_EQ(exchange.send_rows[p.value], 0);
+      EXPECT_EQ(exchange.recv_rows[p.value], 0);
+    }
+}
+
+TEST_P(Dispatcher, CarriesTheTokenIndexOfEachRow) {
+  std::vector<std::uint64_t> index;  // beyond what a float could carry
+  for (std::int64_t row = 0; row < setting.source.rows(); ++row)
+    index.push_back((std::uint64_t{1} << 60) + (setting.context.hosted().first.value * N + row));
+  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  const auto carried = dispatch_indices(setting.context, setting.plan, exchange, index);
+  const Tensor<float> gathered = dispatch(setting.context, exchange, setting.packed());
+  ASSERT_EQ(std::ssize(carried), gathered.rows());
+  for (std::int64_t i = 0; i < gathered.rows(); ++i) {
+    const auto token =
+        static_cast<std::uint64_t>(gathered.view()(i, 0) * N + gathered.view()(i, 1));
+    EXPECT_EQ(carried[i], (std::uint64_t{1} << 60) + token);
+  }
+}
+
+TEST_P(Dispatcher, NoticesThatRowsSentAreNotRowsReceived) {
+  setting.plan.segment_rows[0] += 1;  // a flipped bit in what the first owner is told
+  const Rank self = setting.comm.rank();
+  const Rank misled = setting.layout.owner(ExpertId{0}, setting.layout.groups_of(self).first);
+  if (self != misled) {
+    EXPECT_NO_THROW(exchange_counts(setting.context, setting.plan));
+    return;
+  }
+  try {
+    exchange_counts(setting.context, setting.plan);
+    ADD_FAILURE() << "the exchange went on with the wrong number of rows";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::silent_corruption);
+    EXPECT_THAT(error.what(), testing::HasSubstr("to process " + std::to_string(misled.value)));
+  }
+}
+
+TEST_P(Dispatcher, TimesWaitingApartFromMoving) {
+  exchange_counts(setting.context, setting.plan);
+  EXPECT_GT(setting.timer.seconds(Phase::exchange_wait), 0);
+  EXPECT_EQ(setting.timer.seconds(Phase::exchange), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Dispatcher,
+                         testing::Values(std::array{4, 1, 8}, std::array{4, 1, 3},
+                                         std::array{5, 1, 1}, std::array{4, 2, 3},
+                                         std::array{4, 4, 2}, std::array{1, 1, 4}),
+                         [](const auto& info) {
+                           return "V" + std::to_string(info.param[0]) + "G" +
+                                  std::to_string(info.param[1]) + "E" +
+                                  std::to_string(info.param[2]);
+                         });
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,169 @@
+#include "moe/router.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "moe/uniform.hpp"
+
+namespace switchyard {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+
+// One group: N tokens of D elements, E experts.
+struct Group {
+  std::int64_t N, D, E;
+  std::vector<float> x = uniform(1, N*D), weights = uniform(2, D*E);
+  std::vector<std::uint8_t> real = std::vector<std::uint8_t>(N, 1);
+  std::vector<std::uint64_t> index = std::vector<std::uint64_t>(N);
+  float eps = 0;
+
+  Group(std::int64_t n, std::int64_t d, std::int64_t e) : N(n), D(d), E(e) {
+    std::iota(index.begin(), index.end(), 100);
+  }
+  RouterInput input() const {
+    return {{x.data(), N, D},
+            {weights.data(), D, E},
+            real,
+            {eps, RandomStream(7, Purpose::router_jitter, 0, 3), index}};
+  }
+};
+
+struct Gradients {
+  std::vector<float> weights, x;
+};
+
+Gradients backward(const Group& group, const Routing& routing, const std::vector<float>& d_gate,
+                   RouterLossScale scale) {
+  Gradients g{std::vector<float>(group.D * group.E), std::vector<float>(group.N * group.D)};
+  Work work;
+  route_backward(work, group.input(), routing, d_gate, scale,
+                 {{g.weights.data(), group.D, group.E}, {g.x.data(), group.N, group.D}});
+  return g;
+}
+
+MATCHER(IsFinite, "") { return std::isfinite(arg); }
+MATCHER(IsZero, "") { return arg == 0; }
+
+TEST(Router, GivesEachTokenItsLargestProbability) {
+  const Group group(40, 16, 11);
+  Work work;
+  const Routing routing = route(work, group.input());
+  for (std::int64_t t = 0; t < group.N; ++t) {
+    const float* p = routing.probabilities.view().row(t);
+    EXPECT_NEAR(std::accumulate(p, p + group.E, 0.0), 1.0, 1e-6);
+    EXPECT_EQ(routing.expert[t], std::max_element(p, p + group.E) - p);
+    EXPECT_EQ(routing.gate[t], p[routing.expert[t]]);
+  }
+}
+
+TEST(Router, BreaksTiesTowardsTheLowestExpert) {
+  Group group(5, 4, 6);
+  std::fill(group.weights.begin(), group.weights.end(), 0.0f);
+  Work work;
+  const Routing routing = route(work, group.input());
+  EXPECT_THAT(routing.expert, Each(0));
+  EXPECT_NEAR(routing.stats.balance_loss, 1.0, 1e-6);  // P is uniform whatever f is
+}
+
+TEST(Router, ChoosesExpertZeroForATokenThatIsNotANumber) {
+  Group group(4, 4, 3);
+  group.x[1 * 4 + 2] = std::numeric_limits<float>::quiet_NaN();
+  group.x[2 * 4 + 1] = std::numeric_limits<float>::infinity();
+  Work work;
+  const Routing routing = route(work, group.input());
+  EXPECT_EQ(routing.expert[1], 0);
+  EXPECT_EQ(routing.expert[2], 0);
+  EXPECT_TRUE(std::isnan(routing.gate[1]));
+  EXPECT_TRUE(std::isnan(routing.stats.z_sum));
+  EXPECT_TRUE(std::isfinite(routing.gate[3]));
+}
+
+TEST(Router, LeavesPaddingOutOfEveryStatistic) {
+  Group padded(24, 8, 4), alone(12, 8, 4);
+  for (std::int64_t t = 0; t < 24; ++t) padded.real[t] = t % 2;
+  for (std::int64_t t = 0; t < 12; ++t) std::copy_n(&padded.x[(2 * t + 1) * 8], 8, &alone.x[t * 8]);
+  Work work;
+  const RoutingStats a = route(work, padded.input()).stats, b = route(work, alone.input()).stats;
+  EXPECT_EQ(a.real_tokens, 12);
+  EXPECT_EQ(a.tokens_per_expert, b.tokens_per_expert);
+  EXPECT_NEAR(a.balance_loss, b.balance_loss, 1e-6);
+  EXPECT_NEAR(a.z_sum, b.z_sum, 1e-5);
+  EXPECT_NEAR(a.confidence_sum, b.confidence_sum, 1e-5);
+  EXPECT_NEAR(a.entropy_sum, b.entropy_sum, 1e-5);
+}
+
+TEST(Router, HasNothingToSayOfAGroupWithoutRealTokens) {
+  Group group(6, 4, 3);
+  group.real.assign(6, 0);
+  Work work;
+  const Routing routing = route(work, group.input());
+  EXPECT_THAT(routing.expert, Each(-1));
+  EXPECT_EQ(routing.stats.balance_loss, 0);
+  EXPECT_EQ(routing.stats.z_sum, 0);
+  const Gradients g = backward(group, routing, std::vector<float>(6), {1, 1});
+  EXPECT_THAT(g.weights, Each(IsZero()));
+  EXPECT_THAT(g.x, Each(IsZero()));
+}
+
+TEST(Router, CountsEntropyAndConfidence) {
+  const Group group(30, 8, 5);
+  Work work;
+  const Routing routing = route(work, group.input());
+  double entropy = 0, confidence = 0;
+  for (std::int64_t t = 0; t < group.N; ++t) {
+    confidence += routing.gate[t];
+    for (std::int64_t e = 0; e < group.E; ++e) {
+      const double p = routing.probabilities.view()(t, e);
+      entropy -= p * std::log(p);
+    }
+  }
+  EXPECT_NEAR(routing.stats.entropy_sum, entropy, 1e-4);
+  EXPECT_NEAR(routing.stats.confidence_sum, confidence, 1e-6);
+}
+
+TEST(Router, JitterBelongsToTheTokenNotToItsPlace) {
+  Group group(2, 6, 3);
+  group.eps = 0.3f;
+  std::copy_n(&group.x[0], 6, &group.x[6]);  // the same activations, two tokens
+  Work work;
+  const auto logit_gap = [&](const Routing& routing, std::int64_t t) {
+    const float* p = routing.probabilities.view().row(t);
+    return std::log(p[0] / p[1]);
+  };
+  const Routing one = route(work, group.input());
+  std::swap(group.index[0], group.index[1]);
+  const Routing swapped = route(work, group.input());
+  EXPECT_NE(logit_gap(one, 0), logit_gap(one, 1));
+  EXPECT_EQ(logit_gap(one, 0), logit_gap(swapped, 1));
+  EXPECT_EQ(logit_gap(one, 1), logit_gap(swapped, 0));
+}
+
+TEST(Router, GetsAGradientFromTheGateOfTopOne) {
+  const Group group(12, 8, 4);
+  Work work;
+  const Routing routing = route(work, group.input());
+  const Gradients g = backward(group, routing, std::vector<float>(12, 1.0f), {});
+  double norm = 0;
+  for (const float d : g.weights) norm += d * d;
+  EXPECT_GT(norm, 1e-4);
+}
+
+TEST(Router, StaysFiniteWhenRoutingIsPerfectlyBalanced) {
+  Group group(4, 4, 4);  // token t is the unit vector t and prefers expert t
+  for (std::int64_t i = 0; i < 16; ++i) group.x[i] = group.weights[i] = i % 5 == 0 ? 1 : 0;
+  Work work;
+  const Routing routing = route(work, group.input());
+  EXPECT_THAT(routing.expert, ElementsAre(0, 1, 2, 3));
+  EXPECT_NEAR(routing.stats.balance_loss, 1.0, 1e-6);
+  const Gradients g = backward(group, routing, std::vector<float>(4, 0.5f), {0.01f, 0.001f});
+  EXPECT_THAT(g.weights, Each(IsFinite()));
+  EXPECT_THAT(g.x, Each(IsFinite()));
+}
+
+}  // namespace
+}  // namespace switchyard
