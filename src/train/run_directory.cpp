@@ -3,19 +3,20 @@
 #include <span>
 
 #include "checkpoint/store.hpp"
-#include "train/agree.hpp"
+#include "checkpoint/together.hpp"
 
 namespace switchyard {
 
 RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log)
     : paths_{path} {
-  do_on_process_0(comm, [&] {
+  on_first(comm, [&] {
     env.make_directories(path);
     lock_.emplace(path);
     env.make_directories(paths_.checkpoints());
     clean_leftovers(env, paths_.checkpoints());
     env.remove_file(paths_.stop());  // meant for an earlier start
     log.append_to(paths_.log());
+    return std::string();
   });
 }
 

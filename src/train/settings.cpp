@@ -26,7 +26,7 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe) {
   return {.vocab_size = options.vocab_size(),
           .d_model = options.d_model(),
           .d_ff = options.d_ff(),
-          .d_kv = options.d_kv(),
+          .d_kv = options.has_d_kv() ? options.d_kv() : options.d_model() / options.num_heads(),
           .num_heads = options.num_heads(),
           .num_layers = options.num_layers(),
           .num_decoder_layers = options.has_num_decoder_layers() ? options.num_decoder_layers()

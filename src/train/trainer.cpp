@@ -13,7 +13,6 @@
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
 #include "optim/gradient_sync.hpp"
-#include "train/agree.hpp"
 #include "train/start_report.hpp"
 #include "train/step_statistics.hpp"
 #include "train/weights.hpp"

@@ -1,0 +1,204 @@
+// `switchyard evaluate`: the quality of a checkpoint on validation data, beside two marks that need
+// no training, and what it writes into the gaps of real passages.
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <iostream>
+
+#include "checkpoint/load.hpp"
+#include "checkpoint/store.hpp"
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
+#include "data/span_corruption_source.hpp"
+#include "train/evaluator.hpp"
+#include "train/filled_passage.hpp"
+#include "train/settings.hpp"
+#include "train/start_report.hpp"
+#include "train/unigram.hpp"
+#include "train/weights.hpp"
+
+namespace switchyard {
+namespace {
+
+namespace po = boost::program_options;
+
+struct EvaluateArguments {
+  std::string checkpoint, data;
+  std::int64_t samples = 0;  // 0: train.eval_samples of the run
+  std::int64_t show = 0;
+  bool untrained = false, unigram = false;
+};
+
+EvaluateArguments parse(std::span<const std::string> words) {
+  EvaluateArguments arguments;
+  po::options_description options;
+  options.add_options()                                             //
+      ("checkpoint", po::value(&arguments.checkpoint)->required())  //
+      ("data", po::value(&arguments.data))                          //
+      ("samples", po::value(&arguments.samples))                    //
+      ("show", po::value(&arguments.show))                          //
+      ("untrained", po::bool_switch(&arguments.untrained))          //
+      ("unigram", po::bool_switch(&arguments.unigram));
+  const po::variables_map given = parse_arguments(evaluate_command, words, options);
+  if (arguments.show < 0 || (given.count("samples") && arguments.samples < 1)) {
+    throw Error(ExitCode::usage, "evaluate: --samples must be at least 1 and --show at least 0");
+  }
+  return arguments;
+}
+
+void require_its_tokenizer(const RunState& state, const Dataset& data,
+                           const std::string& checkpoint) {
+  if (state.tokenizer_digest == data.tokenizer_digest()) return;
+  throw Error(ExitCode::mismatch,
+              "the tokenizer of " + data.directory() + " is not the one that " + checkpoint +
+                  " was trained with",
+              "prepare the data with --tokenizer and the run's own tokenizer.model");
+}
+
+// Means over targets, as the table shows them.
+struct TableRow {
+  std::string model;
+  double loss, loss_text;
+};
+
+void print_table(std::ostream& out, const Evaluation& counts, std::span<const TableRow> rows) {
+  out << grouped(counts.samples) << " validation samples, " << grouped(counts.targets)
+      << " targets, " << grouped(counts.text_targets) << " of them text pieces\n"
+      << std::left << std::setw(14) << "model" << std::right << std::setw(10) << "eval/loss"
+      << std::setw(25) << "eval/neg_log_perplexity" << std::setw(12) << "eval/ppl" << std::setw(16)
+      << "eval/loss_text\n"
+      << std::fixed;
+  for (const TableRow& row : rows) {
+    out << std::left << std::setw(14) << row.model << std::right << std::setprecision(4)
+        << std::setw(10) << row.loss << std::setw(25) << -row.loss << std::setprecision(2)
+        << std::setw(12) << std::exp(row.loss) << std::setprecision(4) << std::setw(15)
+        << row.loss_text << "\n";
+  }
+}
+
+// The unigram model learns from this many training samples at most: enough for its few parameters.
+constexpr std::int64_t unigram_training_samples = 16384;
+
+// What the command has when its arguments are understood.
+struct Evaluated {
+  const Comm& world;
+  const Settings& settings;
+  const Dataset& data;
+  const SpanCorruptionSource& validation;
+  std::int64_t samples, show;
+};
+
+Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Transformer& model) {
+  PhaseTimer timer;
+  Work work;
+  StepContext context{.comm = job.world,
+                      .layout = layout,
+                      .seed = job.settings.seed,
+                      .step = 0,
+                      .mode = Mode::evaluate,
+                      .timer = timer,
+                      .work = work};
+  const ValidationStream stream{.source = job.validation,
+                                .vocabulary = job.data.vocabulary(),
+                                .samples = job.samples,
+                                .shape = {.rows = job.settings.batch_size,
+                                          .input_length = job.settings.spans.input_length,
+                                          .target_length = job.validation.target_length()}};
+  return evaluate(context, model, stream, job.show);
+}
+
+TableRow unigram_row(const Evaluated& job) {
+  const auto training =
+      SpanCorruptionSource::training(job.data, job.settings.spans, job.settings.seed);
+  const std::int64_t learnt = std::min(unigram_training_samples, training.segments());
+  const UnigramLoss loss =
+      unigram_loss(job.data.vocabulary(), training, learnt, job.validation, job.samples);
+  return {"unigram", loss.loss, loss.loss_text};
+}
+
+void print_passages(std::ostream& out, const Evaluated& job, std::span<const TableRow> names,
+                    std::span<const Evaluation> evaluations) {
+  for (std::size_t i = 0; i < evaluations.back().predictions.size(); ++i) {
+    std::vector<Filling> fillings;
+    for (std::size_t m = 0; m < evaluations.size(); ++m) {
+      fillings.push_back({names[m].model, evaluations[m].predictions[i]});
+    }
+    const Example example = job.validation.example(static_cast<std::int64_t>(i));
+    out << "\npassage " << i << ": " << filled_passage(job.data.tokenizer(), example, fillings);
+  }
+}
+
+ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
+  const EvaluateArguments arguments = parse(words);
+  PosixEnv env;
+  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
+  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
+  const RunState state = read_run_state(env, checkpoint);
+  const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
+  const Settings settings = read_settings(config);
+  const Dataset data =
+      Dataset::open(env, arguments.data.empty() ? config.data().train() : arguments.data);
+  require_its_tokenizer(state, data, checkpoint);
+  const auto validation = SpanCorruptionSource::validation(data, settings.spans);
+  const std::int64_t wanted = arguments.samples > 0 ? arguments.samples : settings.eval_samples;
+  const Evaluated job{.world = world,
+                      .settings = settings,
+                      .data = data,
+                      .validation = validation,
+                      .samples = std::min(wanted, validation.segments()),
+                      .show = arguments.show};
+
+  const Layout layout(settings.virtual_ranks, world.size(), settings.groups,
+                      settings.model.moe.num_experts);
+  Transformer model(settings.model, layout, world.rank(), settings.seed,
+                    Transformer::Gradients::no);
+  std::vector<TableRow> rows;  // the evaluated models first, in the order of `evaluations`
+  std::vector<Evaluation> evaluations;
+  const auto measure = [&](const std::string& name) {
+    evaluations.push_back(evaluate_model(job, layout, model));
+    rows.push_back({name, evaluations.back().loss, evaluations.back().loss_text});
+  };
+  if (arguments.untrained) measure("untrained");
+  load_checkpoint(env, world, checkpoint, weights(model), Coverage::part);
+  measure("step " + std::to_string(state.step));
+
+  if (world.rank() != Rank(0)) return ExitCode::done;
+  const std::vector<TableRow> models = rows;
+  if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
+  print_table(std::cout, evaluations.back(), rows);
+  print_passages(std::cout, job, models, evaluations);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command evaluate_command{
+    .name = "evaluate",
+    .summary =
+        "measures a checkpoint on validation data: negative log perplexity, and filled passages",
+    .help =
+        "usage: switchyard evaluate --checkpoint DIR|RUN [--data DIR] [OPTION]...\n"
+        "\n"
+        "  --checkpoint DIR  a checkpoint, or a run: its newest valid one\n"
+        "  --data DIR        prepared data, whose validation stream is used; default: the run's "
+        "own\n"
+        "  --samples N       validation samples, the first N; default: train.eval_samples of the "
+        "run\n"
+        "  --show N          prints N passages with their gaps, the truth and the model's filling: "
+        "its\n"
+        "                    most likely token at each place, given the true ones before it\n"
+        "  --untrained       measures the same model before training too\n"
+        "  --unigram         and a model that knows each token's frequency alone\n"
+        "\n"
+        "Losses are nats a target token. eval/loss is over all targets; eval/loss_text over text "
+        "pieces\n"
+        "alone, for sentinels and the end of a sequence are nearly free. Runs on any number of "
+        "processes\n"
+        "up to the run's parallel.virtual_ranks.\n"
+        "\n"
+        "example:\n"
+        "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n",
+    .run = run_evaluate};
+
+}  // namespace switchyard
