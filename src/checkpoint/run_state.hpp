@@ -10,18 +10,18 @@ namespace switchyard {
 // Two builds with equal fields give equal bits; probe_products is the hash that tells unequal
 // machines.
 struct BuildInfo {
-  std::string version, commit, build_type;
-  std::string onednn_version, isa, mpi;
+  std::string version{}, commit{}, build_type{};
+  std::string onednn_version{}, isa{}, mpi{};
   std::uint64_t probe_products = 0;
   bool operator==(const BuildInfo&) const = default;
 };
 
 struct RunState {
-  std::int64_t step = 0;                      // steps done
-  std::int64_t samples = 0;                   // samples consumed: the data cursor
-  std::string config_text;                    // the resolved configuration, text format
-  std::string data_digest, tokenizer_digest;  // SHA-256, hex
-  BuildInfo build;
+  std::int64_t step = 0;                          // steps done
+  std::int64_t samples = 0;                       // samples consumed: the data cursor
+  std::string config_text{};                      // the resolved configuration, text format
+  std::string data_digest{}, tokenizer_digest{};  // SHA-256, hex
+  BuildInfo build{};
   bool operator==(const RunState&) const = default;
 };
 

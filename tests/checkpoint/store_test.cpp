@@ -1,0 +1,162 @@
+// Which checkpoints there are, which is the newest valid one, and which may go.
+#include "checkpoint/store.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "checkpoint/save.hpp"
+#include "support/errors.hpp"
+#include "support/mpi_main.hpp"
+#include "support/shared_directory.hpp"
+#include "support/small_state.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::fails_with;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest()
+      : directory_(world_), layout_(4, world_.size(), 1, 2), state_(layout_, world_.rank(), 1) {}
+
+  std::string run() const { return directory_.path() + "/run"; }
+  std::string checkpoints() const { return run() + "/checkpoints"; }
+  std::string at(std::int64_t step) const { return checkpoints() + "/" + checkpoint_name(step); }
+
+  void save(std::initializer_list<std::int64_t> steps) {
+    for (const auto step : steps) {
+      save_checkpoint(env_, world_, layout_, checkpoints(), {.step = step}, state_.tensors());
+    }
+  }
+  void on_rank_0(auto&& action) {
+    barrier(world_);
+    if (world_.rank() == Rank{0}) action();
+    barrier(world_);
+  }
+  void damage(std::int64_t step) {
+    on_rank_0([&] {
+      const auto size = env_.file_size(at(step) + "/MANIFEST");
+      env_.truncate(at(step) + "/MANIFEST", size - 1);
+    });
+  }
+  std::vector<std::int64_t> steps() const {
+    std::vector<std::int64_t> all;
+    for (const auto& entry : list_checkpoints(env_, checkpoints())) all.push_back(entry.step);
+    return all;
+  }
+  // Names rank 0's warnings; other ranks have none.
+  std::optional<CheckpointEntry> newest() {
+    console_.str("");
+    Log log(world_.rank() == Rank{0} ? &console_ : nullptr);
+    return find_newest_valid(env_, world_, checkpoints(), log);
+  }
+
+  const Comm& world_ = test_world();
+  test::SharedDirectory directory_;
+  PosixEnv env_;
+  Layout layout_;
+  test::SmallState state_;
+  std::ostringstream console_;
+};
+
+TEST_F(StoreTest, HasNothingBeforeTheFirstSave) {
+  EXPECT_TRUE(list_checkpoints(env_, checkpoints()).empty());
+  EXPECT_EQ(newest(), std::nullopt);
+  on_rank_0([&] { clean_leftovers(env_, checkpoints()); });
+}
+
+TEST_F(StoreTest, ListsCommittedOnesNewestFirst) {
+  save({2, 100000000, 10});
+  on_rank_0([&] {
+    for (const char* name : {"step-00000003.tmp-1f", ".trash-step-00000004", "step-5", "step-",
+                             "step-000000000006", "step-0000000x", "notes"}) {
+      env_.make_directories(checkpoints() + "/" + name);
+    }
+    write_file_atomically(env_, checkpoints() + "/step-00000011", "a file");
+  });
+  EXPECT_THAT(steps(), ElementsAre(100000000, 10, 2));
+  EXPECT_EQ(newest(), (CheckpointEntry{100000000, checkpoints() + "/step-100000000"}));
+}
+
+TEST_F(StoreTest, PassesOverDamagedOnesWithAWarningEach) {
+  save({1, 2, 3, 4});
+  for (std::int64_t step = 4; step > 1; --step) {
+    damage(step);
+    EXPECT_EQ(newest(), (CheckpointEntry{step - 1, at(step - 1)}));
+    if (world_.rank() == Rank{0}) {
+      EXPECT_THAT(console_.str(), HasSubstr("warning: checkpoint of step " + std::to_string(step) +
+                                            " passed over: " + at(step) + "/MANIFEST"));
+    }
+  }
+  damage(1);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "none of the 4 checkpoints", [&] { newest(); }));
+}
+
+TEST_F(StoreTest, DoesNotBelieveANameThatContradictsTheManifest) {
+  save({1, 2});
+  on_rank_0([&] { env_.rename(at(2), at(9)); });
+  EXPECT_EQ(newest(), (CheckpointEntry{1, at(1)}));
+  if (world_.rank() == Rank{0}) {
+    EXPECT_THAT(console_.str(), HasSubstr("holds step 2"));
+  }
+}
+
+TEST_F(StoreTest, RetainsTheNewest) {
+  save({1, 2, 3, 4, 5});
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 2); });
+  EXPECT_THAT(env_.list_directory(checkpoints()), ElementsAre("step-00000004", "step-00000005"));
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 9); });
+  EXPECT_THAT(steps(), ElementsAre(5, 4));
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 0); });
+  EXPECT_THAT(steps(), ElementsAre(5));
+}
+
+TEST_F(StoreTest, NeverDeletesTheNewestValidOne) {
+  save({1, 2, 3, 4});
+  damage(4);
+  damage(3);
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 1); });
+  EXPECT_THAT(steps(), ElementsAre(4, 3, 2));
+  damage(2);
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 1); });
+  EXPECT_THAT(steps(), ElementsAre(4, 3, 2));
+}
+
+TEST_F(StoreTest, CleansWhatInterruptedWorkLeft) {
+  save({1});
+  on_rank_0([&] {
+    env_.make_directories(checkpoints() + "/step-00000002.tmp-00ff/sub");
+    env_.make_directories(checkpoints() + "/.trash-step-00000000");
+    env_.make_directories(checkpoints() + "/notes");
+    clean_leftovers(env_, checkpoints());
+  });
+  EXPECT_THAT(env_.list_directory(checkpoints()), ElementsAre("notes", "step-00000001"));
+}
+
+TEST_F(StoreTest, ResolvesACheckpointOrARun) {
+  save({1, 2});
+  Log silent(nullptr);
+  const auto resolve = [&](const std::string& path) {
+    return resolve_checkpoint(env_, world_, path, silent);
+  };
+  EXPECT_EQ(resolve(run()), at(2));
+  EXPECT_EQ(resolve(at(1)), at(1));
+  EXPECT_EQ(resolve(at(1) + "/"), at(1) + "/");
+  damage(2);
+  EXPECT_EQ(resolve(run()), at(1));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, at(2), [&] { resolve(at(2)); }));
+  EXPECT_TRUE(
+      fails_with(ExitCode::missing_input, run() + "/none", [&] { resolve(run() + "/none"); }));
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, "holds no checkpoint",
+                         [&] { resolve(directory_.path()); }));
+  on_rank_0([&] { env_.remove_file(at(1) + "/MANIFEST"); });
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "has no MANIFEST", [&] { resolve(at(1)); }));
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,115 @@
+// An Env whose n-th writing operation fails, as a full disk or a crash would make it; and a record
+// of what was done in which order.
+#pragma once
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "files/env.hpp"
+
+namespace switchyard::test {
+
+enum class Fault {
+  once,     // the operation fails, and writes half of what it was to write
+  forever,  // and so do all after it: the process is as good as dead
+};
+
+class FaultEnv final : public Env {
+ public:
+  static constexpr int never = std::numeric_limits<int>::max();
+
+  // Operations count from 0.
+  explicit FaultEnv(int fail_at = never, Fault fault = Fault::once)
+      : fail_at_(fail_at), fault_(fault) {}
+
+  bool reached() const { return std::ssize(operations_) > fail_at_; }
+  const std::vector<std::string>& operations() const { return operations_; }
+
+  std::unique_ptr<WritableFile> create(const std::string& path) override {
+    step("create " + path);
+    return std::make_unique<File>(*this, real_.create(path), path);
+  }
+  std::unique_ptr<WritableFile> open_for_append(const std::string& path) override {
+    step("open_for_append " + path);
+    return std::make_unique<File>(*this, real_.open_for_append(path), path);
+  }
+  void rename(const std::string& from, const std::string& to) override {
+    step("rename " + from + " " + to);
+    real_.rename(from, to);
+  }
+  void truncate(const std::string& path, std::int64_t size) override {
+    step("truncate " + path);
+    real_.truncate(path, size);
+  }
+  void remove_file(const std::string& path) override {
+    step("remove_file " + path);
+    real_.remove_file(path);
+  }
+  void remove_tree(const std::string& path) override {
+    step("remove_tree " + path);
+    real_.remove_tree(path);
+  }
+  void make_directories(const std::string& path) override {
+    step("make_directories " + path);
+    real_.make_directories(path);
+  }
+  void sync_directory(const std::string& path) override {
+    step("sync_directory " + path);
+    real_.sync_directory(path);
+  }
+  std::unique_ptr<ReadableFile> open(const std::string& path) const override {
+    return real_.open(path);
+  }
+  std::vector<std::string> list_directory(const std::string& path) const override {
+    return real_.list_directory(path);
+  }
+  bool exists(const std::string& path) const override { return real_.exists(path); }
+  bool is_directory(const std::string& path) const override { return real_.is_directory(path); }
+  std::int64_t file_size(const std::string& path) const override { return real_.file_size(path); }
+
+ private:
+  class File final : public WritableFile {
+   public:
+    File(FaultEnv& env, std::unique_ptr<WritableFile> real, std::string path)
+        : env_(env), real_(std::move(real)), path_(std::move(path)) {}
+
+    void append(std::span<const std::byte> bytes) override {
+      if (env_.fails_next()) real_->append(bytes.first(bytes.size() / 2));
+      env_.step("append " + path_);
+      real_->append(bytes);
+    }
+    void sync() override {
+      env_.step("sync " + path_);
+      real_->sync();
+    }
+    void close() override {
+      env_.step("close " + path_);
+      real_->close();
+    }
+
+   private:
+    FaultEnv& env_;
+    std::unique_ptr<WritableFile> real_;
+    std::string path_;
+  };
+
+  bool fails_next() const {
+    const auto next = std::ssize(operations_);
+    return next == fail_at_ || (fault_ == Fault::forever && next > fail_at_);
+  }
+  void step(const std::string& operation) {
+    const bool fails = fails_next();
+    operations_.push_back(operation);
+    if (fails) throw Error(ExitCode::io_error, "injected fault: " + operation);
+  }
+
+  PosixEnv real_;
+  int fail_at_;
+  Fault fault_;
+  std::vector<std::string> operations_;
+};
+
+}  // namespace switchyard::test
