@@ -1,0 +1,282 @@
+#include "data/prepare.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <omp.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "corpus_files.hpp"
+#include "data/span_corruption_source.hpp"
+#include "support/errors.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::fails_with;
+using test::prepare_small;
+using test::read_bytes;
+using test::synthetic_text;
+using test::write_text;
+using testing::HasSubstr;
+using testing::Not;
+using testing::UnorderedElementsAre;
+
+class Prepare : public testing::Test {
+ protected:
+  Prepare() {
+    options_.input = {write_text(at("corpus.txt"), synthetic_text(250, 40))};
+    options_.pieces = 300;
+    options_.line_is_document = true;
+    options_.output = at("out");
+  }
+  std::string at(const std::string& name) { return scratch_.path() + "/" + name; }
+  PrepareResult run() {
+    std::ostringstream console;
+    Log log(&console);
+    const PrepareResult result = prepare(env_, options_, log);
+    said_ = console.str();
+    return result;
+  }
+  // Fails as expected, and leaves nothing behind.
+  testing::AssertionResult refuses(ExitCode code, const std::string& words) {
+    const bool existed = std::filesystem::exists(options_.output);
+    const auto result = fails_with(code, words, [&] { run(); });
+    if (std::filesystem::exists(options_.output + ".partial") ||
+        std::filesystem::exists(options_.output) != existed)
+      return testing::AssertionFailure() << "something half-made stays";
+    return result;
+  }
+
+  PosixEnv env_;
+  test::ScratchDirectory scratch_;
+  PrepareOptions options_;
+  std::string said_;
+};
+
+TEST_F(Prepare, WritesADirectoryThatOpens) {
+  const PrepareResult result = run();
+  EXPECT_THAT(env_.list_directory(at("out")),
+              UnorderedElementsAre("dataset.textproto", "tokenizer.model", "train.bin", "train.idx",
+                                   "validation.bin", "validation.idx"));
+  const Dataset data = Dataset::open(env_, at("out"));
+  data.verify(env_);
+  EXPECT_EQ(data.vocabulary().pieces, 300);
+  EXPECT_EQ(data.vocabulary().rows(), 512);
+  EXPECT_EQ(data.train().tokens(), result.manifest.train.summary.tokens);
+  EXPECT_FALSE(std::filesystem::exists(at("out.partial")));
+}
+
+TEST_F(Prepare, TheTokensSpellTheText) {
+  run();
+  const Dataset data = Dataset::open(env_, at("out"));
+  std::istringstream lines(read_bytes(options_.input.front()));
+  std::string train, validation, line;
+  for (int i = 0; std::getline(lines, line); ++i) {
+    std::string& text = i % 100 == 0 ? validation : train;
+    text += (text.empty() ? "" : " ") + line;
+  }
+  EXPECT_EQ(data.tokenizer().decode(data.train().tokens(0, data.train().tokens())), train);
+  EXPECT_EQ(data.tokenizer().decode(data.validation().tokens(0, data.validation().tokens())),
+            validation);
+}
+
+TEST_F(Prepare, HoldsOutEvery100thDocumentAndSaysSo) {
+  const PrepareResult result = run();
+  EXPECT_TRUE(result.held_out);
+  EXPECT_EQ(result.manifest.validation.summary.documents, 3);
+  EXPECT_EQ(result.manifest.train.summary.documents, 247);
+  EXPECT_THAT(said_, HasSubstr("every 100th document"));
+}
+
+TEST_F(Prepare, HoldsOutOneOfFewDocumentsButNotTheOnlyOne) {
+  options_.tokenizer = write_text(at("small.model"), test::small_model(scratch_));
+  write_text(at("corpus.txt"), "ba du\nbe di\n");
+  EXPECT_EQ(run().manifest.validation.summary.documents, 1);
+  options_.output = at("other");
+  write_text(at("corpus.txt"), "ba du\n");
+  EXPECT_TRUE(refuses(ExitCode::missing_input, "one document"));
+}
+
+TEST_F(Prepare, GivenValidationTextNothingIsHeldOut) {
+  options_.validation = {write_text(at("held.txt"), synthetic_text(7, 40))};
+  const PrepareResult result = run();
+  EXPECT_FALSE(result.held_out);
+  EXPECT_EQ(result.manifest.train.summary.documents, 250);
+  EXPECT_EQ(result.manifest.validation.summary.documents, 7);
+  EXPECT_THAT(said_, Not(HasSubstr("held out")));
+}
+
+TEST_F(Prepare, AGivenTokenizerIsCopiedAndItsSizeMustAgree) {
+  const std::string model = test::small_model(scratch_);
+  options_.tokenizer = write_text(at("given.model"), model);
+  options_.pieces = 301;
+  EXPECT_TRUE(refuses(ExitCode::usage, "300 pieces"));
+  options_.pieces.reset();
+  run();
+  EXPECT_EQ(read_bytes(at("out/tokenizer.model")), model);
+  options_.tokenizer = write_text(at("bad.model"), "no model");
+  options_.output = at("other");
+  EXPECT_TRUE(refuses(ExitCode::damaged_data, "bad.model"));
+  options_.tokenizer = at("absent.model");
+  EXPECT_TRUE(refuses(ExitCode::missing_input, "absent.model"));
+}
+
+TEST_F(Prepare, WritesTheSameBytesOnAnyNumberOfThreads) {
+  run();
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(threads == 3 ? 1 : 3);
+  options_.output = at("again");
+  run();
+  omp_set_num_threads(threads);
+  for (const std::string& name : env_.list_directory(at("out")))
+    EXPECT_EQ(read_bytes(at("out/" + name)), read_bytes(at("again/" + name))) << name;
+}
+
+TEST_F(Prepare, RefusesAnOutputThatIsTaken) {
+  std::filesystem::create_directory(at("out"));
+  run();  // an empty directory is free
+  EXPECT_TRUE(
+      fails_with(ExitCode::output_not_writable, "already holds prepared data", [&] { run(); }));
+  std::filesystem::create_directory(at("full"));
+  write_text(at("full/letter"), "x");
+  options_.output = at("full");
+  EXPECT_TRUE(refuses(ExitCode::output_not_writable, "not empty"));
+  EXPECT_EQ(read_bytes(at("full/letter")), "x");
+  options_.output = at("corpus.txt");
+  EXPECT_TRUE(refuses(ExitCode::output_not_writable, "not a directory"));
+  options_.output = at("corpus.txt/out");
+  EXPECT_TRUE(refuses(ExitCode::output_not_writable, "corpus.txt"));
+}
+
+TEST_F(Prepare, RemovesWhatAKilledOneLeftButNotWhatALivingOneWrites) {
+  std::filesystem::create_directories(at("out.partial"));
+  write_text(at("out.partial/train.bin"), "half");
+  const int other = open(at("out.partial").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(flock(other, LOCK_EX), 0);
+  EXPECT_TRUE(fails_with(ExitCode::output_not_writable, "another process", [&] { run(); }));
+  EXPECT_EQ(read_bytes(at("out.partial/train.bin")), "half");
+  close(other);
+  options_.output = at("out") + "/";
+  run();
+  Dataset::open(env_, at("out"));
+}
+
+TEST_F(Prepare, RefusesTextWithoutADocument) {
+  write_text(at("corpus.txt"), "\n \n");
+  EXPECT_TRUE(refuses(ExitCode::missing_input, "text"));
+  options_.input = {write_text(at("broken.jsonl"), "broken\n")};
+  options_.tokenizer = write_text(at("small.model"), test::small_model(scratch_));
+  EXPECT_TRUE(refuses(ExitCode::damaged_data, "broken.jsonl:1"));
+}
+
+TEST_F(Prepare, ReportsDamagedLines) {
+  write_text(at("corpus.txt"), synthetic_text(250, 40) + "ba \xFF du\n");
+  options_.input.push_back(write_text(at("more.jsonl"), "broken\n{\"text\": \"ba du\"}\n"));
+  EXPECT_EQ(run().manifest.train.summary.documents, 249);
+  EXPECT_THAT(said_, HasSubstr("more.jsonl:1: "));
+  EXPECT_THAT(said_, HasSubstr("1 bytes were not UTF-8"));
+}
+
+TEST_F(Prepare, RefusesMorePiecesThanTheTextSupports) {
+  options_.pieces = 1000000;
+  EXPECT_TRUE(refuses(ExitCode::usage, "at most"));
+}
+
+class Datasets : public testing::Test {
+ protected:
+  std::string at(const std::string& name) { return data_ + "/" + name; }
+  void flip(const std::string& name, std::size_t byte) {
+    std::string bytes = read_bytes(at(name));
+    bytes[byte] = static_cast<char>(bytes[byte] ^ 1);
+    write_text(at(name), bytes);
+  }
+
+  PosixEnv env_;
+  test::ScratchDirectory scratch_;
+  std::string data_ = prepare_small(scratch_, 250);
+};
+
+TEST_F(Datasets, MissingOnesSayHowToMakeThem) {
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, "absent does not exist",
+                         [&] { Dataset::open(env_, "absent"); }));
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, "no dataset.textproto",
+                         [&] { Dataset::open(env_, scratch_.path()); }));
+  std::filesystem::remove(at("train.bin"));
+  EXPECT_TRUE(
+      fails_with(ExitCode::missing_input, "train.bin", [&] { Dataset::open(env_, data_); }));
+}
+
+TEST_F(Datasets, AnotherTokenizerIsAMismatch) {
+  flip("tokenizer.model", 1000);
+  EXPECT_TRUE(
+      fails_with(ExitCode::mismatch, "tokenizer.model", [&] { Dataset::open(env_, data_); }));
+}
+
+TEST_F(Datasets, DamagedManifestsAreNamedWithTheirLine) {
+  const std::string good = read_bytes(at("dataset.textproto"));
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    write_text(at("dataset.textproto"), text);
+    return [&] { Dataset::open(env_, data_); };
+  };
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "textproto:4:", with("pieces:", "pizzas:")));
+  EXPECT_TRUE(
+      fails_with(ExitCode::damaged_data, "vocabulary", with("vocab_size: 512", "vocab_size: 511")));
+  EXPECT_TRUE(
+      fails_with(ExitCode::damaged_data, "vocabulary", with("pieces: 300", "pieces: -300")));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "tokens", with("tokens: ", "tokens: 9")));
+  EXPECT_TRUE(
+      fails_with(ExitCode::mismatch, "version 2", with("format_version: 1", "format_version: 2")));
+  write_text(at("dataset.textproto"), "");
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "textproto", [&] { Dataset::open(env_, data_); }));
+}
+
+TEST_F(Datasets, AFlippedTokenIsFoundByVerify) {
+  flip("train.bin", 100);
+  const Dataset data = Dataset::open(env_, data_);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "train.bin", [&] { data.verify(env_); }));
+}
+
+TEST_F(Datasets, GiveExamplesThatArePureFunctionsOfTheSample) {
+  const Dataset data = Dataset::open(env_, data_), again = Dataset::open(env_, data_);
+  SpanCorruptionConfig config;
+  config.input_length = 64;
+  const auto source = SpanCorruptionSource::training(data, config, 5);
+  const auto other = SpanCorruptionSource::training(again, config, 5);
+  for (const std::int64_t sample : {0L, 7L, source.segments() * 3 + 1, 1L << 40}) {
+    const Example example = source.example(sample);
+    EXPECT_EQ(example.inputs, other.example(sample).inputs);
+    EXPECT_EQ(example.targets, other.example(sample).targets);
+    EXPECT_EQ(example.targets.size(), 14U);
+  }
+  EXPECT_EQ(data.data_digest(), again.data_digest());
+}
+
+TEST_F(Datasets, ValidateOnEverySegmentWhateverTheSeed) {
+  const Dataset data = Dataset::open(env_, data_);
+  SpanCorruptionConfig config;
+  config.input_length = 16;
+  const auto source = SpanCorruptionSource::validation(data, config);
+  EXPECT_EQ(source.segments(), data.validation().tokens() / source.lengths().raw);
+  const auto first = data.validation().tokens(0, 1);
+  EXPECT_EQ(source.example(0).inputs.front(), first.front());
+  source.example(source.segments() - 1);
+}
+
+TEST_F(Datasets, TooShortAStreamIsMissingInput) {
+  const Dataset data = Dataset::open(env_, data_);
+  SpanCorruptionConfig config;
+  config.input_length = 1024;
+  config.mean_noise_span_length = 4;
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, "validation holds",
+                         [&] { SpanCorruptionSource::validation(data, config); }));
+}
+
+}  // namespace
+}  // namespace switchyard
