@@ -2,15 +2,29 @@
 
 #include <span>
 
+#include "base/error.hpp"
 #include "checkpoint/store.hpp"
 #include "checkpoint/together.hpp"
 
 namespace switchyard {
+namespace {
+
+// Whatever the system's reason: a run's directory that cannot be made is output that cannot be
+// written.
+void make_run_directory(Env& env, const std::string& path) {
+  try {
+    env.make_directories(path);
+  } catch (const Error& error) {
+    throw Error(ExitCode::output_not_writable, error.what(), "choose another --output");
+  }
+}
+
+}  // namespace
 
 RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log)
     : paths_{path} {
   on_first(comm, [&] {
-    env.make_directories(path);
+    make_run_directory(env, path);
     lock_.emplace(path);
     env.make_directories(paths_.checkpoints());
     clean_leftovers(env, paths_.checkpoints());

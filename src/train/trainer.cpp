@@ -194,8 +194,9 @@ ExitCode Trainer::run() {
     // What follows only looks, writes and decides whether to go on; no number depends on it.
     StopReason reason = finish_step(timer, seconds_since(begin), record);
     if (step_ == settings_.steps) reason = StopReason::none;
+    if (leads()) progress_.step(record);
     if (reason == StopReason::none && evaluation_due()) evaluate_into(record);
-    write(record);
+    if (leads()) metrics_->append(record);
     if (reason != StopReason::none) return stop(reason);
     if (saving_due()) save();
   }
@@ -309,12 +310,6 @@ void Trainer::evaluate_if_missed() {
   StepRecord record = leads() ? *metrics_->last() : StepRecord();
   evaluate_into(record);
   if (leads()) metrics_->replace_last(record);
-}
-
-void Trainer::write(const StepRecord& record) {
-  if (!leads()) return;
-  metrics_->append(record);
-  progress_.step(record);
 }
 
 void Trainer::save() {

@@ -85,7 +85,6 @@ class Trainer {
   bool saving_due() const;
   void evaluate_into(StepRecord& record);
   void evaluate_if_missed();
-  void write(const StepRecord& record);
   void save();
   ExitCode stop(StopReason reason);
   [[noreturn]] void give_up(const StepRecord& record);
