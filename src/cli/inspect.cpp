@@ -1,0 +1,82 @@
+// `switchyard inspect`: what a checkpoint holds, that it is whole, and hashes to compare it by.
+#include <iomanip>
+#include <iostream>
+#include <sstream>
+#include <vector>
+
+#include "checkpoint/digest.hpp"
+#include "checkpoint/store.hpp"
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+
+namespace switchyard {
+namespace {
+
+std::string hashes_text(const Env& env, const std::string& directory) {
+  std::ostringstream out;
+  const std::vector<TensorDigest> digests = digest_checkpoint(env, directory);
+  for (const TensorDigest& digest : digests) out << digest.sha256 << "  " << digest.name << "\n";
+  out << overall_digest(digests) << "  all\n";
+  return out.str();
+}
+
+std::string summary_text(const Env& env, const std::string& directory) {
+  const CheckpointSummary summary = summarize_checkpoint(env, directory);
+  const BuildInfo& build = summary.state.build;
+  std::ostringstream out;
+  out << "checkpoint  " << directory << "\n"
+      << "step        " << summary.state.step << ", " << summary.state.samples
+      << " samples consumed\n"
+      << "written by  switchyard " << build.version << " (" << build.commit << ", "
+      << build.build_type << "), oneDNN " << build.onednn_version << " on " << build.isa << ", "
+      << build.mpi << "\n"
+      << "layout      " << summary.processes << " processes, " << summary.virtual_ranks
+      << " virtual ranks, " << summary.experts << " experts, " << summary.groups << " replicas\n"
+      << "tokenizer   " << summary.state.tokenizer_digest << "\n"
+      << "data        " << summary.state.data_digest << "\n"
+      << "tensors     " << summary.tensors.size() << " in " << summary.files << " files, "
+      << summary.bytes << " bytes\n\n";
+  for (const TensorSummary& tensor : summary.tensors) {
+    const std::string shape =
+        '[' + std::to_string(tensor.rows) + ", " + std::to_string(tensor.cols) + ']';
+    out << std::setw(16) << shape << std::setw(14) << tensor.bytes << "  " << tensor.name;
+    if (tensor.expert) out << "  (expert " << tensor.expert->value << ")";
+    out << "\n";
+  }
+  out << "\nverified\n";
+  return out.str();
+}
+
+ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+  namespace po = boost::program_options;
+  po::options_description known;
+  known.add_options()("checkpoint", po::value<std::string>()->required())("hash",
+                                                                          po::bool_switch());
+  po::positional_options_description positional;
+  positional.add("checkpoint", 1);
+  const auto values = parse_arguments(inspect_command, arguments, known, positional);
+  if (world.size() > 1) {
+    throw Error(ExitCode::usage, "inspect runs as one process, not " + std::to_string(world.size()),
+                "start it without mpirun");
+  }
+  const PosixEnv env;
+  Log log(&std::cerr);
+  const std::string directory =
+      resolve_checkpoint(env, world, values["checkpoint"].as<std::string>(), log);
+  std::cout << (values["hash"].as<bool>() ? hashes_text(env, directory)
+                                          : summary_text(env, directory));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command inspect_command = {"inspect", "lists, hashes and verifies a checkpoint",
+                                 "usage: switchyard inspect CHECKPOINT|RUN [--hash]\n\n"
+                                 "Reads and verifies every byte of a checkpoint, of a run its "
+                                 "newest valid one, and prints what it\n"
+                                 "holds. With --hash: the SHA-256 of each tensor, then of all; "
+                                 "equal on any number of processes.\n\n"
+                                 "example: switchyard inspect runs/tiny --hash\n",
+                                 run};
+
+}  // namespace switchyard
