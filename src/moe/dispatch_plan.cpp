@@ -1,3 +1,5 @@
+// Counting, not sorting: a segment's size follows from the demand and the capacity, its rows from
+// one walk over the tokens.
 #include "moe/dispatch_plan.hpp"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The count exchange and the transfers. Rows arrive by source process; `gather` says where each
+// batch's rows lie.
 #include "moe/dispatcher.hpp"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// One expert after the other: each product is shared among threads by its own tiles.
 #include "moe/experts.hpp"
 
 namespace switchyard {

@@ -1,3 +1,4 @@
+// Two products forward and four backward (three and six when gated), with the sweeps between them.
 #include "moe/mlp.hpp"
 
 #include "tensor/ops.hpp"

@@ -1,42 +1,45 @@
+// Sweeps over one token at a time, shared among threads, and three products; sums over tokens are
+// taken afterwards by one thread, in token order.
 #include "moe/router.hpp"
 
 #include <algorithm>
 #include <cassert>
 
+#include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
 
 namespace switchyard {
 namespace {
 
-// factors[e]: uniform [1-eps, 1+eps), element e of this token's draw.
-void jitter_factors(const Jitter& jitter, std::int64_t token, std::span<float> factors) {
+// to = from * U, element-wise, with U uniform in [1-eps, 1+eps) and drawn anew from the stream: the
+// same factors forward and backward, and none of them stored. `to` may be `from`. Both [N, D].
+void multiply_by_jitter(const Jitter& jitter, View<const float> from, View<float> to) {
+  constexpr std::int64_t chunk = 64;  // blocks of four elements drawn at a time
   const float low = 1 - jitter.eps, width = 2 * jitter.eps;
-  const std::size_t n = factors.size();
-  for (std::size_t block = 0; 4 * block < n; ++block) {
-    const auto words = jitter.stream.block(jitter.token_index[token], block);
-    for (std::size_t i = 0; i < 4 && 4 * block + i < n; ++i)
-      factors[4 * block + i] = low + width * unit_float(words[i]);
-  }
+  for_each_shared(from.rows, 16 * from.size(), [&](std::int64_t t) {
+    std::uint32_t words[4 * chunk];
+    for (std::int64_t first = 0; first < from.cols; first += 4 * chunk) {
+      const std::int64_t count = std::min(4 * chunk, from.cols - first);
+      for (std::int64_t block = 0; 4 * block < count; ++block) {
+        const auto four = jitter.stream.block(jitter.token_index[t], first / 4 + block);
+        std::copy(four.begin(), four.end(), words + 4 * block);
+      }
+      const float* in = from.row(t) + first;
+      float* out = to.row(t) + first;
+#pragma omp simd
+      for (std::int64_t i = 0; i < count; ++i)
+        out[i] = in[i] * (low + width * unit_float(words[i]));
+    }
+  });
 }
 
-// What the router sees of x, and the factors that made it: both empty without jitter.
-struct JitteredInput {
-  Tensor<float> x, factors;  // [N, D]
-};
-
-JitteredInput apply_jitter(const RouterInput& input) {
+// What the router sees of x: nothing of its own without jitter.
+Tensor<float> jittered_input(const RouterInput& input) {
   if (input.jitter.eps == 0) return {};
-  const std::int64_t N = input.x.rows, D = input.x.cols;
-  JitteredInput out{Tensor<float>::uninitialized(N, D), Tensor<float>::uninitialized(N, D)};
-  for_each_shared(N, 16 * N * D, [&](std::int64_t t) {
-    float* __restrict factors = out.factors.view().row(t);
-    jitter_factors(input.jitter, t, {factors, static_cast<std::size_t>(D)});
-    const float* __restrict from = input.x.row(t);
-    float* __restrict to = out.x.view().row(t);
-    for (std::int64_t d = 0; d < D; ++d) to[d] = from[d] * factors[d];
-  });
-  return out;
+  auto jittered = Tensor<float>::uninitialized(input.x.rows, input.x.cols);
+  multiply_by_jitter(input.jitter, input.x, jittered.view());
+  return jittered;
 }
 
 struct TokenSums {
@@ -133,8 +136,8 @@ Routing route(Work& work, const RouterInput& input) {
                   std::vector<std::int32_t>(N, -1),
                   std::vector<float>(N, 0.0f),
                   {}};
-  const JitteredInput jittered = apply_jitter(input);
-  const View<const float> seen = jittered.x.size() > 0 ? jittered.x.view() : input.x;
+  const Tensor<float> jittered = jittered_input(input);
+  const View<const float> seen = jittered.size() > 0 ? jittered.view() : input.x;
   gemm<float, float>(work, seen, Transpose::no, input.weights, Transpose::no,
                      routing.probabilities.view());
   std::vector<float> entropy(N, 0.0f);
@@ -159,26 +162,22 @@ void route_backward(Work& work, const RouterInput& input, const Routing& routing
                     std::span<const float> d_gate, RouterLossScale scale,
                     const RouterGradients& gradients) {
   const Tensor<float> d_logits = logit_gradients(routing, d_gate, scale);  // [N, E]
-  JitteredInput jittered = apply_jitter(input);
-  if (jittered.x.size() == 0) {
+  Tensor<float> jittered = jittered_input(input);
+  if (jittered.size() == 0) {
     gemm<float, float>(work, input.x, Transpose::yes, d_logits.view(), Transpose::no,
                        gradients.weights, Accumulate::yes);
     gemm<float, float>(work, d_logits.view(), Transpose::no, input.weights, Transpose::yes,
                        gradients.x, Accumulate::yes);
     return;
   }
-  gemm<float, float>(work, jittered.x.view(), Transpose::yes, d_logits.view(), Transpose::no,
+  gemm<float, float>(work, jittered.view(), Transpose::yes, d_logits.view(), Transpose::no,
                      gradients.weights, Accumulate::yes);
   // d loss / d (x U) takes the place of x U, which is not needed any more.
-  const View<float> d_jittered = jittered.x.view();
+  const View<float> d_jittered = jittered.view();
   gemm<float, float>(work, d_logits.view(), Transpose::no, input.weights, Transpose::yes,
                      d_jittered);
-  for_each_shared(d_jittered.rows, d_jittered.size(), [&](std::int64_t t) {
-    const float* __restrict d = d_jittered.row(t);
-    const float* __restrict factors = jittered.factors.view().row(t);
-    float* __restrict to = gradients.x.row(t);
-    for (std::int64_t i = 0; i < d_jittered.cols; ++i) to[i] += factors[i] * d[i];
-  });
+  multiply_by_jitter(input.jitter, d_jittered, d_jittered);
+  add(d_jittered, gradients.x);
 }
 
 }  // namespace switchyard

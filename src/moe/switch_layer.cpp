@@ -1,3 +1,5 @@
+// The layer's two passes, and the sweeps over tokens that only it needs: pack, combine and their
+// backwards.
 #include "moe/switch_layer.hpp"
 
 #include <algorithm>
