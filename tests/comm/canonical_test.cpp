@@ -111,8 +111,12 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 template <class T>
 void expect_tree_sums(const LeafPartition& partition, std::int64_t n, std::int64_t chunk) {
   Case<T> c(test_world(), partition, n);
-  std::vector<T> result(static_cast<std::size_t>(n), -1);
-  canonical_all_reduce<T>(test_world(), partition, c.leaves, result, chunk);
+  constexpr T guard = -12345;
+  std::vector<T> result(static_cast<std::size_t>(n) + 1, guard);
+  canonical_all_reduce<T>(test_world(), partition, c.leaves,
+                          std::span(result).first(c.expected.size()), chunk);
+  EXPECT_EQ(result.back(), guard);
+  result.pop_back();
   EXPECT_TRUE(same_bits(result, c.expected))
       << partition.leaves() << " leaves, n " << n << ", chunk " << chunk;
 }

@@ -199,6 +199,19 @@ TEST(Adafactor, HasTheSameBitsForAnyNumberOfThreads) {
   EXPECT_TRUE(same_bits(one, result(3)));
 }
 
+// A sum on the edge between two floats tells the order: 64 ones vanish when added one by one to
+// 2^54, but not when their own block has summed them first.
+TEST(Adafactor, SumsColumnsByBlocksOfSixtyFourRows) {
+  Trained trained({{128, 2}}, factor_all);
+  const auto first_column = [&](std::size_t row) -> float& { return trained.gradient(0)[2 * row]; };
+  first_column(0) = 0x1p27f;  // squares: 2^54 …
+  first_column(1) = 0x1p15f;  // … and half a unit in the last place of a float
+  for (std::size_t row = 64; row < 128; ++row) first_column(row) = 1;
+  trained.step(0, 0.01);
+  const std::span<const float> col = trained.state()[1].data;
+  EXPECT_EQ(col[0], std::nextafter(0x1p47f, 1e30f));
+}
+
 // The second expert is ten times the first, then gets no tokens.
 TEST(Adafactor, UpdatesExpertsOfOneStackAsSeparateTensors) {
   const Shape shape{40, 48};

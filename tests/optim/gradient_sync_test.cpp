@@ -38,7 +38,7 @@ ParamSet make_params(const Layout& layout, Rank rank) {
     add(tensor.name, tensor.rows, tensor.cols, std::nullopt);
   for (const ExpertId e : layout.owned_experts(rank))
     for (const char* matrix : {".wi", ".wo"})
-      add("experts." + std::to_string(e.value) + matrix, 50, 100, e);
+      add("experts." + std::to_string(e.value) + matrix, 20, 30, e);
   return ParamSet(std::move(specs), static_cast<int>(layout.hosted(rank).size()),
                   static_cast<int>(layout.groups_of(rank).size()), 1);
 }
