@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 
 namespace switchyard {
@@ -36,7 +37,7 @@ inline float fast_exp(float x) {
   return x < lowest ? 0.0f : (x > highest ? std::numeric_limits<float>::infinity() : result);
 }
 
-// The natural logarithm of a positive normal number, within 2 ulp of f64.
+// The natural logarithm of a positive normal number, within 2 ulp of f64; +inf and NaN come through.
 inline double fast_log(double x) {
   constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
   constexpr double sqrt_half = 0.70710678118654752440;
@@ -49,7 +50,8 @@ inline double fast_log(double x) {
   double p = 1.0 / 23;
   for (const double odd : {21., 19., 17., 15., 13., 11., 9., 7., 5., 3.}) p = p * t + 1 / odd;
   const auto n = static_cast<double>(e);
-  return n * ln2_high + (2 * s + (2 * s * t * p + n * ln2_low));
+  const double result = n * ln2_high + (2 * s + (2 * s * t * p + n * ln2_low));
+  return x - x == 0 ? result : x;
 }
 
 }  // namespace switchyard

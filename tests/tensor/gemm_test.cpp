@@ -1,0 +1,172 @@
+#include "tensor/gemm.hpp"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/error.hpp"
+#include "support/random_tensor.hpp"
+
+namespace switchyard {
+namespace {
+
+double value_of(float x) { return x; }
+double value_of(bfloat16 x) { return to_float(x); }
+
+template <class T>
+double at(View<const T> x, Transpose transpose, std::int64_t row, std::int64_t col) {
+  return value_of(transpose == Transpose::no ? x(row, col) : x(col, row));
+}
+
+// Rows and columns of every operand are cut from larger matrices, so strides and offsets are odd.
+template <class In, class Out>
+void expect_exact_to_rounding(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta,
+                              Transpose tb, Accumulate accumulate) {
+  const auto operand = [](std::int64_t rows, std::int64_t cols, Transpose t) {
+    return t == Transpose::no ? std::pair{rows, cols} : std::pair{cols, rows};
+  };
+  const auto [a_rows, a_cols] = operand(m, k, ta);
+  const auto [b_rows, b_cols] = operand(k, n, tb);
+  const auto a_storage = random_tensor<In>(a_rows, a_cols + 3, 1);
+  const auto b_storage = random_tensor<In>(b_rows, b_cols + 5, 2);
+  auto c_storage = random_tensor<Out>(m, n + 2, 3);
+  const auto before = random_tensor<Out>(m, n + 2, 3);
+  const View<const In> a = a_storage.view().col_range(1, a_cols);
+  const View<const In> b = b_storage.view().col_range(2, b_cols);
+  const View<Out> c = c_storage.view().col_range(1, n);
+  Work work;
+  gemm<In, Out>(work, a, ta, b, tb, c, accumulate);
+  EXPECT_EQ(work.multiply_adds, m * n * k);
+
+  const double epsilon = sizeof(Out) == 2 ? 0x1p-8 : 0x1p-23;
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      double expected = accumulate == Accumulate::yes ? value_of(before.view()(i, j + 1)) : 0;
+      double magnitude = std::abs(expected);
+      for (std::int64_t l = 0; l < k; ++l) {
+        const double term = at(a, ta, i, l) * at(b, tb, l, j);
+        expected += term;
+        magnitude += std::abs(term);
+      }
+      ASSERT_NEAR(value_of(c(i, j)), expected, 4 * (epsilon + 0x1p-21) * magnitude + 1e-30)
+          << m << "x" << n << "x" << k << " at " << i << "," << j;
+    }
+    ASSERT_EQ(value_of(c_storage.view()(i, 0)), value_of(before.view()(i, 0)));
+    ASSERT_EQ(value_of(c_storage.view()(i, n + 1)), value_of(before.view()(i, n + 1)));
+  }
+}
+
+constexpr std::int64_t shapes[][3] = {{1, 1, 1},   {1, 5, 1},    {3, 1, 7},     {1, 64, 256},
+                                      {2, 3, 500}, {37, 64, 65}, {64, 256, 64}, {300, 530, 40}};
+
+template <class In, class Out>
+void check_all(Accumulate accumulate) {
+  for (const auto& [m, n, k] : shapes) {
+    for (const Transpose ta : {Transpose::no, Transpose::yes}) {
+      for (const Transpose tb : {Transpose::no, Transpose::yes}) {
+        expect_exact_to_rounding<In, Out>(m, n, k, ta, tb, accumulate);
+      }
+    }
+  }
+}
+
+bool has_bfloat16() { return std::string(onednn_isa()).starts_with("AVX512"); }
+
+TEST(Gemm, MultipliesFloat32InEveryOrientation) {
+  check_all<float, float>(Accumulate::no);
+  check_all<float, float>(Accumulate::yes);
+}
+
+TEST(Gemm, MultipliesBfloat16InEveryOrientation) {
+  if (!has_bfloat16()) GTEST_SKIP() << "oneDNN multiplies bf16 on AVX-512 only";
+  check_all<bfloat16, float>(Accumulate::no);
+  check_all<bfloat16, float>(Accumulate::yes);
+  check_all<bfloat16, bfloat16>(Accumulate::no);
+}
+
+TEST(Gemm, DoesNothingForNoRowsOrNoColumns) {
+  const auto a = random_tensor(4, 6, 1), b = random_tensor(6, 5, 2);
+  auto c = random_tensor(4, 5, 3);
+  const auto before = as_doubles(c.flat());
+  Work work;
+  gemm<float, float>(work, a.row_range(0, 0), Transpose::no, b.view(), Transpose::no,
+                     c.row_range(0, 0));
+  gemm<float, float>(work, a.view().col_range(0, 0), Transpose::yes, b.row_range(0, 4),
+                     Transpose::no, c.row_range(0, 0));
+  gemm<float, float>(work, a.view(), Transpose::no, b.view().col_range(0, 0), Transpose::no,
+                     c.view().col_range(0, 0));
+  EXPECT_EQ(as_doubles(c.flat()), before);
+  EXPECT_EQ(work.products, 0);
+}
+
+TEST(Gemm, AnEmptySumIsZeroOrLeavesWhatItAddsTo) {
+  const auto a = random_tensor(4, 6, 1), b = random_tensor(6, 5, 2);
+  auto c = random_tensor(4, 5, 3);
+  const auto before = as_doubles(c.flat());
+  Work work;
+  gemm<float, float>(work, a.view().col_range(0, 0), Transpose::no, b.row_range(0, 0),
+                     Transpose::no, c.view(), Accumulate::yes);
+  EXPECT_EQ(as_doubles(c.flat()), before);
+  gemm<float, float>(work, a.view().col_range(0, 0), Transpose::no, b.row_range(0, 0),
+                     Transpose::no, c.view());
+  EXPECT_EQ(as_doubles(c.flat()), std::vector<double>(20, 0.0));
+}
+
+TEST(Gemm, BitsDependOnNeitherAlignmentNorStride) {
+  for (const auto& [m, n, k] :
+       {std::array<std::int64_t, 3>{64, 64, 4096}, {7, 300, 512}, {300, 530, 65}}) {
+    const auto a = random_tensor(m, k, 1), b = random_tensor(k, n, 2);
+    auto c = Tensor<float>::uninitialized(m, n);
+    Work work;
+    gemm<float, float>(work, a.view(), Transpose::no, b.view(), Transpose::no, c.view());
+    auto a_wide = Tensor<float>::uninitialized(m, k + 9),
+         b_wide = Tensor<float>::uninitialized(k, n + 3);
+    auto c_wide = Tensor<float>::uninitialized(m, n + 5);
+    const auto a_odd = a_wide.view().col_range(1, k), b_odd = b_wide.view().col_range(3, n);
+    for (std::int64_t i = 0; i < m; ++i) std::copy_n(a.view().row(i), k, a_odd.row(i));
+    for (std::int64_t i = 0; i < k; ++i) std::copy_n(b.view().row(i), n, b_odd.row(i));
+    const auto c_odd = c_wide.view().col_range(5, n);
+    gemm<float, float>(work, a_odd, Transpose::no, b_odd, Transpose::no, c_odd);
+    EXPECT_EQ(as_doubles(copy_of(c_odd).flat()), as_doubles(c.flat()));
+  }
+}
+
+// In a thread of its own, whose OpenMP team does not exist yet, as main's does not at the start.
+TEST(FlushToZero, IsInheritedByThreadsMadeLater) {
+  std::thread([] {
+    set_flush_to_zero();
+    EXPECT_TRUE(flushes_to_zero());
+    volatile float small = 1.2e-38f;
+    EXPECT_EQ(small * 0.01f, 0.0f);
+    bool in_std_thread = false;
+    std::thread([&] { in_std_thread = flushes_to_zero(); }).join();
+    EXPECT_TRUE(in_std_thread);
+    std::vector<char> in_team(4, 0);
+#pragma omp parallel num_threads(4)
+    in_team[static_cast<std::size_t>(omp_get_thread_num())] = flushes_to_zero();
+    EXPECT_EQ(in_team, std::vector<char>(4, 1));
+  }).join();
+}
+
+TEST(FlushToZero, RefusesATeamThatWasMadeBefore) {
+  std::thread([] {
+#pragma omp parallel num_threads(2)
+    EXPECT_FALSE(flushes_to_zero());
+    omp_set_num_threads(2);
+    EXPECT_THROW(set_flush_to_zero(), Error);
+  }).join();
+}
+
+TEST(Onednn, NamesItsVersionAndInstructionSet) {
+  EXPECT_TRUE(std::string(onednn_version()).starts_with("2."));
+  EXPECT_NE(std::string(onednn_isa()), "unknown");
+}
+
+}  // namespace
+}  // namespace switchyard

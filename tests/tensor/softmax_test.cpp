@@ -1,0 +1,112 @@
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "support/invariance.hpp"
+#include "support/ops_reference.hpp"
+#include "support/random_tensor.hpp"
+#include "tensor/ops.hpp"
+
+namespace switchyard {
+namespace {
+
+using reference::AttentionMask;
+using reference::Doubles;
+
+constexpr double tolerance = 1e-5;
+
+const std::vector<AttentionMask> masks = {
+    {7, 7, 7, false},   {7, 7, 5, false}, {33, 33, 33, true}, {33, 33, 20, true},
+    {5, 40, 33, false}, {1, 1, 1, true},  {40, 5, 3, false}};
+
+class Softmax : public testing::TestWithParam<AttentionMask> {};
+
+TEST_P(Softmax, AndItsGradientsAgreeWithTheReference) {
+  const AttentionMask mask = GetParam();
+  const std::int64_t distances = mask.n_q + mask.n_k - 1;
+  for (const bool biased : {false, true}) {
+    const auto scores = random_tensor(mask.n_q, mask.n_k, 1),
+               d_weights = random_tensor(mask.n_q, mask.n_k, 2);
+    const auto bias = random_tensor(1, distances, 3);
+    const Doubles biases = biased ? as_doubles(bias.flat()) : Doubles{};
+    const Doubles xs = as_doubles(scores.flat()), ds = as_doubles(d_weights.flat());
+
+    auto weights = copy_of(scores.view());
+    attention_softmax_forward(weights.view(), biased ? bias.data() + mask.n_q - 1 : nullptr,
+                              mask.valid_keys, mask.causal);
+    EXPECT_LT(relative_error(weights.flat(), reference::attention_softmax(xs, biases, mask)),
+              tolerance);
+
+    auto d = copy_of(d_weights.view());
+    auto d_bias = Tensor<float>::zeros(1, distances);
+    attention_softmax_backward(weights.view(), d.view(),
+                               biased ? d_bias.data() + mask.n_q - 1 : nullptr, mask.valid_keys,
+                               mask.causal);
+    const auto expected = reference::central_differences(xs, [&](const Doubles& v) {
+      return reference::dot(reference::attention_softmax(v, biases, mask), ds);
+    });
+    double difference = 0;  // absolute: a softmax over one key has no gradient at all
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      difference = std::max(difference, std::abs(d.flat()[i] - expected[i]));
+    EXPECT_LT(difference, 1e-6);
+    if (!biased) continue;
+    const auto expected_bias = reference::central_differences(biases, [&](const Doubles& v) {
+      return reference::dot(reference::attention_softmax(xs, v, mask), ds);
+    });
+    for (std::size_t i = 0; i < expected_bias.size(); ++i)
+      EXPECT_NEAR(d_bias.flat()[i], expected_bias[i], 2e-6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Masks, Softmax, testing::ValuesIn(masks));
+
+TEST(Softmax, HiddenKeysGetExactlyNothing) {
+  auto weights = random_tensor(6, 6, 1);
+  attention_softmax_forward(weights.view(), nullptr, 4, true);
+  auto d = random_tensor(6, 6, 2);
+  attention_softmax_backward(weights.view(), d.view(), nullptr, 4, true);
+  const AttentionMask mask{6, 6, 4, true};
+  for (std::int64_t i = 0; i < 6; ++i) {
+    for (std::int64_t j = 0; j < 6; ++j) {
+      if (mask.allows(i, j)) continue;
+      EXPECT_EQ(weights.view()(i, j), 0.0f);
+      EXPECT_EQ(d.view()(i, j), 0.0f);
+    }
+  }
+}
+
+TEST(Softmax, ARowWithoutKeysIsAllZero) {
+  auto weights = random_tensor(3, 9, 1);
+  attention_softmax_forward(weights.view(), nullptr, 0, false);
+  EXPECT_EQ(as_doubles(weights.flat()), Doubles(27, 0.0));
+  auto d = random_tensor(3, 9, 2);
+  attention_softmax_backward(weights.view(), d.view(), nullptr, 0, false);
+  EXPECT_EQ(as_doubles(d.flat()), Doubles(27, 0.0));
+}
+
+TEST(Softmax, SurvivesLargeScores) {
+  std::vector<float> row = {1e4f, 1e4f, -1e4f};
+  attention_softmax_forward({row.data(), 1, 3}, nullptr, 3, false);
+  EXPECT_EQ(row, (std::vector<float>{0.5f, 0.5f, 0.0f}));
+}
+
+TEST(Softmax, BitsDependOnNeitherThreadsNorOtherRows) {
+  const auto scores = random_tensor(150, 150, 1), d_weights = random_tensor(150, 150, 2),
+             bias = random_tensor(1, 299, 3);
+  expect_same_bits_in_every_team([&] {
+    auto weights = copy_of(scores.view()), d = copy_of(d_weights.view());
+    auto d_bias = Tensor<float>::zeros(1, 299);
+    attention_softmax_forward(weights.view(), bias.data() + 149, 133, true);
+    attention_softmax_backward(weights.view(), d.view(), d_bias.data() + 149, 133, true);
+    auto bits = bits_of(d.flat());
+    for (const std::uint32_t b : bits_of(d_bias.flat())) bits.push_back(b);
+    return bits;
+  });
+  auto all = copy_of(scores.view()), one = copy_of(scores.row_range(77, 1));
+  attention_softmax_forward(all.view(), nullptr, 133, false);
+  attention_softmax_forward(one.view(), nullptr, 133, false);
+  EXPECT_EQ(bits_of(one.flat()), bits_of(all.row_range(77, 1).flat()));
+}
+
+}  // namespace
+}  // namespace switchyard
