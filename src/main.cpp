@@ -2,6 +2,7 @@
 // block.
 #include <malloc.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -27,6 +28,10 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
 }
+
+// Without mpirun, Open MPI would start a daemon beside the program, for processes that it might
+// spawn: it takes a while, and would die of a Ctrl-C that means "save and stop".
+void start_no_daemon() { setenv("OMPI_MCA_ess_singleton_isolated", "1", 0); }
 
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h"; }
 
@@ -64,6 +69,7 @@ ExitCode run_program(int argc, char** argv) {
       std::cout << *text;
       return ExitCode::done;
     }
+    start_no_daemon();
     session.emplace(argc, argv);
     world.emplace(Comm::world(*session));
     ending.emplace(world->duplicate());

@@ -1,6 +1,10 @@
-# cmake --install: the program, the configurations it finds by name, the launch scripts.
+# cmake --install: the program, the configurations it finds by name, the launch scripts, completion.
 include(GNUInstallDirs)
+set(share ${CMAKE_INSTALL_DATADIR}/switchyard)
 install(TARGETS switchyard RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(DIRECTORY configs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/switchyard/configs FILES_MATCHING PATTERN "*.textproto" PATTERN "*.md")
-install(DIRECTORY launch/ DESTINATION ${CMAKE_INSTALL_DATADIR}/switchyard/launch USE_SOURCE_PERMISSIONS
-        FILES_MATCHING PATTERN "*.sh" PATTERN "*.md" PATTERN "*.gnuplot")
+install(DIRECTORY configs/ DESTINATION ${share}/configs FILES_MATCHING PATTERN "*.textproto" PATTERN "*.md")
+install(DIRECTORY launch/ DESTINATION ${share}/launch USE_SOURCE_PERMISSIONS
+        FILES_MATCHING PATTERN "*.sh" PATTERN "*.md" PATTERN "*.gnuplot" PATTERN cmake EXCLUDE PATTERN completion EXCLUDE)
+install(FILES launch/completion/switchyard.bash RENAME switchyard
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES README.md DESTINATION ${share})

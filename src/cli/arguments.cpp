@@ -36,7 +36,7 @@ po::variables_map parse_arguments(const Command& command, std::span<const std::s
         values);
     po::notify(values);
   } catch (const po::unknown_option& error) {
-    const std::string name = error.get_option_name();
+    const std::string name = error.get_option_name().substr(0, error.get_option_name().find('='));
     const std::string close = nearest(name, option_names(options));
     refuse(command, "there is no option " + name,
            close.empty() ? "" : "did you mean " + close + "?");

@@ -125,35 +125,35 @@ void clear_replaced_lists(const Message& from, Message& into) {
   }
 }
 
-// The value as text format wants it: strings quoted, enum values as declared.
-std::string as_text_format(const FieldDescriptor& field, std::string value) {
-  const bool is_quoted = value.size() >= 2 && (value.front() == '"' || value.front() == '\'');
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !is_quoted) {
-    std::string text = "\"";
-    for (const char c : value) {
-      if (c == '"' || c == '\\') text += '\\';
-      text += c;
-    }
-    return text + '"';
-  }
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
-    std::transform(value.begin(), value.end(), value.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  }
-  return value;
+bool is_quoted(const std::string& value) {
+  return value.size() >= 2 && (value.front() == '"' || value.front() == '\'') &&
+         value.back() == value.front();
 }
 
+std::string upper_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
+// Sets the field, or adds to the list. The value is text format's, but for what `--set` makes
+// easier: strings without quotes, enum values in lower case.
 void parse_value(Message& block, const FieldDescriptor& field, const std::string& value,
                  const std::string& assignment) {
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !is_quoted(value)) {
+    const Reflection& reflection = *block.GetReflection();
+    return field.is_repeated() ? reflection.AddString(&block, &field, value)
+                               : reflection.SetString(&block, &field, value);
+  }
   FirstError error;
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
-  const std::string text = as_text_format(field, value);
-  if (parser.ParseFieldValueFromString(text, &field, &block)) return;
-  std::string hint = std::string("its value is of type ") + field.type_name();
-  if (field.enum_type()) hint = one_of(*field.enum_type());
+  const bool is_enum = field.enum_type() != nullptr;
+  if (parser.ParseFieldValueFromString(is_enum ? upper_case(value) : value, &field, &block)) return;
   if (error.message.empty()) error.message = "there is more than one value.";
-  throw Error(ExitCode::usage, "--set " + assignment + ": " + error.message, hint);
+  throw Error(ExitCode::usage, "--set " + assignment + ": " + error.message,
+              is_enum ? one_of(*field.enum_type())
+                      : std::string("its value is of type ") + field.type_name());
 }
 
 // "a,b" -> a, b; "" -> nothing.

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/startup.hpp"
@@ -33,9 +34,10 @@ Failure describe(const std::exception& failure) {
   return {ExitCode::unexpected, failure.what()};
 }
 
+// In one piece, since several processes may write to one terminal.
 void print(const std::string& who, const std::string& text) {
   std::cout.flush();
-  std::cerr << who << text << std::endl;
+  std::cerr << who + text + "\n" << std::flush;
 }
 
 std::string whereabouts(const Comm& comm) {
@@ -56,6 +58,8 @@ ExitCode report_failure(const std::exception& failure, const Comm& ending) {
   const auto [code, text] = describe(failure);
   if (!all_arrive_within(ending, patience)) {
     print(whereabouts(ending), text);
+    // mpirun forwards our words by another way than the abort: let them arrive before its own.
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
     abort_job(static_cast<int>(code));
   }
   const std::vector<std::string> texts = all_gather_strings(ending, text);

@@ -61,7 +61,17 @@ std::string type_text(const FieldDescriptor& field) {
     }
     return names;
   }
-  return std::string(field.is_repeated() ? "list of " : "") + field.type_name();
+  const std::string list = field.is_repeated() ? "list of " : "";
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING:
+      return list + "text";
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return list + "true | false";
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return list + "number";
+    default:
+      return list + "integer";
+  }
 }
 
 void print_option(std::ostream& out, const OptionField& option, const Comments& comments) {
@@ -125,13 +135,12 @@ ExitCode run(const Comm& world, std::span<const std::string> arguments) {
 
 }  // namespace
 
-const Command options_command = {"options",
-                                 "prints every configuration option with its default and meaning",
-                                 "usage: switchyard options [BLOCK | BLOCK.OPTION]\n\n"
-                                 "Options stand in a file given with --config, or follow --set "
-                                 "BLOCK.OPTION=VALUE. Those marked\n"
-                                 "`fixed in a run` cannot change when a run goes on.\n\n"
-                                 "example: switchyard options moe\n",
-                                 run};
+const Command options_command = {
+    "options", "prints every configuration option with its default and meaning",
+    "usage: switchyard options [BLOCK | BLOCK.OPTION]\n\n"
+    "A configuration file holds options by block, the command line sets single ones as\n"
+    "BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.\n\n"
+    "example: switchyard options moe\n",
+    run};
 
 }  // namespace switchyard

@@ -73,7 +73,7 @@ void warn_of_crowding(const Comm& world, std::span<const std::string> words) {
   const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   const auto bound = static_cast<int>(std::thread::hardware_concurrency());
   const std::string advice = crowding_advice(here, omp_get_max_threads(), cores, bound, words);
-  if (!advice.empty()) std::cerr << advice << std::endl;
+  if (!advice.empty()) std::cerr << advice + "\n" << std::flush;
 }
 
 }  // namespace switchyard

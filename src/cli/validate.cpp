@@ -1,78 +1,55 @@
 #include "cli/validate.hpp"
 
-#include <google/protobuf/message.h>
-
+#include <algorithm>
+#include <cassert>
 #include <cmath>
-#include <limits>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "cli/option_fields.hpp"
+#include "data/span_corruption.hpp"
 
 namespace switchyard {
 namespace {
 
-using google::protobuf::FieldDescriptor;
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
-// Collects sentences; each rule is one line below.
+// Collects sentences; each rule is one line below. A rule holds for what is set or has a default,
+// and no rule admits NaN or infinity.
 class Problems {
  public:
-  explicit Problems(const RunConfig& config) : config_(config) {
-    for (OptionField& option : option_fields(*RunConfig::descriptor())) {
-      options_.push_back(std::move(option));
-    }
-  }
+  explicit Problems(const RunConfig& config)
+      : config_(config), options_(option_fields(*RunConfig::descriptor())) {}
 
   void require(bool holds, const std::string& sentence) {
     if (!holds) sentences_ += (sentences_.empty() ? "" : "\n  ") + sentence;
   }
-
-  // The option is at least `low`, where it is set or has a default.
   void at_least(double low, const std::string& path) {
-    if (is_set(path)) require(value(path) >= low, told(path) + "at least " + plain(low));
+    check(path, "a finite number of at least " + plain(low), [=](double x) { return x >= low; });
   }
   void positive(const std::string& path) {
-    if (is_set(path)) require(value(path) > 0, told(path) + "above 0");
+    check(path, "a finite number above 0", [](double x) { return x > 0; });
   }
-  // low <= option < high.
-  void within(double low, double high, const std::string& path) {
-    require(low <= value(path) && value(path) < high,
-            told(path) + "at least " + plain(low) + " and below " + plain(high));
+  void share_below_one(const std::string& path) {
+    check(path, "at least 0 and below 1", [](double x) { return 0 <= x && x < 1; });
   }
-  // 0 < option < 1.
-  void fraction(const std::string& path) {
-    require(0 < value(path) && value(path) < 1, told(path) + "between 0 and 1");
-  }
-  void all_finite() {
-    for (const OptionField& option : options_) {
-      if (option.field().cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) continue;
-      require(std::isfinite(value(option.path)), told(option.path) + "a finite number");
-    }
+  void between_zero_and_one(const std::string& path) {
+    check(path, "above 0 and below 1", [](double x) { return 0 < x && x < 1; });
   }
 
   const std::string& sentences() const { return sentences_; }
 
  private:
-  static std::string plain(double number) {
-    std::string text = std::to_string(number);
-    text.erase(text.find_last_not_of('0') + 1);
-    if (text.back() == '.') text.pop_back();
-    return text;
-  }
+  static std::string plain(double whole) { return std::to_string(static_cast<int>(whole)); }
 
-  const OptionField& find(const std::string& path) const {
-    for (const OptionField& option : options_) {
-      if (option.path == path) return option;
-    }
-    throw std::logic_error("validate: no option " + path);
-  }
-
-  bool is_set(const std::string& path) const { return value_text(config_, find(path)) != "unset"; }
-  double value(const std::string& path) const { return std::stod(value_text(config_, find(path))); }
-  std::string told(const std::string& path) const {
-    return path + " is " + value_text(config_, find(path)) + "; it must be ";
+  template <class Rule>
+  void check(const std::string& path, const std::string& demand, Rule holds) {
+    const auto option = std::find_if(options_.begin(), options_.end(),
+                                     [&](const OptionField& o) { return o.path == path; });
+    assert(option != options_.end());
+    const std::string text = value_text(config_, *option);
+    if (text == "unset") return;
+    const double value = std::stod(text);
+    require(std::isfinite(value) && holds(value), path + " is " + text + "; it must be " + demand);
   }
 
   const RunConfig& config_;
@@ -90,7 +67,7 @@ void check_model(const ModelOptions& model, Problems& problems) {
       "model.d_model (" + std::to_string(model.d_model()) +
           ") is not a multiple of model.num_heads (" + std::to_string(model.num_heads()) +
           "), and model.d_kv, the width of a head, is not set");
-  problems.within(0, 1, "model.dropout_rate");
+  problems.share_below_one("model.dropout_rate");
   problems.positive("model.layer_norm_epsilon");
   problems.positive("model.initializer_scale");
 }
@@ -102,13 +79,13 @@ void check_moe(Problems& problems) {
   }
   problems.positive("moe.capacity_factor");
   problems.positive("moe.eval_capacity_factor");
-  problems.within(0, 1, "moe.jitter_eps");
+  problems.share_below_one("moe.jitter_eps");
 }
 
 void check_data(Problems& problems) {
   problems.at_least(1, "data.input_length");
   problems.at_least(1, "data.target_length");
-  problems.fraction("data.noise_density");
+  problems.between_zero_and_one("data.noise_density");
   problems.at_least(1, "data.mean_noise_span_length");
 }
 
@@ -143,11 +120,20 @@ void check_division(const RunConfig& config, int processes, Problems& problems) 
                        std::to_string(virtual_ranks) + "); each takes an equal part of it");
 }
 
+// The objective's own arithmetic refuses what it cannot fill.
+void check_spans(const DataOptions& data) {
+  SpanCorruptionConfig spans;
+  spans.input_length = data.input_length();
+  spans.noise_density = data.noise_density();
+  spans.mean_noise_span_length = data.mean_noise_span_length();
+  if (data.has_target_length()) spans.target_length = data.target_length();
+  fit_segment(spans);
+}
+
 }  // namespace
 
 void validate(const RunConfig& config, int processes) {
   Problems problems(config);
-  problems.all_finite();
   check_model(config.model(), problems);
   check_moe(problems);
   check_data(problems);
@@ -157,6 +143,7 @@ void validate(const RunConfig& config, int processes) {
     throw Error(ExitCode::usage, problems.sentences(),
                 "change it in the configuration or with --set; `switchyard options` explains each");
   }
+  check_spans(config.data());
 }
 
 }  // namespace switchyard

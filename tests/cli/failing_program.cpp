@@ -1,0 +1,32 @@
+// Fails as told, for program_test: `alike` on every process with one text, `alone` on the last
+// while the others wait, `differently` on every process with its own text.
+#include <stdexcept>
+#include <string>
+
+#include "cli/failure.hpp"
+#include "comm/comm.hpp"
+
+namespace {
+
+void fail(const switchyard::Comm& world, const std::string& how) {
+  using switchyard::Error, switchyard::ExitCode;
+  if (how == "alike") throw Error(ExitCode::missing_input, "nobody has it", "bring it");
+  if (how == "differently")
+    throw Error(ExitCode::io_error, "disk " + std::to_string(world.rank().value));
+  if (world.rank().value == world.size() - 1) throw Error(ExitCode::io_error, "my disk is gone");
+  barrier(world);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  switchyard::Session session(argc, argv);
+  const switchyard::Comm world = switchyard::Comm::world(session);
+  const switchyard::Comm ending = world.duplicate();
+  try {
+    fail(world, argv[1]);
+  } catch (const std::exception& failure) {
+    return static_cast<int>(switchyard::report_failure(failure, ending));
+  }
+  return 0;
+}

@@ -1,0 +1,116 @@
+#include "cli/validate.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "cli/config.hpp"
+#include "cli/option_fields.hpp"
+
+namespace switchyard {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Strings = std::vector<std::string>;
+
+// What validate() says to the defaults with these changes; "" when it agrees.
+std::string complaint(const Strings& sets, int processes = 1) {
+  const RunConfig config = load_config({}, sets);
+  try {
+    validate(config, processes);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Validate, AcceptsTheDefaultsAndWhatShips) {
+  EXPECT_EQ(complaint({}), "");
+  for (const std::string& name : shipped_configs()) {
+    EXPECT_NO_THROW(validate(load_config(Strings{name}, {}), 1)) << name;
+  }
+}
+
+TEST(Validate, AcceptsTheEdges) {
+  for (const char* set :
+       {"moe.num_experts=0", "moe.min_capacity=0", "moe.encoder_sparse_step=0", "moe.jitter_eps=0",
+        "model.dropout_rate=0", "train.eval_interval=0", "checkpoint.interval=0",
+        "moe.capacity_factor=0.01", "model.num_heads=1", "data.input_length=512"}) {
+    EXPECT_EQ(complaint({set}), "") << set;
+  }
+  EXPECT_EQ(complaint({"parallel.virtual_ranks=4"}, 4), "");
+}
+
+TEST(Validate, NamesTheOptionAndItsValue) {
+  for (const char* set : {"model.d_model=0",
+                          "model.d_ff=-1",
+                          "model.num_heads=0",
+                          "model.num_layers=0",
+                          "model.vocab_size=0",
+                          "model.dropout_rate=1",
+                          "model.dropout_rate=-0.5",
+                          "moe.num_experts=-1",
+                          "moe.capacity_factor=0",
+                          "moe.capacity_factor=-1",
+                          "moe.eval_capacity_factor=0",
+                          "moe.min_capacity=-1",
+                          "moe.aux_loss_coef=-0.01",
+                          "moe.z_loss_coef=-1",
+                          "moe.jitter_eps=1",
+                          "moe.encoder_sparse_step=-1",
+                          "parallel.virtual_ranks=0",
+                          "data.input_length=0",
+                          "data.target_length=0",
+                          "data.noise_density=0",
+                          "data.noise_density=1",
+                          "optimizer.learning_rate=0",
+                          "optimizer.learning_rate=-1",
+                          "optimizer.warmup_steps=0",
+                          "train.batch_size=0",
+                          "train.steps=0",
+                          "train.log_interval=0",
+                          "train.eval_interval=-1",
+                          "train.max_minutes=0",
+                          "checkpoint.interval=-1",
+                          "checkpoint.keep_last=0"}) {
+    const std::string text = set;
+    const std::string path = text.substr(0, text.find('='));
+    EXPECT_THAT(complaint({text}), HasSubstr(path + " is " + text.substr(path.size() + 1))) << set;
+  }
+}
+
+TEST(Validate, AdmitsNoNumberThatIsNotFinite) {
+  for (const OptionField& option : option_fields(*RunConfig::descriptor())) {
+    if (option.field().cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE) continue;
+    for (const char* value : {"nan", "inf", "-inf"}) {
+      EXPECT_THAT(complaint({option.path + "=" + value}), HasSubstr(option.path)) << value;
+    }
+  }
+}
+
+TEST(Validate, RefusesContradictions) {
+  EXPECT_THAT(complaint({"train.batch_size=30"}),
+              AllOf(HasSubstr("train.batch_size (30)"), HasSubstr("parallel.virtual_ranks (8)")));
+  EXPECT_THAT(complaint({}, 9), AllOf(HasSubstr("processes (9)"), HasSubstr("virtual_ranks (8)")));
+  EXPECT_THAT(complaint({"model.d_model=100", "model.num_heads=3"}),
+              AllOf(HasSubstr("model.d_model (100)"), HasSubstr("model.num_heads (3)")));
+  EXPECT_EQ(complaint({"model.d_model=100", "model.num_heads=3", "model.d_kv=32"}), "");
+}
+
+TEST(Validate, RefusesMoreSpansThanSentinels) {
+  EXPECT_THAT(complaint({"data.input_length=4096"}), HasSubstr("sentinels"));
+  EXPECT_EQ(complaint({"data.input_length=4096", "data.mean_noise_span_length=10"}), "");
+}
+
+TEST(Validate, TellsAllProblemsAtOnce) {
+  EXPECT_THAT(complaint({"model.d_ff=0", "train.steps=0"}),
+              AllOf(HasSubstr("model.d_ff"), HasSubstr("train.steps")));
+}
+
+}  // namespace
+}  // namespace switchyard
