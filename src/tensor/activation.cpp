@@ -76,6 +76,22 @@ void gated_gelu_backward(View<const float> a, View<const float> b, View<const fl
   });
 }
 
+namespace {
+
+// words [4 blocks]: a loop the compiler vectorises, eight blocks at a time.
+void draw(const RandomStream& stream, std::uint64_t item, std::uint64_t first, std::int64_t blocks,
+          std::uint32_t* __restrict words) {
+  for (std::int64_t k = 0; k < blocks; ++k) {
+    const auto four = stream.block(item, first + static_cast<std::uint64_t>(k));
+    words[4 * k] = four[0];
+    words[4 * k + 1] = four[1];
+    words[4 * k + 2] = four[2];
+    words[4 * k + 3] = four[3];
+  }
+}
+
+}  // namespace
+
 void apply_dropout(View<float> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element) {
   if (rate == 0) return;
@@ -87,17 +103,15 @@ void apply_dropout(View<float> x, float rate, const RandomStream& stream,
     alignas(64) std::uint32_t words[4 * chunk];
     for (std::int64_t block = first_element / 4; 4 * block < last; block += chunk) {
       const std::int64_t blocks = std::min(chunk, (last + 3) / 4 - block);
-      for (std::int64_t k = 0; k < blocks; ++k) {
-        const auto four = stream.block(token, static_cast<std::uint64_t>(block + k));
-        std::copy(four.begin(), four.end(), words + 4 * k);
-      }
+      draw(stream, token, static_cast<std::uint64_t>(block), blocks, words);
       const std::int64_t from = std::max(first_element, 4 * block);
       const std::int64_t to = std::min(last, 4 * (block + blocks));
       const std::uint32_t* __restrict drawn = words + (from - 4 * block);
       float* __restrict out = x.row(i) + (from - first_element);
 #pragma omp simd
       for (std::int64_t j = 0; j < to - from; ++j) {
-        out[j] = unit_float(drawn[j]) < rate ? 0.0f : out[j] * kept;
+        const float factor = unit_float(drawn[j]) < rate ? 0.0f : kept;
+        out[j] *= factor;
       }
     }
   });
