@@ -24,10 +24,10 @@ class Problems {
     if (!holds) sentences_ += (sentences_.empty() ? "" : "\n  ") + sentence;
   }
   void at_least(double low, const std::string& path) {
-    check(path, "a finite number of at least " + plain(low), [=](double x) { return x >= low; });
+    check(path, "at least " + plain(low), [=](double x) { return x >= low; });
   }
   void positive(const std::string& path) {
-    check(path, "a finite number above 0", [](double x) { return x > 0; });
+    check(path, "above 0", [](double x) { return x > 0; });
   }
   void share_below_one(const std::string& path) {
     check(path, "at least 0 and below 1", [](double x) { return 0 <= x && x < 1; });
@@ -49,7 +49,9 @@ class Problems {
     const std::string text = value_text(config_, *option);
     if (text == "unset") return;
     const double value = std::stod(text);
-    require(std::isfinite(value) && holds(value), path + " is " + text + "; it must be " + demand);
+    const bool finite = std::isfinite(value);
+    require(finite && holds(value),
+            path + " is " + text + "; it must be " + (finite ? demand : "a finite number"));
   }
 
   const RunConfig& config_;

@@ -5,8 +5,8 @@
 
 namespace switchyard {
 
-// Throws one Error(usage) with a sentence for each contradiction or value out of range. `processes`: the
-// size of the world.
+// Throws one Error(usage) with a sentence for each contradiction or value out of range.
+// `processes`: the size of the world.
 void validate(const RunConfig& config, int processes);
 
 }  // namespace switchyard
