@@ -167,8 +167,9 @@ PrepareResult prepare(Env& env, const PrepareOptions& options, Log& log) {
   const std::int64_t rows = tokenizer.vocabulary().rows();
   TokenFileWriter train(env, staging.path(dataset_files::train), rows);
   TokenFileWriter validation(env, staging.path(dataset_files::validation), rows);
-  log.info("tokenizing " + std::to_string(train_files.size() + validation_files.size()) + " files");
   if (result.held_out) log.info("no --validation: every 100th document is held out for validation");
+  const std::size_t files = train_files.size() + validation_files.size();
+  log.info("tokenizing " + std::to_string(files) + (files == 1 ? " file" : " files"));
   write_splits(train_files, options, tokenizer, train, result.held_out ? &validation : nullptr,
                log);
   if (!result.held_out)

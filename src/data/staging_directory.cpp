@@ -4,6 +4,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
 #include "base/error.hpp"
 #include "data/dataset.hpp"
 
@@ -28,44 +31,52 @@ void require_free(const Env& env, const std::string& output) {
                 "choose a new directory for --output");
 }
 
-// -1 where another process holds it.
-int lock_directory(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-  if (fd >= 0) ::close(fd);
-  return -1;
+// Whatever keeps the output from being made, it cannot be written.
+template <class Action>
+void as_unwritable(Action&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    throw Error(ExitCode::output_not_writable, error.what(), "choose another --output");
+  }
 }
 
 }  // namespace
 
+StagingDirectory::Lock::Lock(const std::string& directory)
+    : fd_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+  const int reason = errno;
+  if (fd_ >= 0) ::close(fd_);
+  if (reason == EWOULDBLOCK)
+    throw Error(ExitCode::output_not_writable, "another process is writing " + directory,
+                "wait for it, or choose another --output");
+  throw Error(ExitCode::output_not_writable,
+              "cannot lock " + directory + ": " + std::strerror(reason));
+}
+
+StagingDirectory::Lock::~Lock() { ::close(fd_); }
+
 StagingDirectory::StagingDirectory(Env& env, const std::string& output)
     : env_(env), output_(without_trailing_slashes(output)), partial_(output_ + ".partial") {
   require_free(env_, output_);
-  env_.make_directories(partial_);
-  lock_ = lock_directory(partial_);
-  if (lock_ < 0)
-    throw Error(ExitCode::output_not_writable, "another process is writing " + partial_,
-                "wait for it, or choose another --output");
-  try {
+  as_unwritable([&] { env_.make_directories(partial_); });
+  lock_.emplace(partial_);
+  as_unwritable([&] {
     for (const std::string& name : env_.list_directory(partial_)) env_.remove_tree(path(name));
-    // Made and removed again: whether the directory can be written is known before hours of work.
+    // That nothing can be written is known now, not after hours of work.
     env_.create(path("writable"))->close();
     env_.remove_file(path("writable"));
-  } catch (...) {
-    ::close(lock_);
-    throw;
-  }
+  });
 }
 
 StagingDirectory::~StagingDirectory() {
-  if (!committed_) {
-    try {
-      env_.remove_tree(partial_);
-    } catch (const Error&) {
-      // The next start removes it.
-    }
+  if (committed_) return;
+  try {
+    env_.remove_tree(partial_);
+  } catch (const Error&) {
+    // The next start removes it.
   }
-  ::close(lock_);
 }
 
 void StagingDirectory::commit() {

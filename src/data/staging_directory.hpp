@@ -2,6 +2,7 @@
 // committed.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "files/env.hpp"
@@ -22,9 +23,21 @@ class StagingDirectory {
   void commit();
 
  private:
+  // An flock on a directory; the system drops it with the process.
+  class Lock {
+   public:
+    explicit Lock(const std::string& directory);
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+   private:
+    int fd_;
+  };
+
   Env& env_;
   std::string output_, partial_;
-  int lock_ = -1;  // holds an flock on the directory; the system drops it with the process
+  std::optional<Lock> lock_;
   bool committed_ = false;
 };
 

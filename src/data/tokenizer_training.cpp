@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <regex>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
 #include "data/corpus.hpp"
 #include "data/tokenizer.hpp"
-#include "data/utf8.hpp"
 
 namespace switchyard {
 
@@ -77,18 +78,27 @@ std::vector<std::string> choose_sentences(std::span<const std::string> files,
   return sentences;
 }
 
+// The number that follows `words` in the trainer's complaint.
+std::string number_after(const std::string& words, const std::string& complaint) {
+  const std::size_t at = complaint.find(words);
+  if (at == std::string::npos) return "";
+  const std::string rest = complaint.substr(at + words.size());
+  return rest.substr(0, rest.find_first_not_of("0123456789"));
+}
+
 [[noreturn]] void throw_training_error(const std::string& complaint, std::int32_t pieces) {
   const std::string wanted = "--vocab-size " + std::to_string(pieces);
-  std::smatch found;
-  if (std::regex_search(complaint, found, std::regex("value <= ([0-9]+)")))
+  if (const auto most = number_after("set it to a value <= ", complaint); !most.empty())
     throw Error(ExitCode::usage,
-                wanted + " is more than this text supports: at most " + found[1].str() + " pieces",
-                "ask for " + found[1].str() + " or fewer, or give more text");
-  if (std::regex_search(complaint, found, std::regex("required_chars\\. [0-9]+ vs ([0-9]+)")))
-    throw Error(ExitCode::usage,
-                wanted + " is too few: the characters of this text alone need " + found[1].str() +
-                    " pieces",
-                "ask for more than " + found[1].str());
+                wanted + " is more than this text supports: at most " + most + " pieces",
+                "ask for " + most + " or fewer, or give more text");
+  if (const auto fewest =
+          number_after("required_chars. " + std::to_string(pieces) + " vs ", complaint);
+      !fewest.empty())
+    throw Error(
+        ExitCode::usage,
+        wanted + " is too few: the characters of this text alone need " + fewest + " pieces",
+        "ask for more than " + fewest);
   throw Error(ExitCode::usage, wanted + ": no tokenizer can be trained on this text: " + complaint);
 }
 

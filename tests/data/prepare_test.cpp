@@ -151,6 +151,8 @@ TEST_F(Prepare, RefusesAnOutputThatIsTaken) {
   EXPECT_TRUE(refuses(ExitCode::output_not_writable, "not a directory"));
   options_.output = at("corpus.txt/out");
   EXPECT_TRUE(refuses(ExitCode::output_not_writable, "corpus.txt"));
+  options_.output = "/proc/out";
+  EXPECT_TRUE(refuses(ExitCode::output_not_writable, "/proc/out"));
 }
 
 TEST_F(Prepare, RemovesWhatAKilledOneLeftButNotWhatALivingOneWrites) {
