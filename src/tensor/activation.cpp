@@ -90,13 +90,21 @@ void draw(const RandomStream& stream, std::uint64_t item, std::uint64_t first, s
   }
 }
 
+void drop(const std::uint32_t* __restrict words, std::int64_t n, float rate, float* __restrict x) {
+  const float kept = 1.0f / (1.0f - rate);
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) {
+    const float factor = unit_float(words[j]) < rate ? 0.0f : kept;
+    x[j] *= factor;
+  }
+}
+
 }  // namespace
 
 void apply_dropout(View<float> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element) {
   if (rate == 0) return;
   constexpr std::int64_t chunk = 64;  // blocks of four elements drawn at a time
-  const float kept = 1.0f / (1.0f - rate);
   for_each_shared(x.rows, 16 * x.size(), [&](std::int64_t i) {
     const std::uint64_t token = token_index[static_cast<std::size_t>(i)];
     const std::int64_t last = first_element + x.cols;
@@ -106,13 +114,7 @@ void apply_dropout(View<float> x, float rate, const RandomStream& stream,
       draw(stream, token, static_cast<std::uint64_t>(block), blocks, words);
       const std::int64_t from = std::max(first_element, 4 * block);
       const std::int64_t to = std::min(last, 4 * (block + blocks));
-      const std::uint32_t* __restrict drawn = words + (from - 4 * block);
-      float* __restrict out = x.row(i) + (from - first_element);
-#pragma omp simd
-      for (std::int64_t j = 0; j < to - from; ++j) {
-        const float factor = unit_float(drawn[j]) < rate ? 0.0f : kept;
-        out[j] *= factor;
-      }
+      drop(words + (from - 4 * block), to - from, rate, x.row(i) + (from - first_element));
     }
   });
 }

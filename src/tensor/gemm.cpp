@@ -6,6 +6,8 @@
 #include <xmmintrin.h>
 
 #include <algorithm>
+#include <bit>
+#include <cassert>
 #include <dnnl.hpp>
 #include <string>
 #include <type_traits>

@@ -1,6 +1,6 @@
-// The matrix product, whose bits depend on (M, N, K, types, transposes) alone: never on the number of
-// threads, nor on whether the caller is inside a parallel region. It owns the partition: output tiles
-// follow from the shape, and each is one single-threaded oneDNN call.
+// The matrix product, whose bits depend on (M, N, K, types, transposes) alone: never on the number
+// of threads, nor on whether the caller is inside a parallel region. It owns the partition: output
+// tiles follow from the shape, and each is one single-threaded oneDNN call.
 #pragma once
 
 #include <atomic>
@@ -25,15 +25,16 @@ struct Work {
 enum class Transpose { no, yes };
 enum class Accumulate { no, yes };  // C = product, or C += product
 
-// c [M, N] (+)= op(a) [M, K] x op(b) [K, N]. Transpose::yes means the view holds the operand transposed:
-// op(a) = a^T with a [K, M]. Inputs f32 or bf16 (both the same), output f32, or bf16 from bf16 inputs
-// (never accumulated). M = 0 or N = 0: nothing happens; K = 0: zeros, or C as it was when accumulating.
+// c [M, N] (+)= op(a) [M, K] x op(b) [K, N]. Transpose::yes means the view holds the operand
+// transposed: op(a) = a^T with a [K, M]. Inputs f32 or bf16 (both the same), output f32, or bf16
+// from bf16 inputs (never accumulated). M = 0 or N = 0: nothing happens; K = 0: zeros, or C as it
+// was when accumulating.
 template <class In, class Out>
 void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
           Accumulate accumulate = Accumulate::no);
 
-// Throws Error(machine_cannot) where a thread would not flush denormals; main calls it first, so that
-// every thread made later inherits the mode. (Denormals cost time and differ between kernels.)
+// Throws Error(machine_cannot) where a thread would not flush denormals; main calls it first, so
+// that every thread made later inherits the mode. (Denormals cost time and differ between kernels.)
 void set_flush_to_zero();
 bool flushes_to_zero();  // of the calling thread
 
@@ -41,7 +42,8 @@ bool flushes_to_zero();  // of the calling thread
 const char* onednn_version();
 const char* onednn_isa();
 
-// SHA-free 64-bit hash over about 20 probe products: equal on machines whose products have equal bits.
+// SHA-free 64-bit hash over about 20 probe products: equal on machines whose products have equal
+// bits.
 std::uint64_t probe_products();
 
 }  // namespace switchyard

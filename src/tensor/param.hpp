@@ -1,7 +1,7 @@
-// A trainable tensor and its gradients, and the set of them that one process holds. Dense tensors are
-// replicated on every process and have one gradient leaf for each virtual rank it hosts; an expert's
-// tensors live on its owner and have one leaf for each replica group it serves. This file knows no
-// model, no optimizer, no file.
+// A trainable tensor and its gradients, and the set of them that one process holds. Dense tensors
+// are replicated on every process and have one gradient leaf for each virtual rank it hosts; an
+// expert's tensors live on its owner and have one leaf for each replica group it serves. This file
+// knows no model, no optimizer, no file.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,14 @@ namespace switchyard {
 // How a tensor starts. The draw is keyed by (seed, key, expert, element): never by layout.
 struct Initializer {
   enum class Kind { ones, zeros, normal, truncated_normal, uniform } kind = Kind::zeros;
-  float scale = 0;  // standard deviation (truncated at 2 sigma, without correction), or limit of uniform
+  float scale =
+      0;  // standard deviation (truncated at 2 sigma, without correction), or limit of uniform
 };
 
 struct ParamSpec {
   std::string name;      // global and stable: "encoder.block.1.feed_forward.experts.3.wi"
-  std::string init_key;  // names the draw; expert e draws as the dense tensor of the same place with expert = e
+  std::string init_key;  // names the draw; expert e draws as the dense tensor of the same place
+                         // with expert = e
   std::int64_t rows = 1, cols = 0;  // a vector is one row
   std::optional<ExpertId> expert;   // unset: dense
   Initializer init;
@@ -31,16 +33,17 @@ struct ParamSpec {
 
 struct Param {
   ParamSpec spec;
-  View<float> value;                // [rows, cols], f32 master weights
-  std::vector<View<float>> leaves;  // gradients before synchronisation, one a hosted virtual rank (or group)
-  View<float> gradient;             // after synchronisation: the sum over all leaves of the run
+  View<float> value;  // [rows, cols], f32 master weights
+  std::vector<View<float>>
+      leaves;            // gradients before synchronisation, one a hosted virtual rank (or group)
+  View<float> gradient;  // after synchronisation: the sum over all leaves of the run
 
   const std::string& name() const { return spec.name; }
   bool is_expert() const { return spec.expert.has_value(); }
 };
 
-// Owns values and gradient leaves in a few flat, 64-byte aligned buffers. Move-only; views stay valid
-// when it moves.
+// Owns values and gradient leaves in a few flat, 64-byte aligned buffers. Move-only; views stay
+// valid when it moves.
 class ParamSet {
  public:
   // `specs`: the tensors this process holds, dense ones first, in the model's order. leaves = 0: no

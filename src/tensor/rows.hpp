@@ -1,6 +1,6 @@
 // How sweeps share out their work and sum: threads take whole rows, and a sum runs in sixteen lanes
-// joined in a fixed order, so no bit depends on threads or on how many rows there are. For the sweeps
-// of tensor/ and moe/.
+// joined in a fixed order, so no bit depends on threads or on how many rows there are. For the
+// sweeps of tensor/ and moe/.
 #pragma once
 
 #include <omp.h>

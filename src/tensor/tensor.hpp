@@ -21,10 +21,12 @@ struct View {
 
   View() = default;
   View(T* d, std::int64_t r, std::int64_t c) : data(d), rows(r), cols(c), stride(c) {}
-  View(T* d, std::int64_t r, std::int64_t c, std::int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+  View(T* d, std::int64_t r, std::int64_t c, std::int64_t s)
+      : data(d), rows(r), cols(c), stride(s) {}
   // A view of mutable elements is a view of constant ones.
   template <class U, class = std::enable_if_t<std::is_same_v<const U, T> && !std::is_same_v<U, T>>>
-  View(const View<U>& other) : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
+  View(const View<U>& other)
+      : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
   T* row(std::int64_t r) const { return data + r * stride; }
   T& operator()(std::int64_t r, std::int64_t c) const { return data[r * stride + c]; }
@@ -56,18 +58,21 @@ class Tensor {
   static Tensor uninitialized(std::int64_t rows, std::int64_t cols) { return Tensor(rows, cols); }
   static Tensor zeros(std::int64_t rows, std::int64_t cols) {
     Tensor t(rows, cols);
-    if (t.size() > 0) std::memset(static_cast<void*>(t.data_), 0, static_cast<std::size_t>(t.size()) * sizeof(T));
+    if (t.size() > 0)
+      std::memset(static_cast<void*>(t.data_), 0, static_cast<std::size_t>(t.size()) * sizeof(T));
     return t;
   }
   Tensor(Tensor&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), rows_(std::exchange(other.rows_, 0)), cols_(std::exchange(other.cols_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        rows_(std::exchange(other.rows_, 0)),
+        cols_(std::exchange(other.cols_, 0)) {}
   Tensor& operator=(Tensor&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(rows_, other.rows_);
     std::swap(cols_, other.cols_);
     return *this;
   }
-  ~Tensor() { ::operator delete(data_, std::align_val_t{64}); }
+  ~Tensor() { ::operator delete (data_, std::align_val_t{64}); }
 
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
@@ -76,14 +81,19 @@ class Tensor {
   const T* data() const { return data_; }
   View<T> view() { return {data_, rows_, cols_}; }
   View<const T> view() const { return {data_, rows_, cols_}; }
-  View<T> row_range(std::int64_t first, std::int64_t count) { return view().row_range(first, count); }
-  View<const T> row_range(std::int64_t first, std::int64_t count) const { return view().row_range(first, count); }
+  View<T> row_range(std::int64_t first, std::int64_t count) {
+    return view().row_range(first, count);
+  }
+  View<const T> row_range(std::int64_t first, std::int64_t count) const {
+    return view().row_range(first, count);
+  }
   std::span<T> flat() { return {data_, static_cast<std::size_t>(size())}; }
   std::span<const T> flat() const { return {data_, static_cast<std::size_t>(size())}; }
 
  private:
   Tensor(std::int64_t rows, std::int64_t cols)
-      : data_(static_cast<T*>(::operator new(static_cast<std::size_t>(rows * cols) * sizeof(T), std::align_val_t{64}))),
+      : data_(static_cast<T*>(::operator new (static_cast<std::size_t>(rows* cols) * sizeof(T),
+                                              std::align_val_t{64}))),
         rows_(rows),
         cols_(cols) {
     assert(rows >= 0 && cols >= 0);

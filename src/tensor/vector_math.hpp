@@ -10,8 +10,9 @@
 
 namespace switchyard {
 
-// e^x within 2 ulp where the result is a normal number, and below that as the thread's flush mode has
-// it; 0 far below, +inf above; NaN stays NaN. No branch and no select on the result: it vectorises.
+// e^x within 2 ulp where the result is a normal number, and below that as the thread's flush mode
+// has it; 0 far below, +inf above; NaN stays NaN. No branch and no select on the result: it
+// vectorises.
 inline float fast_exp(float x) {
   constexpr float far = 104;  // e^-104 is 0 and e^104 infinite, both on their own
   constexpr float log2e = 1.44269504088896341f;
@@ -35,7 +36,8 @@ inline float fast_exp(float x) {
   return p * scale * std::bit_cast<float>((static_cast<std::uint32_t>(rest) + 127u) << 23);
 }
 
-// The natural logarithm of a positive normal number, within 2 ulp of f64; +inf and NaN come through.
+// The natural logarithm of a positive normal number, within 2 ulp of f64; +inf and NaN come
+// through.
 inline double fast_log(double x) {
   constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
   constexpr double sqrt_half = 0.70710678118654752440;
