@@ -1,0 +1,69 @@
+#include "train/batch_builder.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+
+// Sample i has i % 4 + 1 inputs and i % 3 + 1 targets, all of them i.
+class Numbered final : public ExampleSource {
+ public:
+  Example example(std::int64_t sample) const override {
+    const auto id = static_cast<std::int32_t>(sample);
+    return {std::vector(static_cast<std::size_t>(id % 4 + 1), id),
+            std::vector(static_cast<std::size_t>(id % 3 + 1), id)};
+  }
+};
+
+constexpr BatchShape shape{.rows = 8, .input_length = 5, .target_length = 3};
+
+TEST(BatchBuilder, GivesVirtualRankVTheSamplesFromFirstPlusVTimesItsRows) {
+  const Comm& world = test_world();
+  const Layout layout(4, world.size(), 1, 0);
+  const Batch batch = build_batch(world, layout, Numbered(), shape, 16, 24);
+  EXPECT_EQ(batch.rows, 2);
+  const auto samples = all_gather_v(world, std::span<const std::int64_t>(batch.samples));
+  EXPECT_THAT(samples, ElementsAre(16, 17, 18, 19, 20, 21, 22, 23));
+  EXPECT_EQ(batch.samples.front(), 16 + 2 * layout.hosted(world.rank()).first.value);
+}
+
+TEST(BatchBuilder, PadsRowsWithZerosPastTheirLength) {
+  const Layout layout(4, test_world().size(), 1, 0);
+  const Batch batch = build_batch(test_world(), layout, Numbered(), shape, 16, 24);
+  for (std::size_t i = 0; i < batch.samples.size(); ++i) {
+    const auto sample = static_cast<std::int32_t>(batch.samples[i]);
+    const std::span row(&batch.inputs[i * 5], 5);
+    ASSERT_EQ(batch.input_lengths[i], sample % 4 + 1);
+    EXPECT_THAT(row.first(static_cast<std::size_t>(batch.input_lengths[i])), Each(sample));
+    EXPECT_THAT(row.subspan(static_cast<std::size_t>(batch.input_lengths[i])), Each(0));
+    EXPECT_EQ(batch.target_lengths[i], sample % 3 + 1);
+  }
+}
+
+TEST(BatchBuilder, CountsRealPositionsOverAllVirtualRanks) {
+  const Layout layout(4, test_world().size(), 1, 0);
+  const Batch batch = build_batch(test_world(), layout, Numbered(), shape, 16, 24);
+  EXPECT_EQ(batch.input_tokens, 2 * (1 + 2 + 3 + 4));
+  EXPECT_EQ(batch.target_tokens, 2 + 3 + 1 + 2 + 3 + 1 + 2 + 3);
+}
+
+TEST(BatchBuilder, LeavesRowsPastTheEndEmpty) {
+  const Layout layout(4, test_world().size(), 1, 0);
+  const Batch batch = build_batch(test_world(), layout, Numbered(), shape, 16, 19);
+  EXPECT_EQ(batch.input_tokens, 1 + 2 + 3);
+  for (std::size_t i = 0; i < batch.samples.size(); ++i) {
+    if (batch.samples[i] < 19) continue;
+    EXPECT_EQ(batch.input_lengths[i], 0);
+    EXPECT_EQ(batch.target_lengths[i], 0);
+    EXPECT_THAT(std::span(&batch.inputs[i * 5], 5), Each(0));
+  }
+}
+
+}  // namespace
+}  // namespace switchyard

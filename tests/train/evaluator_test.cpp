@@ -1,0 +1,82 @@
+#include "train/evaluator.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/mpi_main.hpp"
+#include "tiny_run.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::ReversalTask;
+
+constexpr std::uint64_t seed = 3;
+constexpr std::int64_t samples = 11;
+
+Evaluation evaluate_on(const Comm& comm, int virtual_ranks, std::int64_t rows,
+                       std::int64_t keep = 0) {
+  const ModelConfig config = test::tiny_model();
+  const Layout layout(virtual_ranks, comm.size(), 1, config.moe.num_experts);
+  const Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::no);
+  const ReversalTask task(5);
+  PhaseTimer timer;
+  Work work;
+  StepContext context{.comm = comm,
+                      .layout = layout,
+                      .seed = seed,
+                      .step = 0,
+                      .mode = Mode::evaluate,
+                      .timer = timer,
+                      .work = work};
+  const ValidationStream stream{.source = task,
+                                .vocabulary = ReversalTask::vocabulary,
+                                .samples = samples,
+                                .shape = {.rows = rows,
+                                          .input_length = ReversalTask::input_length,
+                                          .target_length = ReversalTask::target_length}};
+  return evaluate(context, model, stream, keep);
+}
+
+Comm alone() { return test_world().split(static_cast<int>(test_world().rank().value), 0); }
+
+TEST(Evaluator, GivesTheSameBitsOnAnyNumberOfProcesses) {
+  const Evaluation together = evaluate_on(test_world(), 4, 8),
+                   reference = evaluate_on(alone(), 4, 8);
+  EXPECT_EQ(together.loss, reference.loss);
+  EXPECT_EQ(together.loss_text, reference.loss_text);
+}
+
+// A row's products have other shapes then, so the last bits may differ on some instruction sets.
+TEST(Evaluator, DependsNeitherOnVirtualRanksNorOnTheBatchSize) {
+  const Evaluation reference = evaluate_on(alone(), 4, 8);
+  for (const auto& [virtual_ranks, rows] : {std::pair{1, 1}, {1, 11}, {2, 6}, {4, 4}, {4, 20}}) {
+    const Evaluation other = evaluate_on(alone(), virtual_ranks, rows);
+    EXPECT_NEAR(other.loss, reference.loss, 1e-6 * reference.loss) << virtual_ranks << ", " << rows;
+    EXPECT_NEAR(other.loss_text, reference.loss_text, 1e-6 * reference.loss_text);
+    EXPECT_EQ(other.targets, reference.targets);
+  }
+}
+
+TEST(Evaluator, CountsEveryTargetAndTextApart) {
+  const ReversalTask task(5);
+  std::int64_t targets = 0;
+  for (std::int64_t i = 0; i < samples; ++i) {
+    targets += static_cast<std::int64_t>(task.example(i).targets.size());
+  }
+  const Evaluation evaluation = evaluate_on(test_world(), 4, 8);
+  EXPECT_EQ(evaluation.samples, samples);
+  EXPECT_EQ(evaluation.targets, targets);
+  EXPECT_EQ(evaluation.text_targets, targets - 2 * samples);  // without sentinel and EOS
+  EXPECT_NE(evaluation.loss, evaluation.loss_text);
+}
+
+TEST(Evaluator, KeepsPredictionsInSampleOrder) {
+  const Evaluation together = evaluate_on(test_world(), 4, 8, 10);
+  const Evaluation reference = evaluate_on(alone(), 1, 1, 10);
+  EXPECT_EQ(together.predictions, reference.predictions);
+  ASSERT_EQ(together.predictions.size(), 10U);
+  EXPECT_EQ(together.predictions[9].size(), ReversalTask(5).example(9).targets.size());
+}
+
+}  // namespace
+}  // namespace switchyard

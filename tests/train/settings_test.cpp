@@ -1,0 +1,84 @@
+#include "train/settings.hpp"
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+namespace switchyard {
+namespace {
+
+Settings settings_of(const std::string& text) {
+  RunConfig config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config));
+  return read_settings(config);
+}
+
+TEST(SettingsTest, TakesDefaultsFromTheProtoAlone) {
+  const Settings settings = settings_of("model { vocab_size: 256 }");
+  const RunConfig defaults;
+  EXPECT_EQ(settings.model.vocab_size, 256);
+  EXPECT_EQ(settings.model.d_model, defaults.model().d_model());
+  EXPECT_EQ(settings.model.moe.num_experts, defaults.moe().num_experts());
+  EXPECT_EQ(settings.virtual_ranks, defaults.parallel().virtual_ranks());
+  EXPECT_EQ(settings.schedule.warmup_steps, defaults.optimizer().warmup_steps());
+  EXPECT_EQ(settings.keep_last, defaults.checkpoint().keep_last());
+  EXPECT_FALSE(settings.max_minutes);
+  EXPECT_FALSE(settings.spans.target_length);
+}
+
+TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
+  const Settings settings =
+      settings_of("model { vocab_size: 256 d_model: 96 num_heads: 3 num_layers: 5 }");
+  EXPECT_EQ(settings.model.d_kv, 32);
+  EXPECT_EQ(settings.model.num_decoder_layers, 5);
+}
+
+TEST(SettingsTest, ReadsEveryBlock) {
+  const Settings settings = settings_of(R"(
+      model { vocab_size: 256 d_model: 8 d_ff: 16 d_kv: 2 num_heads: 4 num_layers: 3 num_decoder_layers: 1
+              activation: GATED_GELU tie_word_embeddings: false dropout_rate: 0.5 layer_norm_epsilon: 0.25
+              initializer_scale: 0.75 }
+      moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 capacity_factor: 1.5
+            eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
+            z_loss_coef: 0.25 jitter_eps: 0.125 }
+      parallel { virtual_ranks: 6 }
+      data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
+      optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
+                  min_dim_size_to_factor: 4 }
+      train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
+              eval_samples: 5 }
+      checkpoint { interval: 8 keep_last: 6 })");
+  const ModelConfig& model = settings.model;
+  EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
+            std::tuple(8, 16, 2, 4));
+  EXPECT_EQ(std::tuple(model.num_layers, model.num_decoder_layers), std::tuple(3, 1));
+  EXPECT_EQ(std::tuple(model.encoder_sparse_step, model.decoder_sparse_step), std::tuple(3, 1));
+  EXPECT_EQ(model.activation, Activation::gated_gelu);
+  EXPECT_FALSE(model.tie_word_embeddings);
+  EXPECT_EQ(std::tuple(model.dropout_rate, model.layer_norm_epsilon, model.initializer_scale),
+            std::tuple(0.5f, 0.25f, 0.75f));
+  const MoeConfig& moe = model.moe;
+  EXPECT_EQ(std::tuple(moe.num_experts, moe.min_capacity, moe.dropless, moe.eval_dropless),
+            std::tuple(6, 2, true, false));
+  EXPECT_EQ(std::tuple(moe.capacity_factor, moe.eval_capacity_factor), std::tuple(1.5, 3.0));
+  EXPECT_EQ(std::tuple(moe.aux_loss_coef, moe.z_loss_coef, moe.jitter_eps),
+            std::tuple(0.5, 0.25, 0.125));
+  EXPECT_EQ(settings.virtual_ranks, 6);
+  const SpanCorruptionConfig& spans = settings.spans;
+  EXPECT_EQ(std::tuple(spans.input_length, spans.target_length, spans.noise_density,
+                       spans.mean_noise_span_length),
+            std::tuple(64, std::optional<std::int64_t>(20), 0.25, 2.0));
+  EXPECT_EQ(std::tuple(settings.schedule.learning_rate, settings.schedule.warmup_steps),
+            std::tuple(0.5, 7));
+  const AdafactorConfig& adafactor = settings.adafactor;
+  EXPECT_EQ(std::tuple(adafactor.decay_exponent, adafactor.clipping_threshold,
+                       adafactor.min_dim_size_to_factor),
+            std::tuple(0.75, 2.0, 4));
+  EXPECT_EQ(std::tuple(settings.batch_size, settings.steps, settings.seed), std::tuple(12, 9, 77U));
+  EXPECT_EQ(settings.max_minutes, 1.5);
+  EXPECT_EQ(std::tuple(settings.log_interval, settings.eval_interval, settings.eval_samples),
+            std::tuple(3, 4, 5));
+  EXPECT_EQ(std::tuple(settings.checkpoint_interval, settings.keep_last), std::tuple(8, 6));
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,94 @@
+#include "train/step_statistics.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+using testing::ElementsAre;
+
+// Virtual rank v of 4: 10 tokens, of which v+1 want expert 0 and the rest expert 2 of 3; C = 4.
+RoutingStats routing_of(std::int64_t v) {
+  RoutingStats stats;
+  stats.real_tokens = 10;
+  stats.capacity = 4;
+  stats.tokens_per_expert = {v + 1, 0, 9 - v};
+  stats.dropped_tokens = std::max<std::int64_t>(9 - v - 4, 0);
+  stats.balance_loss = static_cast<double>(v);
+  stats.z_sum = 20;
+  stats.confidence_sum = 5;
+  stats.entropy_sum = 2.5;
+  return stats;
+}
+
+// One row of two targets a virtual rank, of losses v and 1.
+StepStatistics gather(const Layout& layout) {
+  const Interval<VirtualRank> hosted = layout.hosted(test_world().rank());
+  Batch batch;
+  batch.rows = 1;
+  batch.target_length = 2;
+  batch.target_tokens = 8;
+  Transformer::Output output;
+  output.token_loss = Tensor<float>::zeros(hosted.size(), 2);
+  output.sparse_layers.push_back({.name = "encoder.block.1", .decoder = false, .groups = {}});
+  for (const VirtualRank v : hosted) {
+    float* row = output.token_loss.view().row(v.value - hosted.first.value);
+    row[0] = static_cast<float>(v.value);
+    row[1] = 1;
+    output.sparse_layers[0].groups.push_back(routing_of(v.value));
+  }
+  return gather_statistics(test_world(), layout, batch, output);
+}
+
+TEST(StepStatistics, AddVirtualRanksOfAllProcesses) {
+  const StepStatistics statistics = gather(Layout(4, test_world().size(), 1, 3));
+  EXPECT_EQ(statistics.loss, (0 + 1 + 2 + 3 + 4) / 8.0);
+  ASSERT_EQ(statistics.layers.size(), 1U);
+  const LayerStatistics& layer = statistics.layers[0];
+  EXPECT_EQ(layer.name, "encoder.block.1");
+  EXPECT_THAT(layer.tokens_per_expert, ElementsAre(10, 0, 30));
+  EXPECT_EQ(layer.real_tokens, 40);
+  EXPECT_EQ(layer.dropped_tokens, 5 + 4 + 3 + 2);
+  EXPECT_EQ(layer.balance_loss, 1.5);
+  EXPECT_EQ(layer.z_loss, 2);
+}
+
+TEST(StepStatistics, CountTheRowsThatLeaveTheirProcess) {
+  const Layout layout(4, test_world().size(), 1, 3);
+  std::int64_t moved = 0;
+  for (std::int64_t v = 0; v < 4; ++v) {
+    const Rank host = layout.host(VirtualRank(v));
+    if (layout.owner(ExpertId(0), GroupId(0)) != host) moved += v + 1;
+    if (layout.owner(ExpertId(2), GroupId(0)) != host) moved += 4;
+  }
+  EXPECT_EQ(gather(layout).layers[0].moved_rows, moved);
+  if (test_world().size() == 1) {
+    EXPECT_EQ(moved, 0);
+  }
+}
+
+TEST(StepStatistics, BecomeTheFiguresOfARecord) {
+  ModelConfig config;
+  config.d_model = 16;
+  config.moe.num_experts = 3;
+  config.moe.aux_loss_coef = 0.01;
+  config.moe.z_loss_coef = 0.5;
+  const StepStatistics statistics = gather(Layout(4, test_world().size(), 1, 3));
+  StepRecord record;
+  record_statistics(statistics, config, record);
+  EXPECT_EQ(record.loss(), 1.25);
+  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.01 * 1.5 + 0.5 * 2);
+  EXPECT_EQ(record.aux(), 1.5);
+  EXPECT_EQ(record.dropped_fraction(), 14 / 40.0);
+  EXPECT_EQ(record.load_imbalance(), 30 / (40 / 3.0));
+  EXPECT_EQ(record.dead_experts(), 1);
+  EXPECT_EQ(record.router_confidence(), 0.5);
+  EXPECT_EQ(record.router_entropy(), 0.25);
+  EXPECT_EQ(record.a2a_bytes(), statistics.layers[0].moved_rows * 16 * 4 * 4);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,220 @@
+#include "train/trainer.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "checkpoint/run_lock.hpp"
+#include "support/mpi_main.hpp"
+#include "support/shared_directory.hpp"
+#include "tiny_run.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::SharedDirectory;
+using test::TinyRun;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+bool leads() { return test_world().rank() == Rank(0); }
+
+class TrainerTest : public testing::Test {
+ protected:
+  TinyRun run_on(const Comm& comm, const std::string& name) {
+    return {comm, directory_.path() + "/" + name};
+  }
+  // The figures of a run of six steps that was never stopped, on one process.
+  void expect_equal_to_one_process_never_stopped(const TinyRun& run) {
+    const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
+    if (!leads()) return;
+    TinyRun reference = run_on(alone, "reference");
+    ASSERT_EQ(reference.train(), ExitCode::done);
+    EXPECT_EQ(run.trajectory(), reference.trajectory());
+    EXPECT_EQ(run.digest(), reference.digest());
+  }
+  static ExitCode code_of(TinyRun& run, std::string* message = nullptr) {
+    try {
+      return run.train();
+    } catch (const Error& error) {
+      if (message) *message = error.what();
+      return error.code();
+    }
+  }
+
+  SharedDirectory directory_{test_world()};
+};
+
+TEST_F(TrainerTest, ComputesTheSameNumbersOnAnyNumberOfProcesses) {
+  TinyRun run = run_on(test_world(), "run");
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_EQ(run.records().size(), 6U);
+  EXPECT_GT(run.records()[0]["moe/dropped_fraction"], 0) << "the case is meant to drop tokens";
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(6));
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, LowersTheLoss) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 60;
+  run.settings.model.dropout_rate = 0;
+  run.settings.schedule.learning_rate = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  const auto records = run.records();
+  EXPECT_LT(records.back()["loss"], records.front()["loss"].get<double>() - 1);
+  EXPECT_LT(records.back()["eval/loss"], records[1]["eval/loss"].get<double>() - 1);
+}
+
+TEST_F(TrainerTest, GoesOnAsIfItHadNeverStopped) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  run.settings.steps = 6;
+  std::int64_t first_read = -1;
+  run.training.before_example = [&](std::int64_t sample) {
+    if (first_read < 0) first_read = sample;
+  };
+  EXPECT_EQ(run.train(), ExitCode::done);
+  EXPECT_GE(first_read, 2 * run.settings.batch_size)
+      << "steps before the checkpoint were taken again";
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("resumed from step 2"));
+  }
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, RecordsEachStepOnceAfterAKill) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.checkpoint_interval = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  const RunPaths paths{run.directory};
+  if (leads()) {  // as if it had been killed in step 5, in the middle of a line
+    run.env.remove_tree(paths.checkpoints() + "/" + checkpoint_name(6));
+    run.env.remove_tree(paths.checkpoints() + "/" + checkpoint_name(4));
+    run.env.truncate(paths.metrics(), run.env.file_size(paths.metrics()) - 40);
+  }
+  barrier(test_world());
+  EXPECT_EQ(run.train(), ExitCode::done);
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, ObeysTheStopFileAndMakesUpForTheEvaluation) {
+  TinyRun run = run_on(test_world(), "run");
+  const std::string stop = RunPaths{run.directory}.stop();
+  run.training.before_example = [&](std::int64_t sample) {
+    if (sample == run.settings.batch_size)
+      std::ofstream(stop) << "";  // read in step 2 by process 0
+  };
+  EXPECT_EQ(run.train(), ExitCode::preempted);
+  barrier(test_world());
+  EXPECT_FALSE(run.env.exists(stop));
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(2));
+  EXPECT_EQ(run.records().size(), 2U);
+  EXPECT_FALSE(run.records().back().contains("eval/loss")) << "a stop is to save at once";
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("go on with: switchyard train --output RUN"));
+  }
+  barrier(test_world());
+
+  run.training.before_example = nullptr;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, StopsOnAllProcessesWhenOneIsSignalled) {
+  TinyRun run = run_on(test_world(), "run");
+  const std::int64_t last_of_step_3 = 3 * run.settings.batch_size - 1;  // the last process reads it
+  run.training.before_example = [&](std::int64_t sample) {
+    if (sample == last_of_step_3) std::raise(SIGUSR1);
+  };
+  EXPECT_EQ(run.train(), ExitCode::preempted);
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(3));
+}
+
+TEST_F(TrainerTest, StopsWhenItsTimeIsOver) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.max_minutes = 1e-9;
+  EXPECT_EQ(run.train(), ExitCode::preempted);
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(1));
+}
+
+TEST_F(TrainerTest, SaysWhenNothingIsLeftToDo) {
+  TinyRun run = run_on(test_world(), "run");
+  EXPECT_EQ(run.train(), ExitCode::done);
+  const auto before = run.records();
+  barrier(test_world());
+  EXPECT_EQ(run.train(), ExitCode::done);
+  EXPECT_EQ(run.records(), before);
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("nothing left to do"));
+  }
+}
+
+TEST_F(TrainerTest, IsTurnedAwayFromALockedRun) {
+  TinyRun run = run_on(test_world(), "run");
+  std::optional<RunLock> other;
+  if (leads()) {
+    run.env.make_directories(run.directory);
+    other.emplace(run.directory);
+  }
+  barrier(test_world());
+  std::string message;
+  EXPECT_EQ(code_of(run, &message), ExitCode::output_not_writable);
+  EXPECT_THAT(message, HasSubstr("in use by process"));
+  EXPECT_FALSE(run.env.exists(RunPaths{run.directory}.metrics()));
+}
+
+TEST_F(TrainerTest, GivesUpOnNonFiniteNumbersAndKeepsTheGoodCheckpoint) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  run.settings.steps = 6;
+  run.settings.checkpoint_interval = 4;
+  run.settings.schedule.learning_rate = 1e30;
+  EXPECT_EQ(code_of(run), ExitCode::diverged);
+  barrier(test_world());
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(2));
+  EXPECT_EQ(run.records().back()["nonfinite"], true);
+  barrier(test_world());
+
+  run.settings.schedule.learning_rate = 0.5;
+  run.settings.checkpoint_interval = 0;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, RefusesToGoOnWithAnotherRun) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 1;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  run.settings.steps = 2;
+  run.changes = {"model.d_model: 16 -> 32"};
+  std::string message;
+  EXPECT_EQ(code_of(run, &message), ExitCode::mismatch);
+  EXPECT_THAT(message, HasSubstr("model.d_model: 16 -> 32"));
+  run.changes.clear();
+  run.tokenizer_digest = "another";
+  EXPECT_EQ(code_of(run, &message), ExitCode::mismatch);
+  EXPECT_THAT(message, HasSubstr("tokenizer"));
+  EXPECT_EQ(run.records().size(), 1U);
+}
+
+TEST_F(TrainerTest, LeavesWhatMadeItInTheRun) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 1;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  const RunPaths paths{run.directory};
+  EXPECT_EQ(read_file(run.env, paths.config(), 100), "made up");
+  const std::string build = read_file(run.env, paths.build(), 10000);
+  EXPECT_THAT(build, HasSubstr("a test"));
+  EXPECT_THAT(build, HasSubstr("process 0 on here"));
+  EXPECT_THAT(read_file(run.env, paths.log(), 10000), HasSubstr("step     1/1"));
+}
+
+}  // namespace
+}  // namespace switchyard
