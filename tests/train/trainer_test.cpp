@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "checkpoint/run_lock.hpp"
 #include "support/mpi_main.hpp"
@@ -56,6 +57,19 @@ TEST_F(TrainerTest, ComputesTheSameNumbersOnAnyNumberOfProcesses) {
   EXPECT_GT(run.records()[0]["moe/dropped_fraction"], 0) << "the case is meant to drop tokens";
   EXPECT_THAT(run.checkpoint_steps(), ElementsAre(6));
   expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, ReadsTheSamplesOfEachStepOnceAndInOrder) {
+  TinyRun run = run_on(test_world(), "run");
+  std::vector<std::int64_t> read;
+  run.training.before_example = [&](std::int64_t sample) { read.push_back(sample); };
+  EXPECT_EQ(run.train(), ExitCode::done);
+  EXPECT_TRUE(std::ranges::is_sorted(read));
+  std::vector<std::int64_t> all = all_gather_v(test_world(), std::span<const std::int64_t>(read));
+  std::ranges::sort(all);
+  std::vector<std::int64_t> expected(static_cast<std::size_t>(6 * run.settings.batch_size));
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(all, expected);
 }
 
 TEST_F(TrainerTest, LowersTheLoss) {
