@@ -10,6 +10,7 @@
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/config.hpp"
+#include "cli/startup.hpp"
 #include "data/span_corruption_source.hpp"
 #include "train/evaluator.hpp"
 #include "train/filled_passage.hpp"
@@ -137,6 +138,7 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   const RunState state = read_run_state(env, checkpoint);
   const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
   const Settings settings = read_settings(config);
+  require_precision(settings.model.precision, bfloat16_support(), log);
   const Dataset data =
       Dataset::open(env, arguments.data.empty() ? config.data().train() : arguments.data);
   require_its_tokenizer(state, data, checkpoint);
@@ -161,6 +163,7 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   };
   if (arguments.untrained) measure("untrained");
   load_checkpoint(env, world, checkpoint, weights(model), Coverage::part);
+  model.round_weights();
   measure("step " + std::to_string(state.step));
 
   if (world.rank() != Rank(0)) return ExitCode::done;

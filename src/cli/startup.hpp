@@ -5,7 +5,10 @@
 #include <span>
 #include <string>
 
+#include "base/log.hpp"
 #include "comm/comm.hpp"
+#include "model/config.hpp"
+#include "tensor/gemm.hpp"
 
 namespace switchyard {
 
@@ -14,6 +17,10 @@ std::string host_name();
 // Throws Error(mismatch) when another MPI's launcher started the program, or when processes run
 // different programs or would compute different bits. Collective.
 void require_one_job(const Comm& world);
+
+// BFLOAT16 on a CPU that cannot multiply it is Error(machine_cannot); one that only emulates it is
+// a warning.
+void require_precision(Precision precision, Bfloat16Support support, Log& log);
 
 // Warns, on rank 0, where the threads of a host's processes exceed the cores they may use; with the
 // command line that would fit. `words` is the command with its arguments. Collective.

@@ -125,6 +125,8 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   const Dataset& held_out = other ? *other : data;
   take_vocabulary(data, config);
   const Settings settings = read_settings(config);
+  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
+  require_precision(settings.model.precision, bfloat16_support(), log);
   const auto training = SpanCorruptionSource::training(data, settings.spans, settings.seed);
   const auto validation = SpanCorruptionSource::validation(held_out, settings.spans);
   on_first(world, [&] {
@@ -133,7 +135,6 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
     return std::string();
   });
 
-  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   const std::string host = host_name();
   const TrainJob job{.comm = world,
                      .env = env,

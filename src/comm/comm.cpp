@@ -232,6 +232,8 @@ SWITCHYARD_INSTANTIATE(std::byte)
 
 template void all_to_all_rows(const Comm&, std::span<const float>, std::span<const std::int64_t>,
                               std::span<float>, std::span<const std::int64_t>, std::int64_t);
+template void all_to_all_rows(const Comm&, std::span<const bfloat16>, std::span<const std::int64_t>,
+                              std::span<bfloat16>, std::span<const std::int64_t>, std::int64_t);
 template void all_to_all_rows(const Comm&, std::span<const std::int64_t>,
                               std::span<const std::int64_t>, std::span<std::int64_t>,
                               std::span<const std::int64_t>, std::int64_t);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/bfloat16.hpp"
 #include "base/index.hpp"
 
 namespace switchyard {
@@ -77,7 +78,7 @@ std::vector<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int6
 
 // Rows of `width` elements: send_rows[p] rows go to process p, in order; recv_rows[p] come from it.
 // One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and never overflow an
-// int. send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T: float,
+// int. send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T: float, bfloat16,
 // std::int64_t.
 template <class T>
 void all_to_all_rows(const Comm& comm, std::span<const T> send,

@@ -62,6 +62,7 @@ MPI_Datatype mpi_type() {
   if constexpr (std::is_same_v<T, std::uint64_t>) return MPI_UINT64_T;
   if constexpr (std::is_same_v<T, char>) return MPI_CHAR;
   if constexpr (std::is_same_v<T, std::byte>) return MPI_BYTE;
+  if constexpr (std::is_same_v<T, bfloat16>) return MPI_UINT16_T;  // moved, never added
 }
 
 }  // namespace switchyard

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include "model/linear.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/ops.hpp"
+#include "tensor/rounding.hpp"
 
 namespace switchyard {
 namespace {
@@ -30,7 +32,8 @@ struct Pairs {
   }
 };
 
-Pairs pairs_of(const AttentionConfig& config, const AttentionInput& input) {
+template <class In>
+Pairs pairs_of(const AttentionConfig& config, const AttentionInput<In>& input) {
   return {input.queries.ranks * input.queries.rows, config.heads, config.d_kv, input.queries.length,
           input.keys.length};
 }
@@ -45,13 +48,15 @@ class WeightsDropout {
         length_(static_cast<std::size_t>(queries.length)) {}
 
   bool active() const { return rate_ > 0; }
-  void apply(View<float> weights, std::int64_t row, std::int64_t head) const {
+  template <class T>
+  void apply(View<T> weights, std::int64_t row, std::int64_t head) const {
     const auto index = index_.subspan(static_cast<std::size_t>(row) * length_, length_);
     apply_dropout(weights, rate_, stream_, index, head * weights.cols);
   }
   // The weights as the context product saw them: themselves, or a dropped copy in `scratch`.
-  View<const float> dropped(View<const float> weights, View<float> scratch, std::int64_t row,
-                            std::int64_t head) const {
+  template <class In>
+  View<const In> dropped(View<const In> weights, View<In> scratch, std::int64_t row,
+                         std::int64_t head) const {
     if (!active()) return weights;
     std::copy_n(weights.data, weights.size(), scratch.data);
     apply(scratch, row, head);
@@ -65,102 +70,128 @@ class WeightsDropout {
   std::size_t length_;
 };
 
-// [threads * n, m]: one pair's scores for each thread.
-Tensor<float> thread_scratch(const Pairs& pairs) {
-  return Tensor<float>::uninitialized(omp_get_max_threads() * pairs.queries, pairs.keys);
-}
+// Room for one pair's matrix [n, m] in each thread.
+template <class T>
+class ThreadRoom {
+ public:
+  ThreadRoom(const Pairs& pairs, bool needed) : rows_(needed ? pairs.queries : 0) {
+    all_ = Tensor<T>::uninitialized(omp_get_max_threads() * rows_, pairs.keys);
+  }
+  View<T> mine() { return all_.row_range(omp_get_thread_num() * rows_, rows_); }
+
+ private:
+  std::int64_t rows_;
+  Tensor<T> all_;
+};
+
+template <class In>
+constexpr bool rounds = !std::is_same_v<In, float>;
 
 }  // namespace
 
-AttentionSaved Attention::forward(StepContext& context, const ParamSet& params,
-                                  const AttentionInput& input, const PositionBias* bias,
-                                  View<float> y) const {
+template <class In>
+AttentionSaved<In> Attention::forward(StepContext& context, const ParamSet& params,
+                                      const AttentionInput<In>& input, const PositionBias* bias,
+                                      View<float> y) const {
   const ScopedPhase phase(context.timer, Phase::attention);
   const Pairs pairs = pairs_of(config_, input);
   const std::int64_t ranks = input.queries.ranks, width = pairs.heads * pairs.d_kv;
   Work& work = context.work;
-  AttentionSaved saved{Tensor<float>::uninitialized(input.x.rows, width),
-                       Tensor<float>::uninitialized(input.source.rows, width),
-                       Tensor<float>::uninitialized(input.source.rows, width),
-                       Tensor<float>::uninitialized(pairs.count() * pairs.queries, pairs.keys),
-                       Tensor<float>::uninitialized(input.x.rows, width)};
+  AttentionSaved<In> saved{Tensor<In>::uninitialized(input.x.rows, width),
+                           Tensor<In>::uninitialized(input.source.rows, width),
+                           Tensor<In>::uninitialized(input.source.rows, width),
+                           Tensor<In>::uninitialized(pairs.count() * pairs.queries, pairs.keys),
+                           Tensor<In>::uninitialized(input.x.rows, width)};
   linear_forward(work, ranks, input.x, params[config_.q], saved.q.view());
   linear_forward(work, ranks, input.source, params[config_.k], saved.k.view());
   linear_forward(work, ranks, input.source, params[config_.v], saved.v.view());
 
   const WeightsDropout dropout(context, config_.weights_dropout, input.queries);
-  Tensor<float> scratch = dropout.active() ? thread_scratch(pairs) : Tensor<float>();
+  ThreadRoom<float> score_room(pairs, rounds<In>);
+  ThreadRoom<In> dropped_room(pairs, dropout.active());
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
     const std::int64_t row = pair / pairs.heads, head = pair % pairs.heads;
-    const View<float> weights = pairs.scores(saved.weights.view(), pair);
-    gemm<float, float>(work, pairs.head(saved.q.view(), pair, pairs.queries), Transpose::no,
-                       pairs.head(saved.k.view(), pair, pairs.keys), Transpose::yes, weights);
-    attention_softmax_forward(weights, bias ? bias->head(head) : nullptr,
-                              input.keys.row_lengths[static_cast<std::size_t>(row)],
-                              config_.causal);
-    const View<float> copy =
-        dropout.active() ? pairs.scores(scratch.view(), omp_get_thread_num()) : View<float>();
-    gemm<float, float>(work, dropout.dropped(weights, copy, row, head), Transpose::no,
-                       pairs.head(saved.v.view(), pair, pairs.keys), Transpose::no,
-                       pairs.head(saved.context.view(), pair, pairs.queries));
+    const View<In> weights = pairs.scores(saved.weights.view(), pair);
+    const View<float> scores = f32_place(weights, score_room.mine());
+    gemm<In, float>(work, pairs.head(saved.q.view(), pair, pairs.queries), Transpose::no,
+                    pairs.head(saved.k.view(), pair, pairs.keys), Transpose::yes, scores);
+    attention_softmax_forward(scores, bias ? bias->head(head) : nullptr,
+                              input.keys.row_lengths[static_cast<std::size_t>(row)], config_.causal,
+                              weights);
+    gemm<In, In>(work, dropout.dropped<In>(weights, dropped_room.mine(), row, head), Transpose::no,
+                 pairs.head(saved.v.view(), pair, pairs.keys), Transpose::no,
+                 pairs.head(saved.context.view(), pair, pairs.queries));
   }
-  linear_forward(work, ranks, saved.context.view(), params[config_.o], y);
+  linear_forward<In>(work, ranks, saved.context.view(), params[config_.o], y);
   return saved;
 }
 
+template <class In>
 Tensor<float> Attention::backward(StepContext& context, ParamSet& params,
-                                  const AttentionInput& input, const AttentionSaved& saved,
+                                  const AttentionInput<In>& input, const AttentionSaved<In>& saved,
                                   const AttentionGradients& gradients) const {
   const ScopedPhase phase(context.timer, Phase::attention);
   const Pairs pairs = pairs_of(config_, input);
   const std::int64_t ranks = input.queries.ranks, width = pairs.heads * pairs.d_kv;
   Work& work = context.work;
-  Tensor<float> d_context = Tensor<float>::uninitialized(input.x.rows, width);
-  Tensor<float> dq = Tensor<float>::uninitialized(input.x.rows, width);
-  Tensor<float> dk = Tensor<float>::uninitialized(input.source.rows, width);
-  Tensor<float> dv = Tensor<float>::uninitialized(input.source.rows, width);
+  const Converted<In, float> dy(gradients.dy);
+  auto d_context = Tensor<In>::uninitialized(input.x.rows, width);
+  auto dq = Tensor<In>::uninitialized(input.x.rows, width);
+  auto dk = Tensor<In>::uninitialized(input.source.rows, width);
+  auto dv = Tensor<In>::uninitialized(input.source.rows, width);
   Tensor<float> d_bias;
   if (config_.relative_bias) d_bias = Tensor<float>::zeros(pairs.count(), 2 * pairs.queries - 1);
-  linear_backward_weight(work, saved.context.view(), gradients.dy, params[config_.o]);
-  linear_backward_input(work, ranks, gradients.dy, params[config_.o], d_context.view(),
+  linear_backward_weight(work, saved.context.view(), dy.view(), params[config_.o]);
+  linear_backward_input(work, ranks, dy.view(), params[config_.o], d_context.view(),
                         Accumulate::no);
 
   const WeightsDropout dropout(context, config_.weights_dropout, input.queries);
-  Tensor<float> copies = dropout.active() ? thread_scratch(pairs) : Tensor<float>();
-  Tensor<float> scratch = thread_scratch(pairs);
+  ThreadRoom<In> dropped_room(pairs, dropout.active()), input_room(pairs, rounds<In>);
+  ThreadRoom<float> room(pairs, true);
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
     const std::int64_t row = pair / pairs.heads, head = pair % pairs.heads;
-    const View<const float> weights = pairs.scores(saved.weights.view(), pair);
-    const View<const float> d_out = pairs.head(d_context.view(), pair, pairs.queries);
-    const View<float> copy =
-        dropout.active() ? pairs.scores(copies.view(), omp_get_thread_num()) : View<float>();
-    gemm<float, float>(work, dropout.dropped(weights, copy, row, head), Transpose::yes, d_out,
-                       Transpose::no, pairs.head(dv.view(), pair, pairs.keys));
-    const View<float> d_scores = pairs.scores(scratch.view(), omp_get_thread_num());
-    gemm<float, float>(work, d_out, Transpose::no, pairs.head(saved.v.view(), pair, pairs.keys),
-                       Transpose::yes, d_scores);
-    dropout.apply(d_scores, row, head);
+    const View<const In> weights = pairs.scores(saved.weights.view(), pair);
+    const View<const In> d_out = pairs.head(std::as_const(d_context).view(), pair, pairs.queries);
+    gemm<In, In>(work, dropout.dropped<In>(weights, dropped_room.mine(), row, head), Transpose::yes,
+                 d_out, Transpose::no, pairs.head(dv.view(), pair, pairs.keys));
+    const View<float> d_weights = room.mine();
+    gemm<In, float>(work, d_out, Transpose::no, pairs.head(saved.v.view(), pair, pairs.keys),
+                    Transpose::yes, d_weights);
+    dropout.apply(d_weights, row, head);
+    const View<In> d_scores = input_place(d_weights, input_room.mine());
     attention_softmax_backward(
-        weights, d_scores,
+        weights, d_weights,
         d_bias.size() > 0 ? d_bias.view().row(pair) + pairs.queries - 1 : nullptr,
-        input.keys.row_lengths[static_cast<std::size_t>(row)], config_.causal);
-    gemm<float, float>(work, d_scores, Transpose::no, pairs.head(saved.k.view(), pair, pairs.keys),
-                       Transpose::no, pairs.head(dq.view(), pair, pairs.queries));
-    gemm<float, float>(work, d_scores, Transpose::yes,
-                       pairs.head(saved.q.view(), pair, pairs.queries), Transpose::no,
-                       pairs.head(dk.view(), pair, pairs.keys));
+        input.keys.row_lengths[static_cast<std::size_t>(row)], config_.causal, d_scores);
+    gemm<In, In>(work, d_scores, Transpose::no, pairs.head(saved.k.view(), pair, pairs.keys),
+                 Transpose::no, pairs.head(dq.view(), pair, pairs.queries));
+    gemm<In, In>(work, d_scores, Transpose::yes, pairs.head(saved.q.view(), pair, pairs.queries),
+                 Transpose::no, pairs.head(dk.view(), pair, pairs.keys));
   }
-  linear_backward_weight(work, input.x, dq.view(), params[config_.q]);
-  linear_backward_weight(work, input.source, dk.view(), params[config_.k]);
-  linear_backward_weight(work, input.source, dv.view(), params[config_.v]);
-  linear_backward_input(work, ranks, dq.view(), params[config_.q], gradients.dx, Accumulate::no);
-  linear_backward_input(work, ranks, dk.view(), params[config_.k], gradients.d_source,
-                        Accumulate::yes);
-  linear_backward_input(work, ranks, dv.view(), params[config_.v], gradients.d_source,
-                        Accumulate::yes);
+  linear_backward_weight<In>(work, input.x, dq.view(), params[config_.q]);
+  linear_backward_weight<In>(work, input.source, dk.view(), params[config_.k]);
+  linear_backward_weight<In>(work, input.source, dv.view(), params[config_.v]);
+  linear_backward_input<In>(work, ranks, dq.view(), params[config_.q], gradients.dx,
+                            Accumulate::no);
+  linear_backward_input<In>(work, ranks, dk.view(), params[config_.k], gradients.d_source,
+                            Accumulate::yes);
+  linear_backward_input<In>(work, ranks, dv.view(), params[config_.v], gradients.d_source,
+                            Accumulate::yes);
   return d_bias;
 }
+
+#define SWITCHYARD_INSTANTIATE(In)                                                                 \
+  template AttentionSaved<In> Attention::forward(                                                  \
+      StepContext&, const ParamSet&, const AttentionInput<In>&, const PositionBias*, View<float>)  \
+      const;                                                                                       \
+  template Tensor<float> Attention::backward(StepContext&, ParamSet&, const AttentionInput<In>&,   \
+                                             const AttentionSaved<In>&, const AttentionGradients&) \
+      const;
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

@@ -1,6 +1,7 @@
 // Multi-head attention as T5 has it: no biases, no scaling of the scores (the initial W_q has it),
 // dropout on the weights. Works on rows of all hosted virtual ranks; knows neither norm nor
-// residual.
+// residual. In is the type that enters products, float or bfloat16; scores and their softmax are
+// computed in f32, the weights are kept as In.
 #pragma once
 
 #include <cstdint>
@@ -23,18 +24,20 @@ struct AttentionConfig {
 };
 
 // n queries a row and m keys a row; in self-attention the two are the same.
+template <class In = float>
 struct AttentionInput {
   const Sequence& queries;
-  View<const float> x;  // [h*b*n, D]
+  View<const In> x;  // [h*b*n, D]
   const Sequence& keys;
-  View<const float> source;  // [h*b*m, D]
+  View<const In> source;  // [h*b*m, D]
 };
 
+template <class In = float>
 struct AttentionSaved {
-  Tensor<float> q;        // [h*b*n, H*K]
-  Tensor<float> k, v;     // [h*b*m, H*K]
-  Tensor<float> weights;  // [h*b*H*n, m] after the softmax, before dropout
-  Tensor<float> context;  // [h*b*n, H*K]
+  Tensor<In> q;        // [h*b*n, H*K]
+  Tensor<In> k, v;     // [h*b*m, H*K]
+  Tensor<In> weights;  // [h*b*H*n, m] after the softmax, before dropout
+  Tensor<In> context;  // [h*b*n, H*K]
 };
 
 struct AttentionGradients {
@@ -48,13 +51,17 @@ class Attention {
   explicit Attention(const AttentionConfig& config) : config_(config) {}
 
   // y [h*b*n, D], written. bias: for rows of n positions; null without relative_bias.
-  AttentionSaved forward(StepContext& context, const ParamSet& params, const AttentionInput& input,
-                         const PositionBias* bias, View<float> y) const;
+  template <class In>
+  AttentionSaved<In> forward(StepContext& context, const ParamSet& params,
+                             const AttentionInput<In>& input, const PositionBias* bias,
+                             View<float> y) const;
 
   // Adds to the kernels' gradient leaves. Returns the gradient of the bias, [h*b*H, 2n-1] by
   // distance (distance d at column d + n-1); empty without relative_bias.
-  Tensor<float> backward(StepContext& context, ParamSet& params, const AttentionInput& input,
-                         const AttentionSaved& saved, const AttentionGradients& gradients) const;
+  template <class In>
+  Tensor<float> backward(StepContext& context, ParamSet& params, const AttentionInput<In>& input,
+                         const AttentionSaved<In>& saved,
+                         const AttentionGradients& gradients) const;
 
  private:
   AttentionConfig config_;

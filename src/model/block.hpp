@@ -1,5 +1,5 @@
 // One block of a stack: self-attention, in the decoder cross-attention, and a feed-forward layer,
-// each in its residual.
+// each in its residual. In is the type that enters products, float or bfloat16.
 #pragma once
 
 #include <optional>
@@ -11,15 +11,17 @@
 namespace switchyard {
 
 // The encoder's output as cross-attention reads it.
+template <class In>
 struct Memory {
   const Sequence& sequence;
-  View<const float> output;  // [h*b*S, D]
+  View<const In> output;  // [h*b*S, D]
 };
 
+template <class In>
 struct BlockSaved {
-  ResidualSaved self_residual, cross_residual, feed_forward_residual;
-  AttentionSaved self_attention, cross_attention;  // cross: decoder only
-  FeedForwardSaved feed_forward;
+  ResidualSaved<In> self_residual, cross_residual, feed_forward_residual;
+  AttentionSaved<In> self_attention, cross_attention;  // cross: decoder only
+  FeedForwardSaved<In> feed_forward;
 };
 
 class Block {
@@ -40,21 +42,24 @@ class Block {
   bool is_sparse() const { return feed_.layer.is_sparse(); }
 
   // h [h*N, D] -> [h*N, D]. memory: null in the encoder. Collective over context.comm where sparse.
+  template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                        const PositionBias& bias, const Memory* memory, Tensor<float> h,
-                        BlockSaved& saved) const;
+                        const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
+                        BlockSaved<In>& saved) const;
 
   // What backward reads and writes besides the gradient stream.
+  template <class In>
   struct Backward {
     const Sequence& sequence;
     const RelativeBias& bias;
-    const Memory* memory;
+    const Memory<In>* memory;
     View<float> d_memory;  // [h*b*S, D], added to
   };
   // dh [h*N, D]: the output's gradient in, the input's out. Collective over context.comm where
   // sparse.
-  void backward(StepContext& context, ParamSet& params, const Backward& around,
-                const BlockSaved& saved, View<float> dh) const;
+  template <class In>
+  void backward(StepContext& context, ParamSet& params, const Backward<In>& around,
+                const BlockSaved<In>& saved, View<float> dh) const;
 
  private:
   Attend self_;

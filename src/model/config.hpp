@@ -8,6 +8,11 @@
 
 namespace switchyard {
 
+// The type that enters products (activations and weights, attention's too) and travels between
+// processes. BFLOAT16 is the paper's selective precision: master weights, residual stream, router,
+// norms, softmax, losses and gradients stay f32 (Fedus et al. 2021, section 2.4).
+enum class Precision { float32, bfloat16 };
+
 struct ModelConfig {
   std::int64_t vocab_size = 0;  // W: rows of the embedding, padding rows included
   std::int64_t d_model = 0;     // D
@@ -24,7 +29,11 @@ struct ModelConfig {
   float layer_norm_epsilon = 1e-6f;
   float initializer_scale =
       0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
+  Precision precision = Precision::float32;
   MoeConfig moe;
+
+  // Of one element of a row that travels.
+  std::int64_t exchanged_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
 
   bool is_sparse(bool decoder, int block) const {
     const int step = decoder ? decoder_sparse_step : encoder_sparse_step;

@@ -1,12 +1,14 @@
 #include "model/feed_forward.hpp"
 
 #include "model/linear.hpp"
+#include "tensor/rounding.hpp"
 
 namespace switchyard {
 
-MlpWeights DenseFeedForward::weights(const ParamSet& params) const {
-  MlpWeights weights{params[params_.wi].value, {}, params[params_.wo].value};
-  if (activation_ == Activation::gated_gelu) weights.wi_1 = params[params_.wi_1].value;
+template <class In>
+MlpWeights<In> DenseFeedForward::weights(const ParamSet& params) const {
+  MlpWeights<In> weights{params[params_.wi].input<In>(), {}, params[params_.wo].input<In>()};
+  if (activation_ == Activation::gated_gelu) weights.wi_1 = params[params_.wi_1].input<In>();
   return weights;
 }
 
@@ -18,52 +20,69 @@ HiddenDropout DenseFeedForward::dropout(const StepContext& context, const Sequen
           index.subspan(static_cast<std::size_t>(i) * tokens, tokens)};
 }
 
-std::vector<MlpSaved> DenseFeedForward::forward(StepContext& context, const ParamSet& params,
-                                                const Sequence& sequence, View<const float> x,
-                                                View<float> y) const {
+template <class In>
+std::vector<MlpSaved<In>> DenseFeedForward::forward(StepContext& context, const ParamSet& params,
+                                                    const Sequence& sequence, View<const In> x,
+                                                    View<float> y) const {
   const ScopedPhase phase(context.timer, Phase::feed_forward);
-  std::vector<MlpSaved> saved;
+  std::vector<MlpSaved<In>> saved;
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
-    saved.push_back(mlp_forward(context.work, rows_of_rank(x, sequence.ranks, i), weights(params),
-                                activation_, dropout(context, sequence, i),
+    saved.push_back(mlp_forward(context.work, rows_of_rank(x, sequence.ranks, i),
+                                weights<In>(params), activation_, dropout(context, sequence, i),
                                 rows_of_rank(y, sequence.ranks, i)));
   }
   return saved;
 }
 
+template <class In>
 void DenseFeedForward::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                                std::span<const MlpSaved> saved, View<const float> x,
+                                const std::vector<MlpSaved<In>>& saved, View<const In> x,
                                 View<const float> dy, View<float> dx) const {
   const ScopedPhase phase(context.timer, Phase::feed_forward);
+  const Converted<In, float> upstream(dy);
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
     const auto leaf = static_cast<std::size_t>(i);
     MlpGradients gradients{params[params_.wi].leaves[leaf], {}, params[params_.wo].leaves[leaf]};
     if (activation_ == Activation::gated_gelu) gradients.wi_1 = params[params_.wi_1].leaves[leaf];
-    mlp_backward(context.work, saved[leaf], rows_of_rank(x, sequence.ranks, i), weights(params),
-                 activation_, dropout(context, sequence, i), rows_of_rank(dy, sequence.ranks, i),
+    mlp_backward(context.work, saved[leaf], rows_of_rank(x, sequence.ranks, i), weights<In>(params),
+                 activation_, dropout(context, sequence, i),
+                 rows_of_rank(upstream.view(), sequence.ranks, i),
                  rows_of_rank(dx, sequence.ranks, i), gradients);
   }
 }
 
-FeedForwardSaved FeedForward::forward(StepContext& context, const ParamSet& params,
-                                      const Sequence& sequence, View<const float> x,
-                                      View<float> y) const {
+template <class In>
+FeedForwardSaved<In> FeedForward::forward(StepContext& context, const ParamSet& params,
+                                          const Sequence& sequence, View<const In> x,
+                                          View<float> y) const {
   if (const auto* sparse = std::get_if<SwitchLayer>(&layer_)) {
     return sparse->forward(context, params, sequence.tokens(), x, y);
   }
   return std::get<DenseFeedForward>(layer_).forward(context, params, sequence, x, y);
 }
 
+template <class In>
 void FeedForward::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                           const FeedForwardSaved& saved, View<const float> x, View<const float> dy,
-                           View<float> dx) const {
+                           const FeedForwardSaved<In>& saved, View<const In> x,
+                           View<const float> dy, View<float> dx) const {
   if (const auto* sparse = std::get_if<SwitchLayer>(&layer_)) {
-    sparse->backward(context, params, sequence.tokens(), std::get<SwitchLayerSaved>(saved), x, dy,
-                     dx);
+    sparse->backward(context, params, sequence.tokens(), std::get<SwitchLayerSaved<In>>(saved), x,
+                     dy, dx);
   } else {
-    std::get<DenseFeedForward>(layer_).backward(context, params, sequence,
-                                                std::get<std::vector<MlpSaved>>(saved), x, dy, dx);
+    std::get<DenseFeedForward>(layer_).backward(
+        context, params, sequence, std::get<std::vector<MlpSaved<In>>>(saved), x, dy, dx);
   }
 }
+
+#define SWITCHYARD_INSTANTIATE(In)                                                        \
+  template FeedForwardSaved<In> FeedForward::forward(                                     \
+      StepContext&, const ParamSet&, const Sequence&, View<const In>, View<float>) const; \
+  template void FeedForward::backward(StepContext&, ParamSet&, const Sequence&,           \
+                                      const FeedForwardSaved<In>&, View<const In>,        \
+                                      View<const float>, View<float>) const;
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

@@ -1,5 +1,5 @@
-// The feed-forward layer of a block: dense, one product pair a virtual rank, or Switch. Knows
-// neither norm nor residual.
+// The feed-forward layer of a block: dense, one product pair a virtual rank, or Switch. In is the
+// type that enters products, float or bfloat16. Knows neither norm nor residual.
 #pragma once
 
 #include <cstdint>
@@ -25,15 +25,19 @@ class DenseFeedForward {
       : activation_(activation), hidden_dropout_(hidden_dropout), params_(params) {}
 
   // x [h*N, D] -> y [h*N, D], written.
-  std::vector<MlpSaved> forward(StepContext& context, const ParamSet& params,
-                                const Sequence& sequence, View<const float> x, View<float> y) const;
+  template <class In>
+  std::vector<MlpSaved<In>> forward(StepContext& context, const ParamSet& params,
+                                    const Sequence& sequence, View<const In> x,
+                                    View<float> y) const;
   // dy [h*N, D]; writes dx and adds to the gradient leaves.
+  template <class In>
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                std::span<const MlpSaved> saved, View<const float> x, View<const float> dy,
+                const std::vector<MlpSaved<In>>& saved, View<const In> x, View<const float> dy,
                 View<float> dx) const;
 
  private:
-  MlpWeights weights(const ParamSet& params) const;
+  template <class In>
+  MlpWeights<In> weights(const ParamSet& params) const;
   HiddenDropout dropout(const StepContext& context, const Sequence& sequence, std::int64_t i) const;
 
   Activation activation_;
@@ -41,7 +45,8 @@ class DenseFeedForward {
   DenseParams params_;
 };
 
-using FeedForwardSaved = std::variant<std::vector<MlpSaved>, SwitchLayerSaved>;
+template <class In>
+using FeedForwardSaved = std::variant<std::vector<MlpSaved<In>>, SwitchLayerSaved<In>>;
 
 class FeedForward {
  public:
@@ -51,12 +56,14 @@ class FeedForward {
   bool is_sparse() const { return std::holds_alternative<SwitchLayer>(layer_); }
 
   // x [h*N, D] -> y [h*N, D], written. Collective over context.comm where sparse.
-  FeedForwardSaved forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                           View<const float> x, View<float> y) const;
+  template <class In>
+  FeedForwardSaved<In> forward(StepContext& context, const ParamSet& params,
+                               const Sequence& sequence, View<const In> x, View<float> y) const;
   // dy [h*N, D]; writes dx and adds to the gradient leaves. Collective over context.comm where
   // sparse.
+  template <class In>
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                const FeedForwardSaved& saved, View<const float> x, View<const float> dy,
+                const FeedForwardSaved<In>& saved, View<const In> x, View<const float> dy,
                 View<float> dx) const;
 
  private:

@@ -1,5 +1,6 @@
 // y = x W for all hosted virtual ranks: one product a virtual rank, so that oneDNN sees the same
-// matrices however many of them share a process, and each adds to its own gradient leaf.
+// matrices however many of them share a process, and each adds to its own gradient leaf. In is the
+// type that enters the products, Out what comes out of them: In for the next product, else float.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +12,16 @@
 namespace switchyard {
 
 // x [h*N, A], weight [A, B] -> y [h*N, B], written.
-void linear_forward(Work& work, std::int64_t ranks, View<const float> x, const Param& weight,
-                    View<float> y);
+template <class In, class Out>
+void linear_forward(Work& work, std::int64_t ranks, View<const In> x, const Param& weight,
+                    View<Out> y);
 // dy [h*N, B] -> dx [h*N, A], written or added to.
-void linear_backward_input(Work& work, std::int64_t ranks, View<const float> dy,
-                           const Param& weight, View<float> dx, Accumulate accumulate);
+template <class In, class Out>
+void linear_backward_input(Work& work, std::int64_t ranks, View<const In> dy, const Param& weight,
+                           View<Out> dx, Accumulate accumulate);
 // Adds x_i^T dy_i to leaf i of the weight's gradient.
-void linear_backward_weight(Work& work, View<const float> x, View<const float> dy, Param& weight);
+template <class In>
+void linear_backward_weight(Work& work, View<const In> x, View<const In> dy, Param& weight);
 
 // The rows of the i-th of `ranks` virtual ranks.
 template <class T>

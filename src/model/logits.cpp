@@ -6,6 +6,7 @@
 #include "model/linear.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/ops.hpp"
+#include "tensor/rounding.hpp"
 
 namespace switchyard {
 namespace {
@@ -34,8 +35,9 @@ void scale_in_place(std::span<float> x, float factor) {
 float tied_scale(std::int64_t d_model) { return 1.0f / std::sqrt(static_cast<float>(d_model)); }
 
 // Room for the logits of the largest chunk, [min(512, N), W].
-Tensor<float> chunk_logits(std::int64_t ranks, std::int64_t positions, std::int64_t vocabulary) {
-  return Tensor<float>::uninitialized(std::min(chunk_positions, positions / ranks), vocabulary);
+template <class T>
+Tensor<T> chunk_logits(std::int64_t ranks, std::int64_t positions, std::int64_t vocabulary) {
+  return Tensor<T>::uninitialized(std::min(chunk_positions, positions / ranks), vocabulary);
 }
 
 template <class T>
@@ -45,56 +47,74 @@ std::span<T> part(std::span<T> all, std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
-LogitsOutput Logits::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                             Tensor<float> hidden, std::span<const std::int32_t> targets) const {
+template <class In>
+LogitsOutput<In> Logits::forward(StepContext& context, const ParamSet& params,
+                                 const Sequence& sequence, Tensor<float> hidden,
+                                 std::span<const std::int32_t> targets) const {
   const ScopedPhase phase(context.timer, Phase::logits);
   const Param& kernel = params[kernel_];
   const std::int64_t ranks = sequence.ranks, positions = sequence.positions();
   if (tied_) scale_in_place(hidden.flat(), tied_scale(hidden.cols()));
-  LogitsOutput out{Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length), {}, {}};
+  LogitsOutput<In> out{
+      Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length), {}, {}};
+  out.saved.hidden = rounded<In>(std::move(hidden));
   out.saved.log_z = Tensor<float>::uninitialized(1, positions);
   if (context.mode == Mode::evaluate) out.predictions.resize(static_cast<std::size_t>(positions));
-  Tensor<float> room = chunk_logits(ranks, positions, tied_ ? kernel.spec.rows : kernel.spec.cols);
+  const std::int64_t vocabulary = tied_ ? kernel.spec.rows : kernel.spec.cols;
+  auto room = chunk_logits<float>(ranks, positions, vocabulary);
   for_each_chunk(ranks, positions, [&](std::int64_t, std::int64_t first, std::int64_t count) {
     const View<float> logits = room.row_range(0, count);
-    gemm<float, float>(context.work, hidden.row_range(first, count), Transpose::no, kernel.value,
-                       tied_ ? Transpose::yes : Transpose::no, logits);
+    gemm<In, float>(context.work, out.saved.hidden.row_range(first, count), Transpose::no,
+                    kernel.input<In>(), tied_ ? Transpose::yes : Transpose::no, logits);
     cross_entropy_forward(logits, part(targets, first, count), part(out.loss.flat(), first, count),
                           part(out.saved.log_z.flat(), first, count),
                           out.predictions.empty() ? nullptr : out.predictions.data() + first);
   });
-  out.saved.hidden = std::move(hidden);
   return out;
 }
 
-Tensor<float> Logits::backward(StepContext& context, ParamSet& params, const LogitsSaved& saved,
+template <class In>
+Tensor<float> Logits::backward(StepContext& context, ParamSet& params, const LogitsSaved<In>& saved,
                                std::span<const std::int32_t> targets, float scale) const {
   const ScopedPhase phase(context.timer, Phase::logits);
   Param& kernel = params[kernel_];
   const auto ranks = static_cast<std::int64_t>(kernel.leaves.size());
-  const View<const float> hidden = saved.hidden.view();
+  const View<const In> hidden = saved.hidden.view(), weights = kernel.input<In>();
   Tensor<float> d_hidden = Tensor<float>::uninitialized(hidden.rows, hidden.cols);
-  Tensor<float> room =
-      chunk_logits(ranks, hidden.rows, tied_ ? kernel.spec.rows : kernel.spec.cols);
+  const std::int64_t vocabulary = tied_ ? kernel.spec.rows : kernel.spec.cols;
+  auto room = chunk_logits<float>(ranks, hidden.rows, vocabulary);
+  auto input_room =
+      chunk_logits<In>(ranks, hidden.rows, std::is_same_v<In, float> ? 0 : vocabulary);
   Work& work = context.work;
   for_each_chunk(ranks, hidden.rows, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
-    const View<const float> x = hidden.row_range(first, count);
-    const View<float> d = room.row_range(0, count);  // the logits, then their gradient
+    const View<const In> x = hidden.row_range(first, count);
+    const View<float> logits = room.row_range(0, count);
+    const View<In> d = input_place(logits, input_room.row_range(0, count));  // their gradient
     const View<float> leaf = kernel.leaves[static_cast<std::size_t>(i)];
-    gemm<float, float>(work, x, Transpose::no, kernel.value, tied_ ? Transpose::yes : Transpose::no,
-                       d);
-    cross_entropy_backward(d, part(targets, first, count), part(saved.log_z.flat(), first, count),
-                           scale);
+    gemm<In, float>(work, x, Transpose::no, weights, tied_ ? Transpose::yes : Transpose::no,
+                    logits);
+    cross_entropy_backward(logits, part(targets, first, count),
+                           part(saved.log_z.flat(), first, count), scale, d);
     if (tied_) {
-      gemm<float, float>(work, d, Transpose::yes, x, Transpose::no, leaf, Accumulate::yes);
+      gemm<In, float>(work, d, Transpose::yes, x, Transpose::no, leaf, Accumulate::yes);
     } else {
-      gemm<float, float>(work, x, Transpose::yes, d, Transpose::no, leaf, Accumulate::yes);
+      gemm<In, float>(work, x, Transpose::yes, d, Transpose::no, leaf, Accumulate::yes);
     }
-    gemm<float, float>(work, d, Transpose::no, kernel.value, tied_ ? Transpose::no : Transpose::yes,
-                       d_hidden.row_range(first, count));
+    gemm<In, float>(work, d, Transpose::no, weights, tied_ ? Transpose::no : Transpose::yes,
+                    d_hidden.row_range(first, count));
   });
   if (tied_) scale_in_place(d_hidden.flat(), tied_scale(hidden.cols));
   return d_hidden;
 }
+
+#define SWITCHYARD_INSTANTIATE(In)                                                               \
+  template LogitsOutput<In> Logits::forward(StepContext&, const ParamSet&, const Sequence&,      \
+                                            Tensor<float>, std::span<const std::int32_t>) const; \
+  template Tensor<float> Logits::backward(StepContext&, ParamSet&, const LogitsSaved<In>&,       \
+                                          std::span<const std::int32_t>, float) const;
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

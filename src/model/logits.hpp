@@ -1,5 +1,6 @@
 // From the decoder's output to each target's cross-entropy, and back. The logits exist a chunk of
-// positions at a time; backward computes them again.
+// positions at a time, in f32 from inputs of type In (float or bfloat16); backward computes them
+// again.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +13,17 @@
 
 namespace switchyard {
 
+template <class In = float>
 struct LogitsSaved {
-  Tensor<float> hidden;  // [h*N, D] as multiplied, so scaled by D^-0.5 where tied
-  Tensor<float> log_z;   // [1, h*N]
+  Tensor<In> hidden;    // [h*N, D] as multiplied, so scaled by D^-0.5 where tied
+  Tensor<float> log_z;  // [1, h*N]
 };
 
+template <class In = float>
 struct LogitsOutput {
   Tensor<float> loss;                     // [h*b, T] nats; 0 where target < 0
   std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
-  LogitsSaved saved;
+  LogitsSaved<In> saved;
 };
 
 class Logits {
@@ -30,11 +33,13 @@ class Logits {
   Logits(std::size_t kernel, bool tied) : kernel_(kernel), tied_(tied) {}
 
   // hidden [h*N, D], targets [h*N].
-  LogitsOutput forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                       Tensor<float> hidden, std::span<const std::int32_t> targets) const;
+  template <class In = float>
+  LogitsOutput<In> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                           Tensor<float> hidden, std::span<const std::int32_t> targets) const;
   // The gradient of scale * (sum of losses): adds to the kernel's leaves, returns d hidden [h*N,
   // D].
-  Tensor<float> backward(StepContext& context, ParamSet& params, const LogitsSaved& saved,
+  template <class In>
+  Tensor<float> backward(StepContext& context, ParamSet& params, const LogitsSaved<In>& saved,
                          std::span<const std::int32_t> targets, float scale) const;
 
  private:

@@ -7,7 +7,8 @@
 
 namespace switchyard {
 
-Tensor<float> Norm::forward(const ParamSet& params, View<const float> x, View<float> y) const {
+template <class T>
+Tensor<float> Norm::forward(const ParamSet& params, View<const float> x, View<T> y) const {
   Tensor<float> inverse_rms = Tensor<float>::uninitialized(1, x.rows);
   rms_norm_forward(x, params[scale].value.flat(), epsilon, y, inverse_rms.flat());
   return inverse_rms;
@@ -26,19 +27,20 @@ void Norm::backward(ParamSet& params, View<const float> dy, View<const float> x,
   }
 }
 
+template <class In>
 void Residual::normalise(StepContext& context, const ParamSet& params, Tensor<float> h,
-                         ResidualSaved& saved) const {
+                         ResidualSaved<In>& saved) const {
   const ScopedPhase phase(context.timer, phase_);
   saved.h = std::move(h);
-  saved.x = Tensor<float>::uninitialized(saved.h.rows(), saved.h.cols());
+  saved.x = Tensor<In>::uninitialized(saved.h.rows(), saved.h.cols());
   saved.inverse_rms = norm_.forward(params, std::as_const(saved).h.view(), saved.x.view());
 }
 
-void Residual::join(StepContext& context, const Sequence& sequence, const ResidualSaved& saved,
+void Residual::join(StepContext& context, const Sequence& sequence, View<const float> h,
                     View<float> y) const {
   const ScopedPhase phase(context.timer, phase_);
   dropout_.apply(context, sequence, y);
-  add(saved.h.view(), y);
+  add(h, y);
 }
 
 Tensor<float> Residual::dropped_gradient(StepContext& context, const Sequence& sequence,
@@ -50,5 +52,14 @@ Tensor<float> Residual::dropped_gradient(StepContext& context, const Sequence& s
   dropout_.apply(context, sequence, dy.view());
   return dy;
 }
+
+#define SWITCHYARD_INSTANTIATE(In)                                                          \
+  template Tensor<float> Norm::forward(const ParamSet&, View<const float>, View<In>) const; \
+  template void Residual::normalise(StepContext&, const ParamSet&, Tensor<float>,           \
+                                    ResidualSaved<In>&) const;
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

@@ -17,17 +17,20 @@ struct Norm {
   std::size_t scale = 0;  // [1, D], in the process's ParamSet
   float epsilon = 0;
 
-  // x [h*N, D] -> y likewise; returns inverse_rms [1, h*N].
-  Tensor<float> forward(const ParamSet& params, View<const float> x, View<float> y) const;
+  // x [h*N, D] -> y likewise, f32 or bf16; returns inverse_rms [1, h*N].
+  template <class T>
+  Tensor<float> forward(const ParamSet& params, View<const float> x, View<T> y) const;
   // Adds to dx, and to the scale's gradient leaves, one virtual rank after the other.
   void backward(ParamSet& params, View<const float> dy, View<const float> x,
                 const Tensor<float>& inverse_rms, View<float> dx) const;
 };
 
+// In: float or bfloat16, the type of a layer's input. The stream itself and all gradients are f32.
+template <class In = float>
 struct ResidualSaved {
   Tensor<float> h;            // [h*N, D] as it came in
   Tensor<float> inverse_rms;  // [1, h*N]
-  Tensor<float> x;            // [h*N, D] normalised: the layer's input
+  Tensor<In> x;               // [h*N, D] normalised: the layer's input
 };
 
 class Residual {
@@ -37,20 +40,20 @@ class Residual {
       : norm_(norm), dropout_(dropout), phase_(phase) {}
 
   // layer(x, y) writes y [h*N, D].
-  template <class Layer>
+  template <class In, class Layer>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                        Tensor<float> h, ResidualSaved& saved, Layer&& layer) const {
+                        Tensor<float> h, ResidualSaved<In>& saved, Layer&& layer) const {
     normalise(context, params, std::move(h), saved);
     Tensor<float> y = Tensor<float>::uninitialized(saved.h.rows(), saved.h.cols());
     layer(std::as_const(saved).x.view(), y.view());
-    join(context, sequence, saved, y.view());
+    join(context, sequence, saved.h.view(), y.view());
     return y;
   }
 
   // dh: d loss / d output in, d loss / d h out. layer(dy, dx) writes dx [h*N, D].
-  template <class Layer>
+  template <class In, class Layer>
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                const ResidualSaved& saved, View<float> dh, Layer&& layer) const {
+                const ResidualSaved<In>& saved, View<float> dh, Layer&& layer) const {
     const Tensor<float> dropped = dropped_gradient(context, sequence, dh);
     Tensor<float> dx = Tensor<float>::uninitialized(dh.rows, dh.cols);
     layer(dropped.size() > 0 ? dropped.view() : View<const float>(dh), dx.view());
@@ -59,9 +62,10 @@ class Residual {
   }
 
  private:
+  template <class In>
   void normalise(StepContext& context, const ParamSet& params, Tensor<float> h,
-                 ResidualSaved& saved) const;
-  void join(StepContext& context, const Sequence& sequence, const ResidualSaved& saved,
+                 ResidualSaved<In>& saved) const;
+  void join(StepContext& context, const Sequence& sequence, View<const float> h,
             View<float> y) const;
   // A copy with the output's dropout applied; empty where there is none.
   Tensor<float> dropped_gradient(StepContext& context, const Sequence& sequence,

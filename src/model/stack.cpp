@@ -77,9 +77,10 @@ class Builder {
   Interval<ExpertId> owned_;
 };
 
-SparseLayerStats stats_of(std::string name, bool decoder, const FeedForwardSaved& saved) {
+template <class In>
+SparseLayerStats stats_of(std::string name, bool decoder, const SwitchLayerSaved<In>& saved) {
   SparseLayerStats stats{std::move(name), decoder, {}};
-  for (const Routing& routing : std::get<SwitchLayerSaved>(saved).routings) {
+  for (const Routing& routing : saved.routings) {
     stats.groups.push_back(routing.stats);
   }
   return stats;
@@ -98,16 +99,17 @@ Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
   final_dropout_ = builder.dropout(Purpose::final_dropout, 0);
 }
 
+template <class In>
 Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                             const Memory* memory, Tensor<float> h, StackSaved& saved,
+                             const Memory<In>* memory, Tensor<float> h, StackSaved<In>& saved,
                              std::vector<SparseLayerStats>& stats) const {
   const PositionBias bias = bias_.forward(params, sequence.length);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    BlockSaved block;
+    BlockSaved<In> block;
     h = blocks_[i].forward(context, params, sequence, bias, memory, std::move(h), block);
     if (blocks_[i].is_sparse()) {
-      stats.push_back(
-          stats_of(block_name(decoder_, static_cast<int>(i)), decoder_, block.feed_forward));
+      stats.push_back(stats_of(block_name(decoder_, static_cast<int>(i)), decoder_,
+                               std::get<SwitchLayerSaved<In>>(block.feed_forward)));
     }
     if (context.mode == Mode::train) saved.blocks.push_back(std::move(block));
   }
@@ -118,19 +120,32 @@ Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const
   return y;
 }
 
+template <class In>
 Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                              const Memory* memory, StackSaved saved, Tensor<float> dy,
+                              const Memory<In>* memory, StackSaved<In> saved, Tensor<float> dy,
                               View<float> d_memory) const {
   final_dropout_.apply(context, sequence, dy.view());
   Tensor<float> dh = Tensor<float>::zeros(dy.rows(), dy.cols());
   norm_.backward(params, std::as_const(dy).view(), std::as_const(saved).h.view(), saved.inverse_rms,
                  dh.view());
   for (std::size_t i = blocks_.size(); i-- > 0;) {
-    blocks_[i].backward(context, params, {sequence, bias_, memory, d_memory}, saved.blocks[i],
-                        dh.view());
+    blocks_[i].backward<In>(context, params, {sequence, bias_, memory, d_memory}, saved.blocks[i],
+                            dh.view());
     saved.blocks.pop_back();
   }
   return dh;
 }
+
+#define SWITCHYARD_INSTANTIATE(In)                                                         \
+  template Tensor<float> Stack::forward(StepContext&, const ParamSet&, const Sequence&,    \
+                                        const Memory<In>*, Tensor<float>, StackSaved<In>&, \
+                                        std::vector<SparseLayerStats>&) const;             \
+  template Tensor<float> Stack::backward(StepContext&, ParamSet&, const Sequence&,         \
+                                         const Memory<In>*, StackSaved<In>, Tensor<float>, \
+                                         View<float>) const;
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

@@ -1,5 +1,5 @@
 // The encoder or the decoder: blocks around one relative bias, then the final norm and dropout.
-// Knows neither embedding nor logits.
+// Knows neither embedding nor logits. In is the type that enters products, float or bfloat16.
 #pragma once
 
 #include <vector>
@@ -11,8 +11,9 @@
 
 namespace switchyard {
 
+template <class In>
 struct StackSaved {
-  std::vector<BlockSaved> blocks;
+  std::vector<BlockSaved<In>> blocks;
   Tensor<float> h;            // [h*N, D] before the final norm
   Tensor<float> inverse_rms;  // [1, h*N]
 };
@@ -27,13 +28,15 @@ class Stack {
 
   // h: embedded ids [h*N, D] -> [h*N, D]. memory: null in the encoder. In evaluation `saved` stays
   // empty. Appends to `stats` for each sparse block. Collective over context.comm.
+  template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                        const Memory* memory, Tensor<float> h, StackSaved& saved,
+                        const Memory<In>* memory, Tensor<float> h, StackSaved<In>& saved,
                         std::vector<SparseLayerStats>& stats) const;
   // dy: d loss / d output [h*N, D] -> d loss / d embedded ids. Frees each block's saved state as it
   // goes. d_memory [h*b*S, D]: added to, blocks last to first. Collective over context.comm.
+  template <class In>
   Tensor<float> backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                         const Memory* memory, StackSaved saved, Tensor<float> dy,
+                         const Memory<In>* memory, StackSaved<In> saved, Tensor<float> dy,
                          View<float> d_memory) const;
 
  private:

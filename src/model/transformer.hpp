@@ -45,6 +45,9 @@ class Transformer {
   const ModelConfig& config() const;
   ParamSet& parameters();
   const ParamSet& parameters() const;
+  // Products of a BFLOAT16 model read a rounded copy of the weights: to be called whenever the
+  // weights have changed since the constructor. Nothing in FLOAT32.
+  void round_weights();
 
   // Collective over context.comm.
   Output forward(StepContext& context, const Batch& batch) const;

@@ -18,12 +18,13 @@ std::int64_t total(std::span<const std::int64_t> rows) {
 }
 
 // y[rows[i]] = x[i]: the inverse of gather_rows where `rows` is a permutation.
-Tensor<float> scatter_rows(const Tensor<float>& x, std::span<const std::int64_t> rows) {
-  auto y = Tensor<float>::uninitialized(x.rows(), x.cols());
+template <class T>
+Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
+  auto y = Tensor<T>::uninitialized(x.rows(), x.cols());
   const auto from = x.view();
   const auto to = y.view();
   for_each_shared(from.rows, from.size(), [&](std::int64_t i) {
-    std::memcpy(to.row(rows[i]), from.row(i), from.cols * sizeof(float));
+    std::memcpy(to.row(rows[i]), from.row(i), from.cols * sizeof(T));
   });
   return y;
 }
@@ -114,23 +115,25 @@ Exchange exchange_counts(StepContext& context, const DispatchPlan& plan) {
   return exchange;
 }
 
-Tensor<float> dispatch(StepContext& context, const Exchange& exchange, Tensor<float> packed) {
+template <class T>
+Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed) {
   const ScopedPhase phase(context.timer, Phase::exchange);
   if (context.comm.size() == 1) return packed;  // one source's send order is the canonical order
-  auto received = Tensor<float>::uninitialized(total(exchange.recv_rows), packed.cols());
-  all_to_all_rows<float>(context.comm, std::as_const(packed).flat(), exchange.send_rows,
-                         received.flat(), exchange.recv_rows, packed.cols());
-  return exchange.in_order ? std::move(received) : gather_rows(received.view(), exchange.gather);
+  auto received = Tensor<T>::uninitialized(total(exchange.recv_rows), packed.cols());
+  all_to_all_rows<T>(context.comm, std::as_const(packed).flat(), exchange.send_rows,
+                     received.flat(), exchange.recv_rows, packed.cols());
+  return exchange.in_order ? std::move(received) : gather_rows<T>(received.view(), exchange.gather);
 }
 
-Tensor<float> return_rows(StepContext& context, const Exchange& exchange, Tensor<float> gathered) {
+template <class T>
+Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered) {
   const ScopedPhase phase(context.timer, Phase::exchange);
   if (context.comm.size() == 1) return gathered;
-  const Tensor<float> sent =
+  const Tensor<T> sent =
       exchange.in_order ? std::move(gathered) : scatter_rows(gathered, exchange.gather);
-  auto packed = Tensor<float>::uninitialized(total(exchange.send_rows), sent.cols());
-  all_to_all_rows<float>(context.comm, sent.flat(), exchange.recv_rows, packed.flat(),
-                         exchange.send_rows, sent.cols());
+  auto packed = Tensor<T>::uninitialized(total(exchange.send_rows), sent.cols());
+  all_to_all_rows<T>(context.comm, sent.flat(), exchange.recv_rows, packed.flat(),
+                     exchange.send_rows, sent.cols());
   return packed;
 }
 
@@ -151,13 +154,23 @@ std::vector<std::uint64_t> dispatch_indices(StepContext& context, const Dispatch
   return gathered;
 }
 
-Tensor<float> gather_rows(View<const float> x, std::span<const std::int64_t> rows) {
-  auto y = Tensor<float>::uninitialized(std::ssize(rows), x.cols);
-  const View<float> to = y.view();
+template <class T>
+Tensor<T> gather_rows(View<const T> x, std::span<const std::int64_t> rows) {
+  auto y = Tensor<T>::uninitialized(std::ssize(rows), x.cols);
+  const View<T> to = y.view();
   for_each_shared(to.rows, to.size(), [&](std::int64_t i) {
-    std::memcpy(to.row(i), x.row(rows[i]), x.cols * sizeof(float));
+    std::memcpy(to.row(i), x.row(rows[i]), x.cols * sizeof(T));
   });
   return y;
 }
+
+#define SWITCHYARD_INSTANTIATE(T)                                           \
+  template Tensor<T> dispatch(StepContext&, const Exchange&, Tensor<T>);    \
+  template Tensor<T> return_rows(StepContext&, const Exchange&, Tensor<T>); \
+  template Tensor<T> gather_rows(View<const T>, std::span<const std::int64_t>);
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

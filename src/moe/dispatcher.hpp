@@ -1,5 +1,6 @@
 // Moves kept rows to the owners of their experts and results back: a count exchange, then one
-// MPI_Alltoallv of rows each way. Knows the plan, not the router nor what experts compute.
+// MPI_Alltoallv of rows each way. Rows have the precision that travels (T: float or bfloat16), also
+// where they stay in the process. Knows the plan, not the router nor what experts compute.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +37,11 @@ struct Exchange {
 Exchange exchange_counts(StepContext& context, const DispatchPlan& plan);
 
 // packed [kept rows, D] in the plan's send order -> gathered [owned rows, D]. Collective.
-Tensor<float> dispatch(StepContext& context, const Exchange& exchange, Tensor<float> packed);
+template <class T>
+Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed);
 // gathered [owned rows, D] -> packed [kept rows, D] in send order, at the source. Collective.
-Tensor<float> return_rows(StepContext& context, const Exchange& exchange, Tensor<float> gathered);
+template <class T>
+Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered);
 
 // The token index of each gathered row, keying expert dropout; token_index [h*N]. Collective.
 std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
@@ -46,6 +49,7 @@ std::vector<std::uint64_t> dispatch_indices(StepContext& context, const Dispatch
                                             std::span<const std::uint64_t> token_index);
 
 // y [rows.size(), D] with y[i] = x[rows[i]].
-Tensor<float> gather_rows(View<const float> x, std::span<const std::int64_t> rows);
+template <class T>
+Tensor<T> gather_rows(View<const T> x, std::span<const std::int64_t> rows);
 
 }  // namespace switchyard

@@ -1,6 +1,8 @@
 // One expert after the other: each product is shared among threads by its own tiles.
 #include "moe/experts.hpp"
 
+#include "tensor/rounding.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -8,9 +10,11 @@ const ExpertParams& params_of(const OwnedExperts& experts, const ExpertBatch& ba
   return experts.params[batch.expert.value - experts.first.value];
 }
 
-MlpWeights weights_of(const ParamSet& params, const ExpertParams& expert, Activation activation) {
-  MlpWeights weights{params[expert.wi].value, {}, params[expert.wo].value};
-  if (activation == Activation::gated_gelu) weights.wi_1 = params[expert.wi_1].value;
+template <class In>
+MlpWeights<In> weights_of(const ParamSet& params, const ExpertParams& expert,
+                          Activation activation) {
+  MlpWeights<In> weights{params[expert.wi].input<In>(), {}, params[expert.wo].input<In>()};
+  if (activation == Activation::gated_gelu) weights.wi_1 = params[expert.wi_1].input<In>();
   return weights;
 }
 
@@ -29,33 +33,46 @@ HiddenDropout dropout_of(const OwnedExperts& experts, const ExpertBatch& batch) 
 
 }  // namespace
 
-ExpertsOutput experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
-                              std::span<const ExpertBatch> batches, Tensor<float> x) {
-  ExpertsOutput out{Tensor<float>::uninitialized(x.rows(), x.cols()), {std::move(x), {}}};
+template <class In>
+ExpertsOutput<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
+                                  std::span<const ExpertBatch> batches, Tensor<In> x) {
+  ExpertsOutput<In> out{Tensor<In>::uninitialized(x.rows(), x.cols()), {std::move(x), {}}};
   for (const ExpertBatch& batch : batches) {
-    const MlpWeights weights = weights_of(params, params_of(experts, batch), experts.activation);
-    out.saved.batches.push_back(mlp_forward(work, out.saved.x.row_range(batch.first, batch.rows),
-                                            weights, experts.activation, dropout_of(experts, batch),
-                                            out.y.row_range(batch.first, batch.rows)));
+    const auto weights = weights_of<In>(params, params_of(experts, batch), experts.activation);
+    out.saved.batches.push_back(mlp_forward<In, In>(
+        work, out.saved.x.row_range(batch.first, batch.rows), weights, experts.activation,
+        dropout_of(experts, batch), out.y.row_range(batch.first, batch.rows)));
   }
   return out;
 }
 
-Tensor<float> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
-                               std::span<const ExpertBatch> batches, const ExpertsSaved& saved,
-                               View<const float> dy) {
+template <class In>
+Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
+                            std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,
+                            View<const In> dy) {
   auto dx = Tensor<float>::uninitialized(dy.rows, dy.cols);
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const ExpertBatch& batch = batches[i];
     const ExpertParams& expert = params_of(experts, batch);
-    mlp_backward(work, saved.batches[i], saved.x.row_range(batch.first, batch.rows),
-                 weights_of(params, expert, experts.activation), experts.activation,
-                 dropout_of(experts, batch), dy.row_range(batch.first, batch.rows),
-                 dx.row_range(batch.first, batch.rows),
-                 gradients_of(params, expert, experts.activation,
-                              batch.group.value - experts.first_group.value));
+    mlp_backward<In>(work, saved.batches[i], saved.x.row_range(batch.first, batch.rows),
+                     weights_of<In>(params, expert, experts.activation), experts.activation,
+                     dropout_of(experts, batch), dy.row_range(batch.first, batch.rows),
+                     dx.row_range(batch.first, batch.rows),
+                     gradients_of(params, expert, experts.activation,
+                                  batch.group.value - experts.first_group.value));
   }
-  return dx;
+  return rounded<In>(std::move(dx));
 }
+
+#define SWITCHYARD_INSTANTIATE(In)                                                            \
+  template ExpertsOutput<In> experts_forward(Work&, const ParamSet&, const OwnedExperts&,     \
+                                             std::span<const ExpertBatch>, Tensor<In>);       \
+  template Tensor<In> experts_backward(Work&, ParamSet&, const OwnedExperts&,                 \
+                                       std::span<const ExpertBatch>, const ExpertsSaved<In>&, \
+                                       View<const In>);
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

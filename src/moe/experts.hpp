@@ -25,22 +25,26 @@ struct OwnedExperts {
   HiddenDropout dropout;  // token_index [owned rows]
 };
 
+template <class In>
 struct ExpertsSaved {
-  Tensor<float> x;                // [owned rows, D] as gathered
-  std::vector<MlpSaved> batches;  // one for each of the exchange's
+  Tensor<In> x;                       // [owned rows, D] as gathered
+  std::vector<MlpSaved<In>> batches;  // one for each of the exchange's
 };
+template <class In>
 struct ExpertsOutput {
-  Tensor<float> y;  // [owned rows, D]
-  ExpertsSaved saved;
+  Tensor<In> y;  // [owned rows, D]
+  ExpertsSaved<In> saved;
 };
 
 // x [owned rows, D] as gathered, cut into `batches`.
-ExpertsOutput experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
-                              std::span<const ExpertBatch> batches, Tensor<float> x);
+template <class In>
+ExpertsOutput<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
+                                  std::span<const ExpertBatch> batches, Tensor<In> x);
 // dy [owned rows, D] -> dx likewise. Adds to the gradient leaves of the owned experts' parameters;
 // an expert without rows gets none.
-Tensor<float> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
-                               std::span<const ExpertBatch> batches, const ExpertsSaved& saved,
-                               View<const float> dy);
+template <class In>
+Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
+                            std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,
+                            View<const In> dy);
 
 }  // namespace switchyard

@@ -17,21 +17,28 @@ void add(View<const float> x, View<float> y) {
   });
 }
 
-void relu_forward(View<const float> x, View<float> y) {
+template <class T>
+void relu_forward(ConstView<T> x, View<T> y) {
   for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
-    const float* in = x.row(i);
-    float* out = y.row(i);
+    const T* in = x.row(i);
+    T* out = y.row(i);
 #pragma omp simd
-    for (std::int64_t j = 0; j < x.cols; ++j) out[j] = in[j] < 0 ? 0.0f : in[j];
+    for (std::int64_t j = 0; j < x.cols; ++j) {
+      const float value = to_float(in[j]);
+      out[j] = from_float<T>(value < 0 ? 0.0f : value);
+    }
   });
 }
 
-void relu_backward(View<const float> x, View<float> d) {
+template <class T>
+void relu_backward(ConstView<T> x, View<T> d) {
   for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
-    const float* __restrict in = x.row(i);
-    float* __restrict out = d.row(i);
+    const T* __restrict in = x.row(i);
+    T* __restrict out = d.row(i);
 #pragma omp simd
-    for (std::int64_t j = 0; j < x.cols; ++j) out[j] = in[j] > 0 ? out[j] : 0.0f;
+    for (std::int64_t j = 0; j < x.cols; ++j) {
+      out[j] = from_float<T>(to_float(in[j]) > 0 ? to_float(out[j]) : 0.0f);
+    }
   });
 }
 
@@ -47,31 +54,35 @@ inline float gelu_gate(float a) {
 
 }  // namespace
 
-void gated_gelu_forward(View<const float> a, View<const float> b, View<float> y) {
+template <class T>
+void gated_gelu_forward(ConstView<T> a, ConstView<T> b, View<T> y) {
   for_each_shared(a.rows, a.size(), [&](std::int64_t i) {
-    const float* ai = a.row(i);
-    const float* bi = b.row(i);
-    float* out = y.row(i);
+    const T* ai = a.row(i);
+    const T* bi = b.row(i);
+    T* out = y.row(i);
 #pragma omp simd
-    for (std::int64_t j = 0; j < a.cols; ++j) out[j] = ai[j] * gelu_gate(ai[j]) * bi[j];
+    for (std::int64_t j = 0; j < a.cols; ++j) {
+      const float at = to_float(ai[j]);
+      out[j] = from_float<T>(at * gelu_gate(at) * to_float(bi[j]));
+    }
   });
 }
 
-void gated_gelu_backward(View<const float> a, View<const float> b, View<const float> dy,
-                         View<float> da, View<float> db) {
+template <class T>
+void gated_gelu_backward(ConstView<T> a, ConstView<T> b, ConstView<T> dy, View<T> da, View<T> db) {
   for_each_shared(a.rows, a.size(), [&](std::int64_t i) {
-    const float* ai = a.row(i);
-    const float* bi = b.row(i);
-    const float* d = dy.row(i);
-    float* dai = da.row(i);
-    float* dbi = db.row(i);
+    const T* ai = a.row(i);
+    const T* bi = b.row(i);
+    const T* d = dy.row(i);
+    T* dai = da.row(i);
+    T* dbi = db.row(i);
 #pragma omp simd
     for (std::int64_t j = 0; j < a.cols; ++j) {
-      const float at = ai[j], gate = gelu_gate(at), upstream = d[j];
+      const float at = to_float(ai[j]), gate = gelu_gate(at), upstream = to_float(d[j]);
       const float inner = gelu_slope * (1.0f + 3.0f * gelu_cubic * at * at);
       const float slope = gate + at * gate * (1.0f - gate) * inner;
-      dai[j] = upstream * bi[j] * slope;
-      dbi[j] = upstream * at * gate;
+      dai[j] = from_float<T>(upstream * to_float(bi[j]) * slope);
+      dbi[j] = from_float<T>(upstream * at * gate);
     }
   });
 }
@@ -90,18 +101,20 @@ void draw(const RandomStream& stream, std::uint64_t item, std::uint64_t first, s
   }
 }
 
-void drop(const std::uint32_t* __restrict words, std::int64_t n, float rate, float* __restrict x) {
+template <class T>
+void drop(const std::uint32_t* __restrict words, std::int64_t n, float rate, T* __restrict x) {
   const float kept = 1.0f / (1.0f - rate);
 #pragma omp simd
   for (std::int64_t j = 0; j < n; ++j) {
     const float factor = unit_float(words[j]) < rate ? 0.0f : kept;
-    x[j] *= factor;
+    x[j] = from_float<T>(to_float(x[j]) * factor);
   }
 }
 
 }  // namespace
 
-void apply_dropout(View<float> x, float rate, const RandomStream& stream,
+template <class T>
+void apply_dropout(View<T> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element) {
   if (rate == 0) return;
   constexpr std::int64_t chunk = 64;  // blocks of four elements drawn at a time
@@ -118,5 +131,18 @@ void apply_dropout(View<float> x, float rate, const RandomStream& stream,
     }
   });
 }
+
+#define SWITCHYARD_INSTANTIATE(T)                                                                  \
+  template void relu_forward<T>(View<const T>, View<T>);                                           \
+  template void relu_backward<T>(View<const T>, View<T>);                                          \
+  template void gated_gelu_forward<T>(View<const T>, View<const T>, View<T>);                      \
+  template void gated_gelu_backward<T>(View<const T>, View<const T>, View<const T>, View<T>,       \
+                                       View<T>);                                                   \
+  template void apply_dropout(View<T>, float, const RandomStream&, std::span<const std::uint64_t>, \
+                              std::int64_t);
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

@@ -188,6 +188,16 @@ void set_flush_to_zero() {
   }
 }
 
+Bfloat16Support bfloat16_support() {
+  const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto includes = [&](dnnl::cpu_isa isa) {
+    const auto needed = static_cast<unsigned>(isa);
+    return (has & needed) == needed;
+  };
+  if (includes(dnnl::cpu_isa::avx512_core_bf16)) return Bfloat16Support::native;
+  return includes(dnnl::cpu_isa::avx512_core) ? Bfloat16Support::emulated : Bfloat16Support::none;
+}
+
 const char* onednn_version() {
   static const std::string text = [] {
     const dnnl_version_t* v = dnnl::version();
@@ -221,12 +231,6 @@ const char* onednn_isa() {
 }
 
 namespace {
-
-bool multiplies_bfloat16() {
-  const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-  return (has & needed) == needed;
-}
 
 // Hashes the bits of one product of operands in [-1, 1) that Philox makes.
 template <class T>
@@ -263,7 +267,7 @@ std::uint64_t probe_products() {
   std::uint64_t hash = 0xcbf29ce484222325, item = 0;
   for (const auto& [m, n, k] : shapes) {
     hash = probe<float>(hash, item++, m, n, k);
-    if (multiplies_bfloat16()) {
+    if (bfloat16_support() != Bfloat16Support::none) {
       hash = probe<bfloat16>(hash, item++, m, n, k);
     }
   }

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "tensor/bfloat16.hpp"
+#include "base/bfloat16.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
@@ -37,6 +37,11 @@ void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpos
 // that every thread made later inherits the mode. (Denormals cost time and differ between kernels.)
 void set_flush_to_zero();
 bool flushes_to_zero();  // of the calling thread
+
+// What bf16 products run on, as oneDNN sees the CPU: nothing without AVX-512, f32 instructions in
+// several steps without AVX512_BF16.
+enum class Bfloat16Support { none, emulated, native };
+Bfloat16Support bfloat16_support();
 
 // oneDNN's version and the instruction set it really uses, e.g. "2.6.3", "AVX512_CORE_BF16".
 const char* onednn_version();

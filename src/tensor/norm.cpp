@@ -8,20 +8,26 @@
 
 namespace switchyard {
 
-void rms_norm_forward(View<const float> x, std::span<const float> scale, float epsilon,
-                      View<float> y, std::span<float> inverse_rms) {
+template <class T>
+void rms_norm_forward(View<const float> x, std::span<const float> scale, float epsilon, View<T> y,
+                      std::span<float> inverse_rms) {
   const std::int64_t width = x.cols;
   for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
     const float* __restrict in = x.row(i);
     const float* __restrict s = scale.data();
-    float* __restrict out = y.row(i);
+    T* __restrict out = y.row(i);
     const float squares = lane_sum(width, [=](std::int64_t j) { return in[j] * in[j]; });
     const float r = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
     inverse_rms[static_cast<std::size_t>(i)] = r;
 #pragma omp simd
-    for (std::int64_t j = 0; j < width; ++j) out[j] = in[j] * r * s[j];
+    for (std::int64_t j = 0; j < width; ++j) out[j] = from_float<T>(in[j] * r * s[j]);
   });
 }
+
+template void rms_norm_forward(View<const float>, std::span<const float>, float, View<float>,
+                               std::span<float>);
+template void rms_norm_forward(View<const float>, std::span<const float>, float, View<bfloat16>,
+                               std::span<float>);
 
 void rms_norm_backward(View<const float> dy, View<const float> x, std::span<const float> scale,
                        std::span<const float> inverse_rms, View<float> dx,

@@ -1,11 +1,13 @@
 // The sweeps between matrix products, each forward beside its backward. A sweep works per row, so
 // its bits do not depend on how many rows it is given; sums down the columns go in blocks of 64
-// rows, in block order. Threads share rows or columns, never a sum. No MPI, no oneDNN.
+// rows, in block order. Threads share rows or columns, never a sum. What enters a product is
+// written as T, float or bfloat16, in the same sweep that computes it (in f32). No MPI, no oneDNN.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
+#include "base/bfloat16.hpp"
 #include "base/philox.hpp"
 #include "tensor/tensor.hpp"
 
@@ -13,8 +15,9 @@ namespace switchyard {
 
 // RMSNorm (T5): y = x * rsqrt(mean(x^2) + epsilon) * scale. x, y [N, D], scale [D], inverse_rms
 // [N].
-void rms_norm_forward(View<const float> x, std::span<const float> scale, float epsilon,
-                      View<float> y, std::span<float> inverse_rms);
+template <class T>
+void rms_norm_forward(View<const float> x, std::span<const float> scale, float epsilon, View<T> y,
+                      std::span<float> inverse_rms);
 // Adds to dx [N, D] and d_scale [D].
 void rms_norm_backward(View<const float> dy, View<const float> x, std::span<const float> scale,
                        std::span<const float> inverse_rms, View<float> dx,
@@ -23,29 +26,37 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
 // Inverted dropout: x *= mask / (1 - rate), element e of a row drawn from (token_index[row],
 // first_element
 // + e). Its own backward. rate 0: nothing happens.
-void apply_dropout(View<float> x, float rate, const RandomStream& stream,
+template <class T>
+void apply_dropout(View<T> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element = 0);
 
 // y += x, element-wise. [N, D]
 void add(View<const float> x, View<float> y);
 
-void relu_forward(View<const float> x, View<float> y);
-void relu_backward(View<const float> x, View<float> d);  // d *= (x > 0)
+template <class T>
+void relu_forward(ConstView<T> x, View<T> y);
+template <class T>
+void relu_backward(ConstView<T> x, View<T> d);  // d *= (x > 0)
 // y = gelu_tanh(a) * b
-void gated_gelu_forward(View<const float> a, View<const float> b, View<float> y);
-void gated_gelu_backward(View<const float> a, View<const float> b, View<const float> dy,
-                         View<float> da, View<float> db);
+template <class T>
+void gated_gelu_forward(ConstView<T> a, ConstView<T> b, View<T> y);
+template <class T>
+void gated_gelu_backward(ConstView<T> a, ConstView<T> b, ConstView<T> dy, View<T> da, View<T> db);
 
-// Softmax of one head's scores, in place. scores [n_q, n_k]; query i may see the keys j <
-// valid_keys, and with `causal` only j <= i; the rest become 0, and a row without any key is all 0.
+// Softmax of one head's scores [n_q, n_k] into weights, which may be the scores' place; the scores
+// are used up. Query i may see the keys j < valid_keys, and with `causal` only j <= i; the rest
+// become 0, and a row without any key is all 0.
 // bias_by_distance: null, or the additive bias at key minus query = d, read at [d] for d in
 // [-(n_q-1), n_k-1].
+template <class T>
 void attention_softmax_forward(View<float> scores, const float* bias_by_distance,
-                               std::int64_t valid_keys, bool causal);
-// d: in d loss / d weights, out d loss / d scores. weights: the softmax's output (before dropout).
-// d_bias_by_distance: null, or added to at [key - query], query by query.
-void attention_softmax_backward(View<const float> weights, View<float> d, float* d_bias_by_distance,
-                                std::int64_t valid_keys, bool causal);
+                               std::int64_t valid_keys, bool causal, View<T> weights);
+// d: d loss / d weights, used up. d_scores: d loss / d scores, which may be d's place. weights: the
+// softmax's output (before dropout). d_bias_by_distance: null, or added to at [key - query], query
+// by query.
+template <class T>
+void attention_softmax_backward(ConstView<T> weights, View<float> d, float* d_bias_by_distance,
+                                std::int64_t valid_keys, bool causal, View<T> d_scores);
 
 // Rows of the table by id: y[i] = table[ids[i]], or 0 where ids[i] < 0. table [W, D], y [N, D].
 void embedding_forward(View<const float> table, std::span<const std::int32_t> ids, View<float> y);
@@ -58,9 +69,10 @@ void embedding_backward(View<const float> dy, std::span<const std::int32_t> ids,
 // argmax: null, or [N], lowest index on ties.
 void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
                            std::span<float> loss, std::span<float> log_z, std::int32_t* argmax);
-// In place: logits become d loss / d logits = scale * (softmax - onehot); 0 where target < 0.
+// d = d loss / d logits = scale * (softmax - onehot), 0 where target < 0; may be the logits' place.
+template <class T>
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
-                            std::span<const float> log_z, float scale);
+                            std::span<const float> log_z, float scale, View<T> d);
 
 // Sum of squares in f64: blocks of 4,096 elements, in block order.
 double sum_of_squares(std::span<const float> x);

@@ -7,14 +7,16 @@
 
 #include "base/philox.hpp"
 #include "tensor/normal.hpp"
+#include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 
 namespace switchyard {
 
 namespace {
 
-// Tensors start at multiples of 64 bytes in their flat buffers.
-std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
+constexpr std::int64_t line = 16;  // floats in 64 bytes, to whose multiples tensors are aligned
+
+std::int64_t padded(std::int64_t elements) { return (elements + line - 1) / line * line; }
 
 std::int64_t padded_size(const ParamSpec& spec) { return padded(spec.rows * spec.cols); }
 
@@ -116,6 +118,19 @@ void ParamSet::zero_gradients() {
       std::fill_n(all.data() + i * chunk, std::min(chunk, size - i * chunk), 0.0f);
     });
   }
+}
+
+void ParamSet::round_values() {
+  if (rounded_.size() == 0) {
+    rounded_ = Tensor<bfloat16>::uninitialized(1, values_.cols());
+    for (Param& param : params_) {
+      const bfloat16* const place = rounded_.data() + (param.value.data - values_.data());
+      param.rounded = {place, param.value.rows, param.value.cols};
+    }
+  }
+  const std::int64_t lines = values_.cols() / line;  // the buffer is whole lines
+  convert(View<const float>(values_.data(), lines, line),
+          View<bfloat16>(rounded_.data(), lines, line));
 }
 
 std::int64_t ParamSet::elements() const {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/bfloat16.hpp"
 #include "base/index.hpp"
 #include "tensor/tensor.hpp"
 
@@ -37,6 +38,17 @@ struct Param {
   std::vector<View<float>>
       leaves;            // gradients before synchronisation, one a hosted virtual rank (or group)
   View<float> gradient;  // after synchronisation: the sum over all leaves of the run
+  View<const bfloat16> rounded;  // the values in bf16, once ParamSet::round_values made them
+
+  // As products read it.
+  template <class In>
+  View<const In> input() const {
+    if constexpr (std::is_same_v<In, float>) {
+      return value;
+    } else {
+      return rounded;
+    }
+  }
 
   const std::string& name() const { return spec.name; }
   bool is_expert() const { return spec.expert.has_value(); }
@@ -62,11 +74,15 @@ class ParamSet {
   std::vector<std::span<float>> dense_leaves();
   std::vector<std::span<float>> expert_leaves();
   void zero_gradients();
+  // Writes each value's copy in bf16, making room for it the first time: 2 bytes an element held
+  // here. To be called again whenever values have changed.
+  void round_values();
   std::int64_t elements() const;  // of all values held here, padding not counted
 
  private:
   std::vector<Param> params_;
   Tensor<float> values_;           // [1, padded elements]
+  Tensor<bfloat16> rounded_;       // likewise, or empty
   Tensor<float> dense_gradients_;  // [dense leaves, padded dense elements]
   Tensor<float> expert_gradients_;
 };

@@ -23,12 +23,13 @@ float exponentiate(float* __restrict x, std::int64_t n, float max) {
 
 }  // namespace
 
+template <class T>
 void attention_softmax_forward(View<float> scores, const float* bias_by_distance,
-                               std::int64_t valid_keys, bool causal) {
+                               std::int64_t valid_keys, bool causal, View<T> weights) {
   for_each_shared(scores.rows, scores.size(), [&](std::int64_t i) {
-    float* __restrict row = scores.row(i);
+    float* row = scores.row(i);
+    T* out = weights.row(i);
     const std::int64_t n = visible_keys(i, valid_keys, causal);
-    std::fill(row + n, row + scores.cols, 0.0f);
     if (bias_by_distance != nullptr) {
       const float* __restrict bias = bias_by_distance - i;
 #pragma omp simd
@@ -36,20 +37,30 @@ void attention_softmax_forward(View<float> scores, const float* bias_by_distance
     }
     const float factor = 1.0f / exponentiate(row, n, lane_max(row, n));
 #pragma omp simd
-    for (std::int64_t j = 0; j < n; ++j) row[j] *= factor;
+    for (std::int64_t j = 0; j < n; ++j) out[j] = from_float<T>(row[j] * factor);
+    std::fill(out + n, out + weights.cols, T{});
   });
 }
 
-void attention_softmax_backward(View<const float> weights, View<float> d, float* d_bias_by_distance,
-                                std::int64_t valid_keys, bool causal) {
+template void attention_softmax_forward(View<float>, const float*, std::int64_t, bool, View<float>);
+template void attention_softmax_forward(View<float>, const float*, std::int64_t, bool,
+                                        View<bfloat16>);
+
+template <class T>
+void attention_softmax_backward(ConstView<T> weights, View<float> d, float* d_bias_by_distance,
+                                std::int64_t valid_keys, bool causal, View<T> d_scores) {
   for_each_shared(d.rows, d.size(), [&](std::int64_t i) {
-    const float* __restrict w = weights.row(i);
-    float* __restrict row = d.row(i);
+    const T* __restrict w = weights.row(i);
+    float* row = d.row(i);
+    T* out = d_scores.row(i);
     const std::int64_t n = visible_keys(i, valid_keys, causal);
-    const float mean = lane_sum(n, [=](std::int64_t j) { return w[j] * row[j]; });
+    const float mean = lane_sum(n, [=](std::int64_t j) { return to_float(w[j]) * row[j]; });
 #pragma omp simd
-    for (std::int64_t j = 0; j < n; ++j) row[j] = w[j] * (row[j] - mean);
-    std::fill(row + n, row + d.cols, 0.0f);
+    for (std::int64_t j = 0; j < n; ++j) {
+      row[j] = to_float(w[j]) * (row[j] - mean);
+      out[j] = from_float<T>(row[j]);
+    }
+    std::fill(out + n, out + d_scores.cols, T{});
   });
   if (d_bias_by_distance == nullptr) return;
   for (std::int64_t i = 0; i < d.rows; ++i) {
@@ -60,6 +71,11 @@ void attention_softmax_backward(View<const float> weights, View<float> d, float*
     for (std::int64_t j = 0; j < n; ++j) d_bias[j] += row[j];
   }
 }
+
+template void attention_softmax_backward<float>(View<const float>, View<float>, float*,
+                                                std::int64_t, bool, View<float>);
+template void attention_softmax_backward<bfloat16>(View<const bfloat16>, View<float>, float*,
+                                                   std::int64_t, bool, View<bfloat16>);
 
 void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
                            std::span<float> loss, std::span<float> log_z, std::int32_t* argmax) {
@@ -81,20 +97,28 @@ void cross_entropy_forward(View<const float> logits, std::span<const std::int32_
   });
 }
 
+template <class T>
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
-                            std::span<const float> log_z, float scale) {
+                            std::span<const float> log_z, float scale, View<T> d) {
   for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    float* __restrict row = logits.row(i);
+    const float* row = logits.row(i);
+    T* out = d.row(i);
     if (targets[at] < 0) {
-      std::fill(row, row + logits.cols, 0.0f);
+      std::fill(out, out + d.cols, T{});
       return;
     }
-    const float z = log_z[at];
+    const float z = log_z[at], factor = scale;  // a copy: a store to `out` cannot change it
+    const float at_target = factor * fast_exp(row[targets[at]] - z) - factor;
 #pragma omp simd
-    for (std::int64_t j = 0; j < logits.cols; ++j) row[j] = scale * fast_exp(row[j] - z);
-    row[targets[at]] -= scale;
+    for (std::int64_t j = 0; j < d.cols; ++j) out[j] = from_float<T>(factor * fast_exp(row[j] - z));
+    out[targets[at]] = from_float<T>(at_target);
   });
 }
+
+template void cross_entropy_backward(View<float>, std::span<const std::int32_t>,
+                                     std::span<const float>, float, View<float>);
+template void cross_entropy_backward(View<float>, std::span<const std::int32_t>,
+                                     std::span<const float>, float, View<bfloat16>);
 
 }  // namespace switchyard

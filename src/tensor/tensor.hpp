@@ -47,6 +47,10 @@ struct View {
   }
 };
 
+// A parameter of this type has no part in deducing T, so that a View<T> may be passed for it.
+template <class T>
+using ConstView = std::type_identity_t<View<const T>>;
+
 // Owner of a rows x cols matrix, contiguous, 64-byte aligned.
 template <class T>
 class Tensor {

@@ -59,6 +59,8 @@ AdafactorConfig read_adafactor(const OptimizerOptions& options) {
 }
 
 void read_train(const TrainOptions& options, Settings& settings) {
+  settings.model.precision =
+      options.precision() == TrainOptions::BFLOAT16 ? Precision::bfloat16 : Precision::float32;
   settings.batch_size = options.batch_size();
   settings.steps = options.steps();
   settings.seed = options.seed();

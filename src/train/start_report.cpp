@@ -57,6 +57,12 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
          " positions, " + grouped(positions) + " a step";
 }
 
+std::string precision_text(Precision precision) {
+  return precision == Precision::bfloat16
+             ? "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
+             : "FLOAT32";
+}
+
 std::string steps_text(const Settings& settings) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
@@ -130,6 +136,7 @@ std::string start_report(const Comm& comm, const Layout& layout, const std::stri
   row(table, "experts", experts_text(settings.model));
   row(table, "data", data_description);
   row(table, "batch", batch_text(settings, target_length));
+  row(table, "precision", precision_text(settings.model.precision));
   row(table, "optimizer", optimizer_text(settings));
   row(table, "steps", steps_text(settings));
   row(table, "layout", layout_lines);

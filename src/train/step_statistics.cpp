@@ -159,7 +159,7 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
   record.set_z_loss(z_loss);
   record_routing(statistics.layers, record);
   // Four transfers of D floats a row: out and back, forward and backward.
-  record.set_a2a_bytes(moved_rows * config.d_model * static_cast<std::int64_t>(4 * sizeof(float)));
+  record.set_a2a_bytes(moved_rows * config.d_model * 4 * config.exchanged_bytes());
 }
 
 }  // namespace switchyard

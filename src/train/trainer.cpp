@@ -147,6 +147,7 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
 
 void Trainer::resume(const std::string& checkpoint_directory, const RunState& state) {
   load_checkpoint(job_.env, job_.comm, checkpoint_directory, tensors());
+  model_.round_weights();
   step_ = state.step;
   progress_.say("resumed from step " + std::to_string(step_) + " (" + checkpoint_directory + ")");
 }
@@ -188,6 +189,7 @@ ExitCode Trainer::run() {
     {
       const ScopedPhase phase(timer, Phase::optimizer);
       optimizer_->update(params.params(), step_, rate);
+      model_.round_weights();
     }
     ++step_;
 

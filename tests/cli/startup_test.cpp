@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
 #include <string>
 #include <vector>
+
+#include "base/error.hpp"
 
 namespace switchyard {
 namespace {
@@ -26,6 +29,31 @@ TEST(Crowding, AdvisesTheLineThatFitsTheHost) {
 
 TEST(Crowding, SeesThreadsBoundToFewerCores) {
   EXPECT_THAT(crowding_advice(2, 4, 8, 1, words), HasSubstr("launch/local.sh -n 2 -t 4 train"));
+}
+
+TEST(RequirePrecision, RefusesBfloat16WhereTheCpuCannotMultiplyIt) {
+  std::ostringstream console;
+  Log log(&console);
+  try {
+    require_precision(Precision::bfloat16, Bfloat16Support::none, log);
+    ADD_FAILURE() << "BFLOAT16 was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::machine_cannot);
+    EXPECT_THAT(error.what(), HasSubstr("train.precision is BFLOAT16"));
+  }
+  EXPECT_NO_THROW(require_precision(Precision::float32, Bfloat16Support::none, log));
+  EXPECT_EQ(console.str(), "");
+}
+
+TEST(RequirePrecision, WarnsWhereBfloat16IsEmulated) {
+  std::ostringstream console;
+  Log log(&console);
+  require_precision(Precision::bfloat16, Bfloat16Support::native, log);
+  require_precision(Precision::float32, Bfloat16Support::emulated, log);
+  EXPECT_EQ(log.warnings(), 0);
+  require_precision(Precision::bfloat16, Bfloat16Support::emulated, log);
+  EXPECT_EQ(log.warnings(), 1);
+  EXPECT_THAT(console.str(), HasSubstr("emulated"));
 }
 
 }  // namespace

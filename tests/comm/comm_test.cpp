@@ -79,6 +79,15 @@ TEST(AllToAllRows, LosesAndInventsNoRow) {
   EXPECT_EQ(totals[0], totals[1]);
 }
 
+TEST(AllToAllRows, MovesRowsOfBfloat16) {
+  const Rows rows(test_world());
+  std::vector<bfloat16> send, recv(rows.expected.size()), expected;
+  for (const float x : rows.send) send.push_back(to_bfloat16(x));
+  for (const float x : rows.expected) expected.push_back(to_bfloat16(x));
+  all_to_all_rows<bfloat16>(test_world(), send, rows.send_rows, recv, rows.recv_rows, Rows::width);
+  EXPECT_EQ(recv, expected);
+}
+
 TEST(AllToAllRows, MovesIndicesToo) {
   const Comm& comm = test_world();
   const std::vector<std::int64_t> one_each(static_cast<std::size_t>(comm.size()), 1);

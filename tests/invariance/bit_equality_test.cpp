@@ -111,6 +111,26 @@ TEST_F(BitEquality, HoldsForTheDenseModelOnAnyNumberOfProcessesAndThreads) {
   }
 }
 
+TEST_F(BitEquality, HoldsInBfloat16) {
+  const std::string bfloat16 = "--set train.precision=BFLOAT16 train.steps=6";
+  const Outcome first =
+      run_program("train --config " + path("run.textproto") + " --set data.train=" + path("data") +
+                      " " + bfloat16 + " --output " + path("bf16-1-1"),
+                  1, 1);
+  constexpr int machine_cannot = 69;
+  if (first.exit_code == machine_cannot) GTEST_SKIP() << first.output;
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+  struct Team {
+    int processes, threads;
+  };
+  for (const Team team : {Team{1, 3}, Team{2, 1}, Team{3, 2}, Team{4, 1}}) {
+    const std::string run =
+        "bf16-" + std::to_string(team.processes) + "-" + std::to_string(team.threads);
+    train(run, bfloat16, team.processes, team.threads);
+    expect_same(run, "bf16-1-1");
+  }
+}
+
 TEST_F(BitEquality, SurvivesAStopAndAResumeOnAnotherNumberOfProcesses) {
   train("never-stopped", "", 2, 1);
   struct Move {

@@ -162,8 +162,8 @@ TEST(Attention, EvaluationHasNoDropout) {
     const Attention attention(
         {H, K, false, false, {rate, Purpose::attention_dropout, 0}, 0, 1, 2, 3});
     Tensor<float> y = Tensor<float>::uninitialized(sequence.positions(), D);
-    attention.forward(process.context, params, {sequence, x.view(), sequence, x.view()}, nullptr,
-                      y.view());
+    attention.forward(process.context, params,
+                      AttentionInput{sequence, x.view(), sequence, x.view()}, nullptr, y.view());
     return to_values(y.view());
   };
   EXPECT_EQ(output(0.5f), output(0.0f));

@@ -49,8 +49,7 @@ void check(Activation activation, float rate) {
       DenseFeedForward(activation, dropout, {0, 1, params.params().size() - 1}));
   const Tensor<float> x = to_tensor(inputs.back(), sequence.positions());
   Tensor<float> y = Tensor<float>::uninitialized(sequence.positions(), D);
-  const FeedForwardSaved saved =
-      feed_forward.forward(process.context, params, sequence, x.view(), y.view());
+  const auto saved = feed_forward.forward(process.context, params, sequence, x.view(), y.view());
   expect_close(to_values(y.view()), layer(inputs), "y");
 
   const Values dy = random_values(sequence.positions() * D, 5);

@@ -13,9 +13,14 @@ using namespace test;
 constexpr int V = 4;
 
 struct Shape {
-  const char* name;
+  std::string name;
   ModelConfig config;
   std::int64_t rows, input_length, target_length;
+
+  void in_bfloat16() {
+    name += ", BFLOAT16";
+    config.precision = Precision::bfloat16;
+  }
 };
 
 std::vector<Shape> shapes() {
@@ -35,7 +40,14 @@ std::vector<Shape> shapes() {
   gated.num_heads = 4;
   gated.vocab_size = 1100;
   gated.encoder_sparse_step = 1;
-  return {{"dense", dense, 3, 13, 7}, {"sparse", sparse, 3, 13, 7}, {"gated", gated, 5, 64, 33}};
+  std::vector<Shape> shapes = {
+      {"dense", dense, 3, 13, 7}, {"sparse", sparse, 3, 13, 7}, {"gated", gated, 5, 64, 33}};
+  if (bfloat16_support() == Bfloat16Support::none) return shapes;
+  for (const std::size_t i : {0u, 1u, 2u}) {
+    shapes.push_back(shapes[i]);
+    shapes.back().in_bfloat16();
+  }
+  return shapes;
 }
 
 std::int64_t dropped(const Transformer::Output& output) {

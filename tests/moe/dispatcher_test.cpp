@@ -8,6 +8,7 @@
 #include "moe/routings.hpp"
 #include "moe/usable_comm.hpp"
 #include "support/mpi_main.hpp"
+#include "tensor/rounding.hpp"
 
 namespace switchyard {
 namespace {
@@ -49,6 +50,21 @@ TEST_P(Dispatcher, ReturnsEachRowToItsToken) {
       return_rows(setting.context, exchange, dispatch(setting.context, exchange, setting.packed()));
   const Tensor<float> sent = setting.packed();
   ASSERT_EQ(back.rows(), sent.rows());
+  EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
+}
+
+TEST_P(Dispatcher, MovesRowsOfBfloat16AsItMovesOthersInHalfTheBytes) {
+  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  Tensor<bfloat16> packed = rounded<bfloat16>(setting.packed());
+  EXPECT_EQ(2 * packed.flat().size_bytes(), setting.packed().flat().size_bytes());
+  const Tensor<float> expected = dispatch(setting.context, exchange, setting.packed());
+  Tensor<bfloat16> gathered = dispatch(setting.context, exchange, std::move(packed));
+  ASSERT_EQ(gathered.size(), expected.size());
+  for (std::size_t i = 0; i < expected.flat().size(); ++i)
+    ASSERT_EQ(gathered.flat()[i], to_bfloat16(expected.flat()[i]));
+  const Tensor<bfloat16> back = return_rows(setting.context, exchange, std::move(gathered));
+  const Tensor<bfloat16> sent = rounded<bfloat16>(setting.packed());
+  ASSERT_EQ(back.size(), sent.size());
   EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
 }
 

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "tensor/bfloat16.hpp"
+#include "base/bfloat16.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {

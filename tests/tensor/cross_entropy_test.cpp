@@ -25,7 +25,7 @@ CrossEntropyResult run(View<const float> logits, std::span<const std::int32_t> t
   CrossEntropyResult result{std::vector<float>(rows), std::vector<float>(rows),
                             std::vector<std::int32_t>(rows), copy_of(logits)};
   cross_entropy_forward(logits, targets, result.loss, result.log_z, result.argmax.data());
-  cross_entropy_backward(result.d.view(), targets, result.log_z, scale);
+  cross_entropy_backward(result.d.view(), targets, result.log_z, scale, result.d.view());
   return result;
 }
 

@@ -137,9 +137,9 @@ TEST(Activation, GatedGeluStaysFiniteFarOut) {
   const std::vector<float> a = {-1e4f, -50, 50, 1e4f}, ones(4, 1.0f);
   std::vector<float> y(4), da(4), db(4);
   const View<const float> one(ones.data(), 1, 4), at(a.data(), 1, 4);
-  gated_gelu_forward(at, one, {y.data(), 1, 4});
+  gated_gelu_forward<float>(at, one, {y.data(), 1, 4});
   EXPECT_EQ(y, (std::vector<float>{0, 0, 50, 1e4f}));
-  gated_gelu_backward(at, one, one, {da.data(), 1, 4}, {db.data(), 1, 4});
+  gated_gelu_backward<float>(at, one, one, {da.data(), 1, 4}, {db.data(), 1, 4});
   EXPECT_EQ(da, (std::vector<float>{0, 0, 1, 1}));
   EXPECT_EQ(db, (std::vector<float>{0, 0, 50, 1e4f}));
 }

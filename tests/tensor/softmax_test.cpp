@@ -33,7 +33,7 @@ TEST_P(Softmax, AndItsGradientsAgreeWithTheReference) {
 
     auto weights = copy_of(scores.view());
     attention_softmax_forward(weights.view(), biased ? bias.data() + mask.n_q - 1 : nullptr,
-                              mask.valid_keys, mask.causal);
+                              mask.valid_keys, mask.causal, weights.view());
     EXPECT_LT(relative_error(weights.flat(), reference::attention_softmax(xs, biases, mask)),
               tolerance);
 
@@ -41,7 +41,7 @@ TEST_P(Softmax, AndItsGradientsAgreeWithTheReference) {
     auto d_bias = Tensor<float>::zeros(1, distances);
     attention_softmax_backward(weights.view(), d.view(),
                                biased ? d_bias.data() + mask.n_q - 1 : nullptr, mask.valid_keys,
-                               mask.causal);
+                               mask.causal, d.view());
     const auto expected = reference::central_differences(xs, [&](const Doubles& v) {
       return reference::dot(reference::attention_softmax(v, biases, mask), ds);
     });
@@ -62,9 +62,9 @@ INSTANTIATE_TEST_SUITE_P(Masks, Softmax, testing::ValuesIn(masks));
 
 TEST(Softmax, HiddenKeysGetExactlyNothing) {
   auto weights = random_tensor(6, 6, 1);
-  attention_softmax_forward(weights.view(), nullptr, 4, true);
+  attention_softmax_forward(weights.view(), nullptr, 4, true, weights.view());
   auto d = random_tensor(6, 6, 2);
-  attention_softmax_backward(weights.view(), d.view(), nullptr, 4, true);
+  attention_softmax_backward(weights.view(), d.view(), nullptr, 4, true, d.view());
   const AttentionMask mask{6, 6, 4, true};
   for (std::int64_t i = 0; i < 6; ++i) {
     for (std::int64_t j = 0; j < 6; ++j) {
@@ -77,16 +77,17 @@ TEST(Softmax, HiddenKeysGetExactlyNothing) {
 
 TEST(Softmax, ARowWithoutKeysIsAllZero) {
   auto weights = random_tensor(3, 9, 1);
-  attention_softmax_forward(weights.view(), nullptr, 0, false);
+  attention_softmax_forward(weights.view(), nullptr, 0, false, weights.view());
   EXPECT_EQ(as_doubles(weights.flat()), Doubles(27, 0.0));
   auto d = random_tensor(3, 9, 2);
-  attention_softmax_backward(weights.view(), d.view(), nullptr, 0, false);
+  attention_softmax_backward(weights.view(), d.view(), nullptr, 0, false, d.view());
   EXPECT_EQ(as_doubles(d.flat()), Doubles(27, 0.0));
 }
 
 TEST(Softmax, SurvivesLargeScores) {
   std::vector<float> row = {1e4f, 1e4f, -1e4f};
-  attention_softmax_forward({row.data(), 1, 3}, nullptr, 3, false);
+  const View<float> scores(row.data(), 1, 3);
+  attention_softmax_forward(scores, nullptr, 3, false, scores);
   EXPECT_EQ(row, (std::vector<float>{0.5f, 0.5f, 0.0f}));
 }
 
@@ -96,15 +97,15 @@ TEST(Softmax, BitsDependOnNeitherThreadsNorOtherRows) {
   expect_same_bits_in_every_team([&] {
     auto weights = copy_of(scores.view()), d = copy_of(d_weights.view());
     auto d_bias = Tensor<float>::zeros(1, 299);
-    attention_softmax_forward(weights.view(), bias.data() + 149, 133, true);
-    attention_softmax_backward(weights.view(), d.view(), d_bias.data() + 149, 133, true);
+    attention_softmax_forward(weights.view(), bias.data() + 149, 133, true, weights.view());
+    attention_softmax_backward(weights.view(), d.view(), d_bias.data() + 149, 133, true, d.view());
     auto bits = bits_of(d.flat());
     for (const std::uint32_t b : bits_of(d_bias.flat())) bits.push_back(b);
     return bits;
   });
   auto all = copy_of(scores.view()), one = copy_of(scores.row_range(77, 1));
-  attention_softmax_forward(all.view(), nullptr, 133, false);
-  attention_softmax_forward(one.view(), nullptr, 133, false);
+  attention_softmax_forward(all.view(), nullptr, 133, false, all.view());
+  attention_softmax_forward(one.view(), nullptr, 133, false, one.view());
   EXPECT_EQ(bits_of(one.flat()), bits_of(all.row_range(77, 1).flat()));
 }
 

@@ -45,7 +45,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
                   min_dim_size_to_factor: 4 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
-              eval_samples: 5 }
+              eval_samples: 5 precision: BFLOAT16 }
       checkpoint { interval: 8 keep_last: 6 })");
   const ModelConfig& model = settings.model;
   EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
@@ -54,6 +54,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(std::tuple(model.encoder_sparse_step, model.decoder_sparse_step), std::tuple(3, 1));
   EXPECT_EQ(model.activation, Activation::gated_gelu);
   EXPECT_FALSE(model.tie_word_embeddings);
+  EXPECT_EQ(model.precision, Precision::bfloat16);
   EXPECT_EQ(std::tuple(model.dropout_rate, model.layer_norm_epsilon, model.initializer_scale),
             std::tuple(0.5f, 0.25f, 0.75f));
   const MoeConfig& moe = model.moe;

@@ -88,6 +88,10 @@ TEST(StepStatistics, BecomeTheFiguresOfARecord) {
   EXPECT_EQ(record.router_confidence(), 0.5);
   EXPECT_EQ(record.router_entropy(), 0.25);
   EXPECT_EQ(record.a2a_bytes(), statistics.layers[0].moved_rows * 16 * 4 * 4);
+  config.precision = Precision::bfloat16;
+  StepRecord half;
+  record_statistics(statistics, config, half);
+  EXPECT_EQ(2 * half.a2a_bytes(), record.a2a_bytes());
 }
 
 }  // namespace

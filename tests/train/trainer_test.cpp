@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <numeric>
@@ -99,6 +100,50 @@ TEST_F(TrainerTest, GoesOnAsIfItHadNeverStopped) {
     EXPECT_THAT(run.console.str(), HasSubstr("resumed from step 2"));
   }
   expect_equal_to_one_process_never_stopped(run);
+}
+
+// On one process never stopped, against any number of processes stopped and resumed.
+TEST_F(TrainerTest, GoesOnInBfloat16AsIfItHadNeverStopped) {
+  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no bf16 products";
+  const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.model.precision = Precision::bfloat16;
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  run.settings.steps = 6;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  if (!leads()) return;
+  TinyRun reference = run_on(alone, "reference");
+  reference.settings.model.precision = Precision::bfloat16;
+  ASSERT_EQ(reference.train(), ExitCode::done);
+  EXPECT_EQ(run.trajectory(), reference.trajectory());
+  EXPECT_EQ(run.digest(), reference.digest());
+}
+
+// While the loss falls by one and more; later the two part, as two seeds do.
+TEST_F(TrainerTest, StaysCloseInBfloat16) {
+  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no bf16 products";
+  const auto losses = [&](Precision precision) {
+    TinyRun run = run_on(test_world(), precision == Precision::float32 ? "f32" : "bf16");
+    run.settings.steps = 30;
+    run.settings.eval_interval = 0;
+    run.settings.model.precision = precision;
+    run.settings.model.dropout_rate = 0;
+    run.settings.schedule.learning_rate = 1;
+    EXPECT_EQ(run.train(), ExitCode::done);
+    barrier(test_world());
+    std::vector<double> steps;
+    for (const auto& record : run.records()) steps.push_back(record["loss"]);
+    return steps;
+  };
+  const std::vector<double> f32 = losses(Precision::float32), bf16 = losses(Precision::bfloat16);
+  ASSERT_EQ(f32.size(), bf16.size());
+  EXPECT_LT(f32.back(), f32.front() - 1);
+  double sum = 0;
+  for (std::size_t i = 0; i < f32.size(); ++i) sum += std::abs(f32[i] - bf16[i]);
+  EXPECT_GT(sum, 0) << "BFLOAT16 is to round something";
+  EXPECT_LT(sum / static_cast<double>(f32.size()), 0.02);
 }
 
 TEST_F(TrainerTest, RecordsEachStepOnceAfterAKill) {
