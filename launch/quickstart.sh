@@ -43,7 +43,7 @@ else
   echo "  $here/bible.txt is there already"
 fi
 for line in 1 14000 30000; do
-  sed -n "${line},\$p" "$here/bible.txt" | grep -m 1 . | cut -c 1-150 | sed 's/^/  | /'
+  awk -v line=$line 'NR >= line && NF { print "  | " substr($0, 1, 150); exit }' "$here/bible.txt"
 done
 
 stage "prepare: tokenizer and token files"
