@@ -96,9 +96,10 @@ TEST(Quickstart, ShowsWhatItSaysAndASecondRunStartsFromWhatIsThere) {
       "quickstart.sh --steps 30 --output " + directory.path() + "/quickstart";
   const Outcome first = launch(command);
   ASSERT_EQ(first.exit_code, 0) << first.output;
-  for (const char* phrase : {"In the beginning God created", "process 1", "experts 4-7",
-                             "untrained", "unigram", "trained", "passage 1", "validation loss",
-                             "pictures in", "tiny_dense", "moe.num_experts=32"}) {
+  for (const char* phrase :
+       {"In the beginning God created", "process 1", "experts 4-7", "untrained", "unigram",
+        "\ntrained ", "after 30 steps", "passage 1", "validation loss", "pictures in", "tiny_dense",
+        "moe.num_experts=32"}) {
     EXPECT_THAT(first.output, HasSubstr(phrase));
   }
   // The hashes of 20 steps on 1 and on 2 processes.
