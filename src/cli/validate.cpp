@@ -91,9 +91,39 @@ void check_data(Problems& problems) {
   problems.at_least(1, "data.mean_noise_span_length");
 }
 
-void check_training(Problems& problems) {
+void check_schedule(const OptimizerOptions& optimizer, Problems& problems) {
   problems.positive("optimizer.learning_rate");
   problems.at_least(1, "optimizer.warmup_steps");
+  problems.at_least(0, "optimizer.linear_warmup_steps");
+  problems.at_least(1, "optimizer.decay_steps");
+  problems.at_least(0, "optimizer.final_ramp_steps");
+  const bool decays = optimizer.schedule() == OptimizerOptions::LINEAR ||
+                      optimizer.schedule() == OptimizerOptions::COSINE;
+  const bool ramps = optimizer.final_ramp_steps() > 0;
+  const std::string schedule = OptimizerOptions::Schedule_Name(optimizer.schedule());
+  problems.require(!decays || !ramps,
+                   "optimizer.final_ramp_steps is " + std::to_string(optimizer.final_ramp_steps()) +
+                       ", but optimizer.schedule " + schedule + " falls to 0 on its own");
+  if (!decays && !ramps) return;
+  if (!optimizer.has_decay_steps()) {
+    problems.require(false, "optimizer.decay_steps is not set; " +
+                                (decays ? "optimizer.schedule " + schedule
+                                        : std::string("optimizer.final_ramp_steps")) +
+                                " needs the step at which the rate is to be 0");
+    return;
+  }
+  const std::int64_t ramp_steps =
+      std::int64_t{optimizer.linear_warmup_steps()} + optimizer.final_ramp_steps();
+  problems.require(optimizer.decay_steps() > ramp_steps - ramps,
+                   "optimizer.decay_steps (" + std::to_string(optimizer.decay_steps()) +
+                       ") leaves no room for optimizer.linear_warmup_steps (" +
+                       std::to_string(optimizer.linear_warmup_steps()) + ")" +
+                       (ramps ? " and optimizer.final_ramp_steps (" +
+                                    std::to_string(optimizer.final_ramp_steps()) + ")"
+                              : std::string()));
+}
+
+void check_training(Problems& problems) {
   problems.positive("optimizer.decay_exponent");
   problems.positive("optimizer.clipping_threshold");
   problems.at_least(1, "optimizer.min_dim_size_to_factor");
@@ -139,6 +169,7 @@ void validate(const RunConfig& config, int processes) {
   check_model(config.model(), problems);
   check_moe(problems);
   check_data(problems);
+  check_schedule(config.optimizer(), problems);
   check_training(problems);
   check_division(config, processes, problems);
   if (!problems.sentences().empty()) {

@@ -58,6 +58,29 @@ AdafactorConfig read_adafactor(const OptimizerOptions& options) {
   return adafactor;
 }
 
+ScheduleConfig::Shape read_shape(OptimizerOptions::Schedule schedule) {
+  switch (schedule) {
+    case OptimizerOptions::RSQRT:
+      return ScheduleConfig::Shape::rsqrt;
+    case OptimizerOptions::CONSTANT:
+      return ScheduleConfig::Shape::constant;
+    case OptimizerOptions::LINEAR:
+      return ScheduleConfig::Shape::linear;
+    case OptimizerOptions::COSINE:
+      return ScheduleConfig::Shape::cosine;
+  }
+  return ScheduleConfig::Shape::rsqrt;
+}
+
+ScheduleConfig read_schedule(const OptimizerOptions& options) {
+  return {.shape = read_shape(options.schedule()),
+          .learning_rate = options.learning_rate(),
+          .warmup_steps = options.warmup_steps(),
+          .linear_warmup_steps = options.linear_warmup_steps(),
+          .decay_steps = options.decay_steps(),
+          .final_ramp_steps = options.final_ramp_steps()};
+}
+
 void read_train(const TrainOptions& options, Settings& settings) {
   settings.batch_size = options.batch_size();
   settings.steps = options.steps();
@@ -76,8 +99,7 @@ Settings read_settings(const RunConfig& config) {
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.spans = read_spans(config.data());
   settings.adafactor = read_adafactor(config.optimizer());
-  settings.schedule = {.learning_rate = config.optimizer().learning_rate(),
-                       .warmup_steps = config.optimizer().warmup_steps()};
+  settings.schedule = read_schedule(config.optimizer());
   read_train(config.train(), settings);
   settings.checkpoint_interval = config.checkpoint().interval();
   settings.keep_last = config.checkpoint().keep_last();

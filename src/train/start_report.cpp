@@ -67,13 +67,35 @@ std::string steps_text(const Settings& settings) {
 }
 
 std::string optimizer_text(const Settings& settings) {
-  std::ostringstream text;
-  text << "Adafactor, rate " << settings.schedule.learning_rate << " / sqrt(max(step, "
-       << settings.schedule.warmup_steps << ")), seed " << settings.seed;
-  return text.str();
+  return "Adafactor, rate " + schedule_text(settings.schedule) + ", seed " +
+         std::to_string(settings.seed);
 }
 
 }  // namespace
+
+std::string schedule_text(const ScheduleConfig& schedule) {
+  std::ostringstream text;
+  text << schedule.learning_rate;
+  const std::string end = " to 0 at step " + grouped(schedule.decay_steps);
+  switch (schedule.shape) {
+    case ScheduleConfig::Shape::rsqrt:
+      text << " / sqrt(max(step, " << schedule.warmup_steps << "))";
+      break;
+    case ScheduleConfig::Shape::constant:
+      break;
+    case ScheduleConfig::Shape::linear:
+      text << " falling in a straight line" << end;
+      break;
+    case ScheduleConfig::Shape::cosine:
+      text << " falling along a cosine" << end;
+      break;
+  }
+  if (schedule.linear_warmup_steps > 0)
+    text << ", rising over the first " << grouped(schedule.linear_warmup_steps) << " steps";
+  if (schedule.final_ramp_steps > 0)
+    text << ", falling over the last " << grouped(schedule.final_ramp_steps) << end;
+  return text.str();
+}
 
 std::string grouped(std::int64_t number) {
   std::string text = std::to_string(number);

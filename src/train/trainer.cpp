@@ -343,7 +343,7 @@ void Trainer::give_up(const StepRecord& record) {
               "training diverged at step " + std::to_string(record.step()) + ": the loss is " +
                   figure(record.loss_total()) + ", the gradient norm is " + figure(record.norm()),
               "the checkpoints are those from before; begin again with a smaller "
-              "optimizer.learning_rate or more optimizer.warmup_steps");
+              "optimizer.learning_rate or more optimizer.linear_warmup_steps");
 }
 
 // Weights and optimizer state, as checkpoints name them.

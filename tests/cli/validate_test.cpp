@@ -71,6 +71,9 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "optimizer.learning_rate=0",
                           "optimizer.learning_rate=-1",
                           "optimizer.warmup_steps=0",
+                          "optimizer.linear_warmup_steps=-1",
+                          "optimizer.decay_steps=0",
+                          "optimizer.final_ramp_steps=-1",
                           "train.batch_size=0",
                           "train.steps=0",
                           "train.log_interval=0",
@@ -100,6 +103,27 @@ TEST(Validate, RefusesContradictions) {
   EXPECT_THAT(complaint({"model.d_model=100", "model.num_heads=3"}),
               AllOf(HasSubstr("model.d_model (100)"), HasSubstr("model.num_heads (3)")));
   EXPECT_EQ(complaint({"model.d_model=100", "model.num_heads=3", "model.d_kv=32"}), "");
+}
+
+TEST(Validate, RefusesSchedulesWithoutAnEnd) {
+  for (const char* set : {"optimizer.schedule=LINEAR", "optimizer.schedule=COSINE",
+                          "optimizer.final_ramp_steps=10"}) {
+    EXPECT_THAT(complaint({set}), HasSubstr("optimizer.decay_steps is not set")) << set;
+    EXPECT_EQ(complaint({set, "optimizer.decay_steps=100"}), "") << set;
+  }
+}
+
+TEST(Validate, RefusesSchedulesThatDoNotFitTogether) {
+  EXPECT_THAT(complaint({"optimizer.schedule=LINEAR", "optimizer.decay_steps=100",
+                         "optimizer.final_ramp_steps=10"}),
+              HasSubstr("optimizer.final_ramp_steps is 10"));
+  EXPECT_THAT(complaint({"optimizer.schedule=LINEAR", "optimizer.decay_steps=100",
+                         "optimizer.linear_warmup_steps=100"}),
+              HasSubstr("optimizer.linear_warmup_steps (100)"));
+  const Strings ramps = {"optimizer.final_ramp_steps=60", "optimizer.linear_warmup_steps=40"};
+  EXPECT_THAT(complaint({ramps[0], ramps[1], "optimizer.decay_steps=99"}),
+              HasSubstr("optimizer.decay_steps (99)"));
+  EXPECT_EQ(complaint({ramps[0], ramps[1], "optimizer.decay_steps=100"}), "");
 }
 
 TEST(Validate, RefusesMoreSpansThanSentinels) {

@@ -32,6 +32,15 @@ TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
   EXPECT_EQ(settings.model.num_decoder_layers, 5);
 }
 
+TEST(SettingsTest, ReadsEverySchedule) {
+  using enum ScheduleConfig::Shape;
+  for (const auto& [name, shape] : {std::pair("RSQRT", rsqrt), std::pair("CONSTANT", constant),
+                                    std::pair("LINEAR", linear), std::pair("COSINE", cosine)}) {
+    const std::string schedule = std::string("optimizer { schedule: ") + name + " }";
+    EXPECT_EQ(settings_of("model { vocab_size: 256 } " + schedule).schedule.shape, shape) << name;
+  }
+}
+
 TEST(SettingsTest, ReadsEveryBlock) {
   const Settings settings = settings_of(R"(
       model { vocab_size: 256 d_model: 8 d_ff: 16 d_kv: 2 num_heads: 4 num_layers: 3 num_decoder_layers: 1
@@ -43,7 +52,8 @@ TEST(SettingsTest, ReadsEveryBlock) {
       parallel { virtual_ranks: 6 }
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
-                  min_dim_size_to_factor: 4 }
+                  min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
+                  decay_steps: 30 final_ramp_steps: 5 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
               eval_samples: 5 }
       checkpoint { interval: 8 keep_last: 6 })");
@@ -69,6 +79,9 @@ TEST(SettingsTest, ReadsEveryBlock) {
             std::tuple(64, std::optional<std::int64_t>(20), 0.25, 2.0));
   EXPECT_EQ(std::tuple(settings.schedule.learning_rate, settings.schedule.warmup_steps),
             std::tuple(0.5, 7));
+  EXPECT_EQ(std::tuple(settings.schedule.shape, settings.schedule.linear_warmup_steps,
+                       settings.schedule.decay_steps, settings.schedule.final_ramp_steps),
+            std::tuple(ScheduleConfig::Shape::constant, 2, 30, 5));
   const AdafactorConfig& adafactor = settings.adafactor;
   EXPECT_EQ(std::tuple(adafactor.decay_exponent, adafactor.clipping_threshold,
                        adafactor.min_dim_size_to_factor),
