@@ -114,7 +114,7 @@ void check_schedule(const OptimizerOptions& optimizer, Problems& problems) {
   }
   const std::int64_t ramp_steps =
       std::int64_t{optimizer.linear_warmup_steps()} + optimizer.final_ramp_steps();
-  problems.require(optimizer.decay_steps() > ramp_steps - ramps,
+  problems.require(ramp_steps + decays <= optimizer.decay_steps(),
                    "optimizer.decay_steps (" + std::to_string(optimizer.decay_steps()) +
                        ") leaves no room for optimizer.linear_warmup_steps (" +
                        std::to_string(optimizer.linear_warmup_steps()) + ")" +
@@ -124,6 +124,12 @@ void check_schedule(const OptimizerOptions& optimizer, Problems& problems) {
 }
 
 void check_training(Problems& problems) {
+  problems.share_below_one("optimizer.adam_beta1");
+  problems.share_below_one("optimizer.adam_beta2");
+  problems.positive("optimizer.adam_epsilon");
+  problems.at_least(0, "optimizer.weight_decay");
+  problems.share_below_one("optimizer.momentum");
+  problems.at_least(0, "optimizer.gradient_clipping");
   problems.positive("optimizer.decay_exponent");
   problems.positive("optimizer.clipping_threshold");
   problems.at_least(1, "optimizer.min_dim_size_to_factor");

@@ -58,6 +58,21 @@ AdafactorConfig read_adafactor(const OptimizerOptions& options) {
   return adafactor;
 }
 
+OptimizerConfig read_optimizer(const OptimizerOptions& options) {
+  switch (options.name()) {
+    case OptimizerOptions::ADAMW:
+      return AdamWConfig{.beta_1 = options.adam_beta1(),
+                         .beta_2 = options.adam_beta2(),
+                         .epsilon = options.adam_epsilon(),
+                         .weight_decay = options.weight_decay()};
+    case OptimizerOptions::SGD:
+      return SgdConfig{.momentum = options.momentum()};
+    case OptimizerOptions::ADAFACTOR:
+      break;
+  }
+  return read_adafactor(options);
+}
+
 ScheduleConfig::Shape read_shape(OptimizerOptions::Schedule schedule) {
   switch (schedule) {
     case OptimizerOptions::RSQRT:
@@ -98,8 +113,9 @@ Settings read_settings(const RunConfig& config) {
   settings.model = read_model(config.model(), config.moe());
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.spans = read_spans(config.data());
-  settings.adafactor = read_adafactor(config.optimizer());
+  settings.optimizer = read_optimizer(config.optimizer());
   settings.schedule = read_schedule(config.optimizer());
+  settings.gradient_clipping = config.optimizer().gradient_clipping();
   read_train(config.train(), settings);
   settings.checkpoint_interval = config.checkpoint().interval();
   settings.keep_last = config.checkpoint().keep_last();

@@ -18,8 +18,9 @@ struct Settings {
   int virtual_ranks = 1;  // V
   int groups = 1;         // G
   SpanCorruptionConfig spans;
-  AdafactorConfig adafactor;
+  OptimizerConfig optimizer;
   ScheduleConfig schedule;
+  double gradient_clipping = 0;  // largest global norm; 0: any
 
   std::int64_t batch_size = 0;  // B: rows of the global batch
   std::int64_t steps = 0;       // of the whole run

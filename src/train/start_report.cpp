@@ -66,9 +66,24 @@ std::string steps_text(const Settings& settings) {
          ", " + std::to_string(settings.keep_last) + " kept";
 }
 
+struct RuleText {
+  std::ostream& text;
+
+  void operator()(const AdafactorConfig&) const { text << "Adafactor"; }
+  void operator()(const AdamWConfig& adamw) const {
+    text << "AdamW (betas " << adamw.beta_1 << " and " << adamw.beta_2 << ", weight decay "
+         << adamw.weight_decay << ")";
+  }
+  void operator()(const SgdConfig& sgd) const { text << "SGD with momentum " << sgd.momentum; }
+};
+
 std::string optimizer_text(const Settings& settings) {
-  return "Adafactor, rate " + schedule_text(settings.schedule) + ", seed " +
-         std::to_string(settings.seed);
+  std::ostringstream text;
+  std::visit(RuleText{text}, settings.optimizer);
+  if (settings.gradient_clipping > 0)
+    text << ", gradients clipped to norm " << settings.gradient_clipping;
+  text << ", rate " << schedule_text(settings.schedule) << ", seed " << settings.seed;
+  return text.str();
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
               settings_.model.moe.num_experts),
       model_(settings_.model, layout_, job.comm.rank(), settings_.seed,
              Transformer::Gradients::yes),
-      optimizer_(make_adafactor(settings_.adafactor, model_.parameters().params())),
+      optimizer_(make_optimizer(settings_.optimizer, model_.parameters().params())),
       progress_(job.log, leads() && isatty(STDERR_FILENO), settings_.steps,
                 settings_.log_interval) {
   const std::string report = start_report(job_.comm, layout_, job_.host, settings_,
@@ -187,6 +187,8 @@ ExitCode Trainer::run() {
 
     {
       const ScopedPhase phase(timer, Phase::optimizer);
+      if (settings_.gradient_clipping > 0)
+        clip_gradients(params, norm, settings_.gradient_clipping);
       optimizer_->update(params.params(), step_, rate);
     }
     ++step_;

@@ -41,6 +41,19 @@ TEST(SettingsTest, ReadsEverySchedule) {
   }
 }
 
+TEST(SettingsTest, ReadsEveryUpdateRule) {
+  const std::string model = "model { vocab_size: 256 } ";
+  const auto adamw = std::get<AdamWConfig>(
+      settings_of(model + "optimizer { name: ADAMW adam_beta1: 0.8 adam_beta2: 0.95 "
+                          "adam_epsilon: 1e-6 weight_decay: 0.1 }")
+          .optimizer);
+  EXPECT_EQ(std::tuple(adamw.beta_1, adamw.beta_2, adamw.epsilon, adamw.weight_decay),
+            std::tuple(0.8, 0.95, 1e-6, 0.1));
+  const auto sgd =
+      std::get<SgdConfig>(settings_of(model + "optimizer { name: SGD momentum: 0.7 }").optimizer);
+  EXPECT_EQ(sgd.momentum, 0.7);
+}
+
 TEST(SettingsTest, ReadsEveryBlock) {
   const Settings settings = settings_of(R"(
       model { vocab_size: 256 d_model: 8 d_ff: 16 d_kv: 2 num_heads: 4 num_layers: 3 num_decoder_layers: 1
@@ -53,7 +66,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
                   min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
-                  decay_steps: 30 final_ramp_steps: 5 }
+                  decay_steps: 30 final_ramp_steps: 5 gradient_clipping: 1.25 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
               eval_samples: 5 }
       checkpoint { interval: 8 keep_last: 6 })");
@@ -82,7 +95,8 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(std::tuple(settings.schedule.shape, settings.schedule.linear_warmup_steps,
                        settings.schedule.decay_steps, settings.schedule.final_ramp_steps),
             std::tuple(ScheduleConfig::Shape::constant, 2, 30, 5));
-  const AdafactorConfig& adafactor = settings.adafactor;
+  EXPECT_EQ(settings.gradient_clipping, 1.25);
+  const auto& adafactor = std::get<AdafactorConfig>(settings.optimizer);
   EXPECT_EQ(std::tuple(adafactor.decay_exponent, adafactor.clipping_threshold,
                        adafactor.min_dim_size_to_factor),
             std::tuple(0.75, 2.0, 4));

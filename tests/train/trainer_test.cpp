@@ -29,10 +29,12 @@ class TrainerTest : public testing::Test {
     return {comm, directory_.path() + "/" + name};
   }
   // The figures of a run of six steps that was never stopped, on one process.
-  void expect_equal_to_one_process_never_stopped(const TinyRun& run) {
+  void expect_equal_to_one_process_never_stopped(
+      const TinyRun& run, const std::function<void(Settings&)>& change = nullptr) {
     const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
     if (!leads()) return;
     TinyRun reference = run_on(alone, "reference");
+    if (change) change(reference.settings);
     ASSERT_EQ(reference.train(), ExitCode::done);
     EXPECT_EQ(run.trajectory(), reference.trajectory());
     EXPECT_EQ(run.digest(), reference.digest());
@@ -99,6 +101,59 @@ TEST_F(TrainerTest, GoesOnAsIfItHadNeverStopped) {
     EXPECT_THAT(run.console.str(), HasSubstr("resumed from step 2"));
   }
   expect_equal_to_one_process_never_stopped(run);
+}
+
+struct Variant {
+  const char* name;
+  std::function<void(Settings&)> change;
+};
+class TrainerVariants : public TrainerTest, public testing::WithParamInterface<Variant> {};
+
+TEST_P(TrainerVariants, GoOnOnAnyNumberOfProcessesAsIfTheyHadNeverStopped) {
+  TinyRun run = run_on(test_world(), "run");
+  GetParam().change(run.settings);
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  run.settings.steps = 6;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_EQ(run.records().size(), 6U);
+  expect_equal_to_one_process_never_stopped(run, GetParam().change);
+}
+
+constexpr double clipping = 0.25;
+
+void use_adamw(Settings& settings) {
+  settings.optimizer = AdamWConfig{.weight_decay = 0.1};
+  settings.schedule = {.shape = ScheduleConfig::Shape::cosine,
+                       .learning_rate = 0.01,
+                       .linear_warmup_steps = 2,
+                       .decay_steps = 8};
+  settings.gradient_clipping = clipping;
+}
+void use_momentum(Settings& settings) {
+  settings.optimizer = SgdConfig{.momentum = 0.9};
+  settings.schedule = {.shape = ScheduleConfig::Shape::constant, .learning_rate = 0.1};
+}
+
+INSTANTIATE_TEST_SUITE_P(Options, TrainerVariants,
+                         testing::Values(Variant{"AdamW", use_adamw},
+                                         Variant{"Momentum", use_momentum}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(TrainerTest, ClipsTheGradientsThatTheRuleSees) {
+  TinyRun run = run_on(test_world(), "run"), unclipped = run_on(test_world(), "unclipped");
+  for (TinyRun* each : {&run, &unclipped}) {
+    use_momentum(each->settings);
+    each->settings.steps = 1;
+  }
+  run.settings.gradient_clipping = clipping;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  EXPECT_EQ(unclipped.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_GT(run.records()[0]["norm"], clipping) << "the case is meant to clip";
+  EXPECT_EQ(run.records()[0]["norm"], unclipped.records()[0]["norm"]);
+  EXPECT_NE(run.digest(), unclipped.digest());
 }
 
 TEST_F(TrainerTest, RecordsEachStepOnceAfterAKill) {
