@@ -133,6 +133,8 @@ void check_training(Problems& problems) {
   problems.positive("optimizer.decay_exponent");
   problems.positive("optimizer.clipping_threshold");
   problems.at_least(1, "optimizer.min_dim_size_to_factor");
+  problems.share_below_one("train.label_smoothing");
+  problems.at_least(0, "train.z_loss");
   problems.at_least(1, "train.batch_size");
   problems.at_least(1, "train.steps");
   problems.positive("train.max_minutes");

@@ -111,6 +111,9 @@ void read_train(const TrainOptions& options, Settings& settings) {
 Settings read_settings(const RunConfig& config) {
   Settings settings;
   settings.model = read_model(config.model(), config.moe());
+  settings.model.extra_loss = {
+      .label_smoothing = static_cast<float>(config.train().label_smoothing()),
+      .z_loss = static_cast<float>(config.train().z_loss())};
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());

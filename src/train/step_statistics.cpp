@@ -10,19 +10,23 @@ namespace switchyard {
 namespace {
 
 // What a virtual rank contributes travels as one row of doubles; counts are exact below 2^53.
-// Row: the loss, then for each sparse layer these, then its tokens for each expert.
+// Row: these, then for each sparse layer those, then its tokens for each expert.
+enum LossColumn { loss, extra_loss, losses };
 enum LayerColumn { real, dropped, capacity, balance, z, confidence, entropy, tokens };
+
+// Of the batch's rows first … first + count - 1; an empty matrix counts for zeros.
+double sum_rows(const Tensor<float>& values, std::int64_t first, std::int64_t count) {
+  if (values.size() == 0) return 0;
+  const std::span<const float> all = values.row_range(first, count).flat();
+  return std::accumulate(all.begin(), all.end(), 0.0);
+}
 
 std::vector<double> pack(const Batch& batch, const Transformer::Output& output,
                          std::int64_t hosted) {
   std::vector<double> rows;
   for (std::int64_t i = 0; i < hosted; ++i) {
-    const View<const float> loss = output.token_loss.view().row_range(i * batch.rows, batch.rows);
-    double sum = 0;
-    for (std::int64_t r = 0; r < loss.rows; ++r) {
-      sum = std::accumulate(loss.row(r), loss.row(r) + loss.cols, sum);
-    }
-    rows.push_back(sum);
+    rows.push_back(sum_rows(output.token_loss, i * batch.rows, batch.rows));
+    rows.push_back(sum_rows(output.extra_loss, i * batch.rows, batch.rows));
     for (const SparseLayerStats& layer : output.sparse_layers) {
       const RoutingStats& s = layer.groups[static_cast<std::size_t>(i)];
       rows.insert(rows.end(),
@@ -131,8 +135,10 @@ StepStatistics gather_statistics(const Comm& comm, const Layout& layout, const B
   const std::vector<double> own = pack(batch, output, layout.hosted(comm.rank()).size());
   const Table table(all_gather_v(comm, std::span<const double>(own)), layout.virtual_ranks());
   StepStatistics result;
-  result.loss = table.sum(0) / static_cast<double>(std::max<std::int64_t>(batch.target_tokens, 1));
-  std::size_t first = 1;
+  const auto targets = static_cast<double>(std::max<std::int64_t>(batch.target_tokens, 1));
+  result.loss = table.sum(loss) / targets;
+  result.extra_loss = table.sum(extra_loss) / targets;
+  std::size_t first = losses;
   for (const SparseLayerStats& layer : output.sparse_layers) {
     result.layers.push_back(layer_statistics(layout, table, first));
     result.layers.back().name = layer.name;
@@ -152,7 +158,7 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
   }
   record.set_loss(statistics.loss);
   record.set_loss_total(statistics.loss + config.moe.aux_loss_coef * balance_loss +
-                        config.moe.z_loss_coef * z_loss);
+                        config.moe.z_loss_coef * z_loss + statistics.extra_loss);
   if (statistics.layers.empty()) return;
   record.set_aux(balance_loss / static_cast<double>(statistics.layers.size()));
   record.set_load_balancing_loss(balance_loss);

@@ -27,7 +27,8 @@ struct LayerStatistics {
 };
 
 struct StepStatistics {
-  double loss = 0;  // cross-entropy in nats a real target token of the step
+  double loss = 0;        // cross-entropy in nats a real target token of the step
+  double extra_loss = 0;  // what label smoothing and z-loss add to it
   std::vector<LayerStatistics> layers;
 };
 

@@ -61,6 +61,9 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
     const std::int64_t first = hosted.first.value * whole.rows * whole.target_length;
     EXPECT_NEAR(out.token_loss.flat()[static_cast<std::size_t>(i)],
                 reference.token_loss[static_cast<std::size_t>(first + i)], 2e-5);
+    if (!config.extra_loss.any()) continue;
+    EXPECT_NEAR(out.extra_loss.flat()[static_cast<std::size_t>(i)],
+                reference.extra_loss[static_cast<std::size_t>(first + i)], 2e-5);
   }
   model.backward(context, mine, out);
   synchronize_gradients(comm, layout, model.parameters());
@@ -71,18 +74,25 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
 
 INSTANTIATE_TEST_SUITE_P(
     Variants, ReferenceModel,
-    testing::Values(Variant{"Switch", [](ModelConfig&) {}},
-                    Variant{"Dropless", [](ModelConfig& c) { c.moe.dropless = true; }},
-                    Variant{"Dense", [](ModelConfig& c) { c.moe.num_experts = 0; }},
-                    Variant{"GatedUntied",
-                            [](ModelConfig& c) {
-                              c.activation = Activation::gated_gelu;
-                              c.tie_word_embeddings = false;
-                            }},
-                    Variant{
-                        "EveryLayerSparse",
-                        [](ModelConfig& c) { c.encoder_sparse_step = c.decoder_sparse_step = 1; }},
-                    Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }}),
+    testing::Values(
+        Variant{"Switch", [](ModelConfig&) {}},
+        Variant{"Dropless", [](ModelConfig& c) { c.moe.dropless = true; }},
+        Variant{"Dense", [](ModelConfig& c) { c.moe.num_experts = 0; }},
+        Variant{"GatedUntied",
+                [](ModelConfig& c) {
+                  c.activation = Activation::gated_gelu;
+                  c.tie_word_embeddings = false;
+                }},
+        Variant{"SmoothedWithZLoss",
+                [](ModelConfig& c) { c.extra_loss = {.label_smoothing = 0.2f, .z_loss = 0.05f}; }},
+        Variant{"SmoothedUntied",
+                [](ModelConfig& c) {
+                  c.extra_loss = {.label_smoothing = 0.2f, .z_loss = 0};
+                  c.tie_word_embeddings = false;
+                }},
+        Variant{"EveryLayerSparse",
+                [](ModelConfig& c) { c.encoder_sparse_step = c.decoder_sparse_step = 1; }},
+        Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // A factor V in a gradient is invisible to Adafactor; here it is not.

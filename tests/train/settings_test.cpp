@@ -68,7 +68,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
                   min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
                   decay_steps: 30 final_ramp_steps: 5 gradient_clipping: 1.25 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
-              eval_samples: 5 }
+              eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 }
       checkpoint { interval: 8 keep_last: 6 })");
   const ModelConfig& model = settings.model;
   EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
@@ -85,6 +85,8 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(std::tuple(moe.capacity_factor, moe.eval_capacity_factor), std::tuple(1.5, 3.0));
   EXPECT_EQ(std::tuple(moe.aux_loss_coef, moe.z_loss_coef, moe.jitter_eps),
             std::tuple(0.5, 0.25, 0.125));
+  EXPECT_EQ(std::tuple(model.extra_loss.label_smoothing, model.extra_loss.z_loss),
+            std::tuple(0.25f, 0.5f));
   EXPECT_EQ(settings.virtual_ranks, 6);
   const SpanCorruptionConfig& spans = settings.spans;
   EXPECT_EQ(std::tuple(spans.input_length, spans.target_length, spans.noise_density,

@@ -33,11 +33,13 @@ StepStatistics gather(const Layout& layout) {
   batch.target_tokens = 8;
   Transformer::Output output;
   output.token_loss = Tensor<float>::zeros(hosted.size(), 2);
+  output.extra_loss = Tensor<float>::zeros(hosted.size(), 2);
   output.sparse_layers.push_back({.name = "encoder.block.1", .decoder = false, .groups = {}});
   for (const VirtualRank v : hosted) {
     float* row = output.token_loss.view().row(v.value - hosted.first.value);
     row[0] = static_cast<float>(v.value);
     row[1] = 1;
+    output.extra_loss.view().row(v.value - hosted.first.value)[1] = 0.5f;
     output.sparse_layers[0].groups.push_back(routing_of(v.value));
   }
   return gather_statistics(test_world(), layout, batch, output);
@@ -46,6 +48,7 @@ StepStatistics gather(const Layout& layout) {
 TEST(StepStatistics, AddVirtualRanksOfAllProcesses) {
   const StepStatistics statistics = gather(Layout(4, test_world().size(), 1, 3));
   EXPECT_EQ(statistics.loss, (0 + 1 + 2 + 3 + 4) / 8.0);
+  EXPECT_EQ(statistics.extra_loss, 4 * 0.5 / 8);
   ASSERT_EQ(statistics.layers.size(), 1U);
   const LayerStatistics& layer = statistics.layers[0];
   EXPECT_EQ(layer.name, "encoder.block.1");
@@ -80,7 +83,7 @@ TEST(StepStatistics, BecomeTheFiguresOfARecord) {
   StepRecord record;
   record_statistics(statistics, config, record);
   EXPECT_EQ(record.loss(), 1.25);
-  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.01 * 1.5 + 0.5 * 2);
+  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.01 * 1.5 + 0.5 * 2 + 0.25);
   EXPECT_EQ(record.aux(), 1.5);
   EXPECT_EQ(record.dropped_fraction(), 14 / 40.0);
   EXPECT_EQ(record.load_imbalance(), 30 / (40 / 3.0));

@@ -135,9 +135,13 @@ void use_momentum(Settings& settings) {
   settings.optimizer = SgdConfig{.momentum = 0.9};
   settings.schedule = {.shape = ScheduleConfig::Shape::constant, .learning_rate = 0.1};
 }
+void add_losses(Settings& settings) {
+  settings.model.extra_loss = {.label_smoothing = 0.1f, .z_loss = 1e-2f};
+}
 
 INSTANTIATE_TEST_SUITE_P(Options, TrainerVariants,
                          testing::Values(Variant{"AdamW", use_adamw},
+                                         Variant{"ExtraLosses", add_losses},
                                          Variant{"Momentum", use_momentum}),
                          [](const auto& info) { return std::string(info.param.name); });
 
