@@ -154,10 +154,16 @@ void check_division(const RunConfig& config, int processes, Problems& problems) 
                    "there are more processes (" + std::to_string(processes) +
                        ") than parallel.virtual_ranks (" + std::to_string(virtual_ranks) +
                        "); start at most that many");
-  problems.require(batch % virtual_ranks == 0,
-                   "train.batch_size (" + std::to_string(batch) +
-                       ") is not a multiple of parallel.virtual_ranks (" +
-                       std::to_string(virtual_ranks) + "); each takes an equal part of it");
+  const std::int64_t parts = config.train().accumulation_steps();
+  problems.at_least(1, "train.accumulation_steps");
+  if (parts < 1) return;
+  problems.require(
+      batch % (virtual_ranks * parts) == 0,
+      "train.batch_size (" + std::to_string(batch) +
+          ") is not a multiple of parallel.virtual_ranks (" + std::to_string(virtual_ranks) + ")" +
+          (parts > 1 ? " times train.accumulation_steps (" + std::to_string(parts) + ")"
+                     : std::string()) +
+          "; each takes an equal part of it");
 }
 
 // The objective's own arithmetic refuses what it cannot fill.

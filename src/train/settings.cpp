@@ -98,6 +98,7 @@ ScheduleConfig read_schedule(const OptimizerOptions& options) {
 
 void read_train(const TrainOptions& options, Settings& settings) {
   settings.batch_size = options.batch_size();
+  settings.accumulation_steps = options.accumulation_steps();
   settings.steps = options.steps();
   settings.seed = options.seed();
   if (options.has_max_minutes()) settings.max_minutes = options.max_minutes();

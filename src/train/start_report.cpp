@@ -54,7 +54,10 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
       settings.batch_size * (settings.spans.input_length + target_length);
   return std::to_string(settings.batch_size) + " rows of " +
          std::to_string(settings.spans.input_length) + " + " + std::to_string(target_length) +
-         " positions, " + grouped(positions) + " a step";
+         " positions, " + grouped(positions) + " a step" +
+         (settings.accumulation_steps > 1
+              ? ", in " + std::to_string(settings.accumulation_steps) + " parts"
+              : std::string());
 }
 
 std::string steps_text(const Settings& settings) {

@@ -83,6 +83,7 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "train.label_smoothing=1",
                           "train.label_smoothing=-0.1",
                           "train.z_loss=-1",
+                          "train.accumulation_steps=0",
                           "train.batch_size=0",
                           "train.steps=0",
                           "train.log_interval=0",
@@ -108,6 +109,9 @@ TEST(Validate, AdmitsNoNumberThatIsNotFinite) {
 TEST(Validate, RefusesContradictions) {
   EXPECT_THAT(complaint({"train.batch_size=30"}),
               AllOf(HasSubstr("train.batch_size (30)"), HasSubstr("parallel.virtual_ranks (8)")));
+  EXPECT_THAT(complaint({"train.accumulation_steps=3"}),
+              AllOf(HasSubstr("train.batch_size (32)"), HasSubstr("accumulation_steps (3)")));
+  EXPECT_EQ(complaint({"train.accumulation_steps=4"}), "");
   EXPECT_THAT(complaint({}, 9), AllOf(HasSubstr("processes (9)"), HasSubstr("virtual_ranks (8)")));
   EXPECT_THAT(complaint({"model.d_model=100", "model.num_heads=3"}),
               AllOf(HasSubstr("model.d_model (100)"), HasSubstr("model.num_heads (3)")));

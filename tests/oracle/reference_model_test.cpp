@@ -15,6 +15,7 @@
 #include "oracle/small_model.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"
+#include "train/batch_builder.hpp"
 
 namespace switchyard::test {
 namespace {
@@ -94,6 +95,34 @@ INSTANTIATE_TEST_SUITE_P(
                 [](ModelConfig& c) { c.encoder_sparse_step = c.decoder_sparse_step = 1; }},
         Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// The reference knows no micro-steps: two of four virtual ranks are the routing groups of eight
+// virtual ranks, drops, balance loss and all.
+TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
+  const Comm& comm = test_world();
+  constexpr int V = 4, A = 2;
+  constexpr std::uint64_t seed = 11;
+  const ModelConfig config = small_model();
+  Batch whole = ragged_batch(config, V * A, 1);
+  const auto reference =
+      reference::run_model(config, all_weights(config, seed), whole, {V * A, seed, 3, true}, true);
+  EXPECT_GT(reference.dropped_tokens, 0) << "the case is meant to drop tokens";
+
+  const Layout layout(V, comm.size(), 1, config.moe.num_experts);
+  Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::yes);
+  whole.rows = A;
+  PhaseTimer timer;
+  Work work;
+  StepContext context{comm, layout, seed, 3, Mode::train, timer, work, A};
+  for (const Batch& batch : split_batch(slice(whole, layout.hosted(comm.rank())), A)) {
+    Transformer::Output out = model.forward(context, batch);
+    model.backward(context, batch, out);
+  }
+  synchronize_gradients(comm, layout, model.parameters());
+  for (const Param& p : model.parameters().params()) {
+    EXPECT_LT(relative_difference(p.gradient, reference.gradients.at(p.name())), 1e-5) << p.name();
+  }
+}
 
 // A factor V in a gradient is invisible to Adafactor; here it is not.
 TEST(VirtualRanks, DoNotScaleTheGradients) {

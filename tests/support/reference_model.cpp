@@ -129,10 +129,8 @@ class Evaluation {
   }
 
   Var token_loss(const Stack& decoder, const Matrix& h, std::int64_t t) {
-    if (!decoder.real[static_cast<std::size_t>(t)]) {
-      extra_losses_.push_back(tape_.constant(0));
-      return tape_.constant(0);
-    }
+    if (!decoder.real[static_cast<std::size_t>(t)])
+      return extra_losses_.emplace_back(tape_.constant(0));
     const std::int64_t row = decoder.first_row + t / decoder.length;
     const std::int32_t target = batch_.targets[at(row, decoder.length, t % decoder.length)];
     std::vector<Var> logits;

@@ -68,7 +68,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
                   min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
                   decay_steps: 30 final_ramp_steps: 5 gradient_clipping: 1.25 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
-              eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 }
+              eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 accumulation_steps: 3 }
       checkpoint { interval: 8 keep_last: 6 })");
   const ModelConfig& model = settings.model;
   EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
@@ -103,6 +103,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
                        adafactor.min_dim_size_to_factor),
             std::tuple(0.75, 2.0, 4));
   EXPECT_EQ(std::tuple(settings.batch_size, settings.steps, settings.seed), std::tuple(12, 9, 77U));
+  EXPECT_EQ(std::tuple(settings.accumulation_steps, settings.rows_at_once()), std::tuple(3, 4));
   EXPECT_EQ(settings.max_minutes, 1.5);
   EXPECT_EQ(std::tuple(settings.log_interval, settings.eval_interval, settings.eval_samples),
             std::tuple(3, 4, 5));

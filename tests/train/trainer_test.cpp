@@ -138,9 +138,11 @@ void use_momentum(Settings& settings) {
 void add_losses(Settings& settings) {
   settings.model.extra_loss = {.label_smoothing = 0.1f, .z_loss = 1e-2f};
 }
+void accumulate(Settings& settings) { settings.accumulation_steps = 2; }
 
 INSTANTIATE_TEST_SUITE_P(Options, TrainerVariants,
                          testing::Values(Variant{"AdamW", use_adamw},
+                                         Variant{"Accumulation", accumulate},
                                          Variant{"ExtraLosses", add_losses},
                                          Variant{"Momentum", use_momentum}),
                          [](const auto& info) { return std::string(info.param.name); });
