@@ -145,6 +145,19 @@ void check_training(Problems& problems) {
   problems.at_least(1, "checkpoint.keep_last");
 }
 
+void check_replicas(int replicas, int virtual_ranks, int processes, Problems& problems) {
+  problems.at_least(1, "parallel.expert_replicas");
+  if (replicas < 1) return;
+  const std::string name = "parallel.expert_replicas (" + std::to_string(replicas) + ")";
+  problems.require(virtual_ranks % replicas == 0,
+                   name + " does not divide parallel.virtual_ranks (" +
+                       std::to_string(virtual_ranks) + "); each group has an equal part of them");
+  problems.require(replicas == 1 || processes % replicas == 0 || replicas % processes == 0,
+                   name + " groups cannot be shared out whole over the processes (" +
+                       std::to_string(processes) +
+                       "); start a number of them that divides it or is a multiple of it");
+}
+
 void check_division(const RunConfig& config, int processes, Problems& problems) {
   const int virtual_ranks = config.parallel().virtual_ranks();
   const int batch = config.train().batch_size();
@@ -154,6 +167,7 @@ void check_division(const RunConfig& config, int processes, Problems& problems) 
                    "there are more processes (" + std::to_string(processes) +
                        ") than parallel.virtual_ranks (" + std::to_string(virtual_ranks) +
                        "); start at most that many");
+  check_replicas(config.parallel().expert_replicas(), virtual_ranks, processes, problems);
   const std::int64_t parts = config.train().accumulation_steps();
   problems.at_least(1, "train.accumulation_steps");
   if (parts < 1) return;

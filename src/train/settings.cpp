@@ -116,6 +116,7 @@ Settings read_settings(const RunConfig& config) {
       .label_smoothing = static_cast<float>(config.train().label_smoothing()),
       .z_loss = static_cast<float>(config.train().z_loss())};
   settings.virtual_ranks = config.parallel().virtual_ranks();
+  settings.groups = config.parallel().expert_replicas();
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());
   settings.schedule = read_schedule(config.optimizer());

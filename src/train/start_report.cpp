@@ -148,14 +148,19 @@ std::string model_text(const ModelConfig& config) {
 std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host) {
   const std::vector<std::string> hosts = all_gather_strings(comm, host);
   std::ostringstream text;
-  text << layout.virtual_ranks() << " virtual ranks on " << layout.processes() << " process"
-       << (layout.processes() == 1 ? "" : "es") << " x " << omp_get_max_threads() << " thread"
-       << (omp_get_max_threads() == 1 ? "" : "s");
+  const bool replicated = layout.groups() > 1;
+  text << layout.virtual_ranks() << " virtual ranks";
+  if (replicated) text << " in " << layout.groups() << " replica groups";
+  text << " on " << layout.processes() << " process" << (layout.processes() == 1 ? "" : "es")
+       << " x " << omp_get_max_threads() << " thread" << (omp_get_max_threads() == 1 ? "" : "s");
   for (Rank p(0); p.value < layout.processes(); ++p) {
     text << "\n    process " << p.value << " on " << hosts[static_cast<std::size_t>(p.value)]
          << ": " << range_text("virtual rank", "virtual ranks", layout.hosted(p));
     if (layout.experts() > 0) {
       text << ", " << range_text("expert", "experts", layout.owned_experts(p));
+      if (replicated) {
+        text << " of " << range_text("replica group", "replica groups", layout.groups_of(p));
+      }
     }
   }
   return text.str();

@@ -64,6 +64,7 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "moe.jitter_eps=1",
                           "moe.encoder_sparse_step=-1",
                           "parallel.virtual_ranks=0",
+                          "parallel.expert_replicas=0",
                           "data.input_length=0",
                           "data.target_length=0",
                           "data.noise_density=0",
@@ -137,6 +138,17 @@ TEST(Validate, RefusesSchedulesThatDoNotFitTogether) {
   EXPECT_THAT(complaint({ramps[0], ramps[1], "optimizer.decay_steps=99"}),
               HasSubstr("optimizer.decay_steps (99)"));
   EXPECT_EQ(complaint({ramps[0], ramps[1], "optimizer.decay_steps=100"}), "");
+}
+
+TEST(Validate, RefusesReplicasThatCannotBeSharedOut) {
+  EXPECT_THAT(complaint({"parallel.expert_replicas=3"}),
+              AllOf(HasSubstr("expert_replicas (3)"), HasSubstr("virtual_ranks (8)")));
+  EXPECT_THAT(complaint({"parallel.expert_replicas=2"}, 3),
+              AllOf(HasSubstr("expert_replicas (2)"), HasSubstr("processes (3)")));
+  for (const int processes : {1, 2, 4, 6, 8})
+    EXPECT_EQ(complaint({"parallel.expert_replicas=2"}, processes), "") << processes;
+  for (const int processes : {1, 2, 4, 8})
+    EXPECT_EQ(complaint({"parallel.expert_replicas=4"}, processes), "") << processes;
 }
 
 TEST(Validate, RefusesMoreSpansThanSentinels) {

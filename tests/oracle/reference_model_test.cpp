@@ -96,29 +96,63 @@ INSTANTIATE_TEST_SUITE_P(
         Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }}),
     [](const auto& info) { return std::string(info.param.name); });
 
-// The reference knows no micro-steps: two of four virtual ranks are the routing groups of eight
-// virtual ranks, drops, balance loss and all.
-TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
+constexpr std::uint64_t seed = 11;
+
+// A model with the gradients of one step on `whole`, taken in `micro_steps` parts.
+Transformer model_after_step(const ModelConfig& config, const Layout& layout, const Batch& whole,
+                             int micro_steps = 1) {
   const Comm& comm = test_world();
+  Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::yes);
+  PhaseTimer timer;
+  Work work;
+  StepContext context{comm, layout, seed, 3, Mode::train, timer, work, micro_steps};
+  for (const Batch& batch : split_batch(slice(whole, layout.hosted(comm.rank())), micro_steps)) {
+    Transformer::Output out = model.forward(context, batch);
+    model.backward(context, batch, out);
+  }
+  synchronize_gradients(comm, layout, model.parameters());
+  return model;
+}
+
+// Where the copies live is no part of the mathematics, and the reference knows no groups.
+TEST(ExpertReplicas, ChangeTheGradientByNoMoreThanRounding) {
+  constexpr int V = 4;
+  const int processes = test_world().size();
+  for (const bool dropless : {true, false}) {
+    ModelConfig config = small_model();
+    config.moe.dropless = dropless;
+    const Batch whole = ragged_batch(config, V, 2);
+    const auto reference =
+        reference::run_model(config, all_weights(config, seed), whole, {V, seed, 3, true}, true);
+    std::map<std::string, std::vector<double>> gradients_of_one;
+    for (const int groups : {1, 2, 4}) {
+      if (groups > 1 && processes % groups != 0 && groups % processes != 0) continue;
+      const Layout layout(V, processes, groups, config.moe.num_experts);
+      const Transformer model = model_after_step(config, layout, whole);
+      for (const Param& p : model.parameters().params()) {
+        const auto [known, first] = gradients_of_one.try_emplace(
+            p.name(), p.gradient.flat().begin(), p.gradient.flat().end());
+        EXPECT_LT(relative_difference(p.gradient, known->second), 1e-5)
+            << p.name() << ", " << groups << " groups";
+        EXPECT_LT(relative_difference(p.gradient, reference.gradients.at(p.name())), 1e-5)
+            << p.name() << ", " << groups << " groups";
+      }
+    }
+  }
+}
+
+// The reference knows no micro-steps: two of them on four virtual ranks have the routing groups of
+// eight virtual ranks, drops, balance loss and all.
+TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
   constexpr int V = 4, A = 2;
-  constexpr std::uint64_t seed = 11;
   const ModelConfig config = small_model();
   Batch whole = ragged_batch(config, V * A, 1);
   const auto reference =
       reference::run_model(config, all_weights(config, seed), whole, {V * A, seed, 3, true}, true);
   EXPECT_GT(reference.dropped_tokens, 0) << "the case is meant to drop tokens";
-
-  const Layout layout(V, comm.size(), 1, config.moe.num_experts);
-  Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::yes);
   whole.rows = A;
-  PhaseTimer timer;
-  Work work;
-  StepContext context{comm, layout, seed, 3, Mode::train, timer, work, A};
-  for (const Batch& batch : split_batch(slice(whole, layout.hosted(comm.rank())), A)) {
-    Transformer::Output out = model.forward(context, batch);
-    model.backward(context, batch, out);
-  }
-  synchronize_gradients(comm, layout, model.parameters());
+  const Layout layout(V, test_world().size(), 1, config.moe.num_experts);
+  const Transformer model = model_after_step(config, layout, whole, A);
   for (const Param& p : model.parameters().params()) {
     EXPECT_LT(relative_difference(p.gradient, reference.gradients.at(p.name())), 1e-5) << p.name();
   }

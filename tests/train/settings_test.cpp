@@ -62,7 +62,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
       moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 capacity_factor: 1.5
             eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
             z_loss_coef: 0.25 jitter_eps: 0.125 }
-      parallel { virtual_ranks: 6 }
+      parallel { virtual_ranks: 6 expert_replicas: 3 }
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
                   min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
@@ -87,7 +87,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
             std::tuple(0.5, 0.25, 0.125));
   EXPECT_EQ(std::tuple(model.extra_loss.label_smoothing, model.extra_loss.z_loss),
             std::tuple(0.25f, 0.5f));
-  EXPECT_EQ(settings.virtual_ranks, 6);
+  EXPECT_EQ(std::tuple(settings.virtual_ranks, settings.groups), std::tuple(6, 3));
   const SpanCorruptionConfig& spans = settings.spans;
   EXPECT_EQ(std::tuple(spans.input_length, spans.target_length, spans.noise_density,
                        spans.mean_noise_span_length),

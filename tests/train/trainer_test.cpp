@@ -109,16 +109,26 @@ struct Variant {
 };
 class TrainerVariants : public TrainerTest, public testing::WithParamInterface<Variant> {};
 
-TEST_P(TrainerVariants, GoOnOnAnyNumberOfProcessesAsIfTheyHadNeverStopped) {
-  TinyRun run = run_on(test_world(), "run");
-  GetParam().change(run.settings);
-  run.settings.steps = 2;
-  EXPECT_EQ(run.train(), ExitCode::done);
-  run.settings.steps = 6;
-  EXPECT_EQ(run.train(), ExitCode::done);
+// Two steps on one process, two on all, two on one again.
+TEST_P(TrainerVariants, GoOnOnAnotherNumberOfProcessesAsIfTheyHadNeverStopped) {
+  const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
+  TinyRun together = run_on(test_world(), "run"), single = run_on(alone, "run");
+  for (TinyRun* run : {&together, &single}) GetParam().change(run->settings);
+  if (together.settings.groups > 1 && test_world().size() == 3) return;  // no whole groups
+  const auto train_alone_to = [&](std::int64_t steps) {
+    single.settings.steps = steps;
+    if (leads()) {
+      EXPECT_EQ(single.train(), ExitCode::done);
+    }
+    barrier(test_world());
+  };
+  train_alone_to(2);
+  together.settings.steps = 4;
+  EXPECT_EQ(together.train(), ExitCode::done);
   barrier(test_world());
-  EXPECT_EQ(run.records().size(), 6U);
-  expect_equal_to_one_process_never_stopped(run, GetParam().change);
+  train_alone_to(6);
+  EXPECT_EQ(single.records().size(), 6U);
+  expect_equal_to_one_process_never_stopped(single, GetParam().change);
 }
 
 constexpr double clipping = 0.25;
@@ -139,9 +149,14 @@ void add_losses(Settings& settings) {
   settings.model.extra_loss = {.label_smoothing = 0.1f, .z_loss = 1e-2f};
 }
 void accumulate(Settings& settings) { settings.accumulation_steps = 2; }
+void replicate_experts(Settings& settings) {
+  settings.model.moe.num_experts = 2;
+  settings.groups = 2;
+}
 
 INSTANTIATE_TEST_SUITE_P(Options, TrainerVariants,
                          testing::Values(Variant{"AdamW", use_adamw},
+                                         Variant{"ExpertReplicas", replicate_experts},
                                          Variant{"Accumulation", accumulate},
                                          Variant{"ExtraLosses", add_losses},
                                          Variant{"Momentum", use_momentum}),
@@ -276,6 +291,19 @@ TEST_F(TrainerTest, RefusesToGoOnWithAnotherRun) {
   EXPECT_EQ(code_of(run, &message), ExitCode::mismatch);
   EXPECT_THAT(message, HasSubstr("tokenizer"));
   EXPECT_EQ(run.records().size(), 1U);
+}
+
+TEST_F(TrainerTest, SaysWhereTheCopiesOfAnExpertAre) {
+  if (test_world().size() == 3) return;
+  TinyRun run = run_on(test_world(), "run");
+  replicate_experts(run.settings);
+  run.settings.steps = 1;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  if (!leads()) return;
+  const char* experts[] = {"experts 0-1 of replica groups 0-1", "experts 0-1 of replica group 0",
+                           "", "expert 0 of replica group 0"};
+  EXPECT_THAT(run.console.str(), HasSubstr("4 virtual ranks in 2 replica groups on"));
+  EXPECT_THAT(run.console.str(), HasSubstr(experts[test_world().size() - 1]));
 }
 
 TEST_F(TrainerTest, LeavesWhatMadeItInTheRun) {
