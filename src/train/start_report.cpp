@@ -85,6 +85,9 @@ std::string optimizer_text(const Settings& settings) {
   std::visit(RuleText{text}, settings.optimizer);
   if (settings.gradient_clipping > 0)
     text << ", gradients clipped to norm " << settings.gradient_clipping;
+  const ExtraLoss& extra = settings.model.extra_loss;
+  if (extra.label_smoothing > 0) text << ", label smoothing " << extra.label_smoothing;
+  if (extra.z_loss > 0) text << ", output z-loss " << extra.z_loss;
   text << ", rate " << schedule_text(settings.schedule) << ", seed " << settings.seed;
   return text.str();
 }
