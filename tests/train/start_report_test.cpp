@@ -31,5 +31,20 @@ TEST(ParameterCounts, HaveEachExpertOnce) {
   EXPECT_EQ(sparse.all - dense, 2 * (2 * (2 * 8 * 16) + 8 * 3));
 }
 
+TEST(ScheduleText, SaysEveryPartOfTheSchedule) {
+  using enum ScheduleConfig::Shape;
+  EXPECT_EQ(schedule_text({.learning_rate = 0.6, .warmup_steps = 1000}),
+            "0.6 / sqrt(max(step, 1000))");
+  EXPECT_EQ(schedule_text({.shape = linear,
+                           .learning_rate = 0.01,
+                           .linear_warmup_steps = 100,
+                           .decay_steps = 2000}),
+            "0.01 falling in a straight line to 0 at step 2,000, rising over the first 100 steps");
+  EXPECT_EQ(
+      schedule_text(
+          {.shape = constant, .learning_rate = 0.01, .decay_steps = 2000, .final_ramp_steps = 50}),
+      "0.01, falling over the last 50 to 0 at step 2,000");
+}
+
 }  // namespace
 }  // namespace switchyard
