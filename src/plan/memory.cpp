@@ -89,7 +89,7 @@ ProcessMemory plan_memory(const MemoryInput& input, Rank p, Load load) {
   const StepMemory step(input, p, load);
   memory.activations = step.saved();
   memory.buffers = step.fullest() - memory.activations;
-  memory.program = 64 * mebibyte;
+  memory.program = 42 * mebibyte;
   return memory;
 }
 

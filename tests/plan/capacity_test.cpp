@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "plan/small_plan.hpp"
 
@@ -33,14 +34,22 @@ TEST(ExpectedOverflow, IsTheMeanOverAllWaysToRoute) {
 }
 
 TEST(ExpectedOverflow, IsEveryTokenWithoutPlaces) {
-  EXPECT_NEAR(expected_overflow(8192, 128, 0), 64, 1e-9);
-  EXPECT_NEAR(expected_overflow(100'000, 8, 0), 12'500, 1e-6);
+  EXPECT_NEAR(expected_overflow(8192, 128, 0), 64, 1e-6);
+  EXPECT_NEAR(expected_overflow(100'000, 8, 0), 12'500, 1e-4);
 }
 
-// 8,192 tokens on 128 experts with 80 places: normal with standard deviation 7.94, 2.08 of them
-// above the mean, leaves 0.0054 x 7.94 to turn away; the skew makes it a little more.
-TEST(ExpectedOverflow, IsNearTheNormalTail) {
-  EXPECT_NEAR(expected_overflow(8192, 128, 80), 0.055, 0.01);
+// By the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
+TEST(ExpectedOverflow, IsTheSameByRecurrenceInLargeGroups) {
+  constexpr int tokens = 8192, experts = 128;
+  for (const int capacity : {40, 64, 80, 128}) {
+    double probability = std::pow(1 - 1.0 / experts, tokens), overflow = 0;
+    for (int x = 0; x <= tokens; ++x) {
+      overflow += std::max(0, x - capacity) * probability;
+      probability *= static_cast<double>(tokens - x) / ((x + 1.0) * (experts - 1));
+    }
+    EXPECT_NEAR(expected_overflow(tokens, experts, capacity), overflow, 1e-8 * overflow)
+        << capacity;
+  }
 }
 
 TEST(Capacity, CountsPaddingInPlacesAndDropsRealTokensOnly) {
