@@ -162,26 +162,26 @@ void print_traffic(std::ostream& out, const Plan& plan) {
     row(out, "experts' gradients", bytes_text(most.expert_bytes), "sent by a process");
 }
 
-// The process that needs most, and where others need less, the one that needs least.
 void print_memory(std::ostream& out, const Plan& plan) {
-  const int threads = omp_get_max_threads();
   const auto predict = [&](Rank p, Load load) {
-    return predicted_memory(plan.settings, plan.layout, p, load, threads);
+    return predicted_memory(plan.settings, plan.layout, p, load, omp_get_max_threads());
+  };
+  const auto print = [&](std::initializer_list<std::string> cells) {
+    for (const std::string& cell : cells) out << std::setw(12) << cell;
   };
   title(out, "memory of each process" +
-                 std::string(plan.is_sparse() ? ", experts balanced; total also at worst" : ""));
-  out << "  process    weights  gradients  optimizer  activations    buffers    program      total";
-  out << (plan.is_sparse() ? "   at worst\n" : "\n");
+                 std::string(plan.is_sparse() ? ", experts balanced, and at worst" : ""));
+  print({"process", "weights", "gradients", "optimizer", "activations", "buffers", "gaps",
+         "program", "total", "at worst"});
   for (Rank p(0); p.value < plan.layout.processes(); ++p) {
     const ProcessMemory memory = predict(p, Load::balanced);
-    out << std::setw(9) << p.value << std::setw(11) << bytes_text(memory.weights) << std::setw(11)
-        << bytes_text(memory.gradients) << std::setw(11) << bytes_text(memory.optimizer)
-        << std::setw(13) << bytes_text(memory.activations) << std::setw(11)
-        << bytes_text(memory.buffers) << std::setw(11) << bytes_text(memory.program)
-        << std::setw(11) << bytes_text(memory.total());
-    if (plan.is_sparse()) out << std::setw(11) << bytes_text(predict(p, Load::worst).total());
     out << "\n";
+    print({std::to_string(p.value), bytes_text(memory.weights), bytes_text(memory.gradients),
+           bytes_text(memory.optimizer), bytes_text(memory.activations), bytes_text(memory.buffers),
+           bytes_text(memory.gaps), bytes_text(memory.program), bytes_text(memory.total()),
+           bytes_text(predict(p, Load::worst).total())});
   }
+  out << "\n";
 }
 
 ExitCode run(const Comm& world, std::span<const std::string> arguments) {

@@ -56,7 +56,7 @@ std::map<std::string, Host> demand_of_hosts(const Comm& world, const Settings& s
     ++host.processes;
     // The program itself is there already.
     host.needed +=
-        predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).arrays();
+        predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).heap();
     host.available = std::min(host.available, available[i]);
   }
   return hosts;
