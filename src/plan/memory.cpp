@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t float_bytes = sizeof(float);
 
 // Measured, both: the resident program before it has a model; and how much more than it asked for a
-// process holds once the sizes of its experts' matrices have changed from step to step (0.36 to
+// process holds once the sizes of its experts' matrices have changed from step to step (0.28 to
 // 0.58, with one and two processes; nothing in dense models, whose sizes never change).
 constexpr std::int64_t program_bytes = 44'000'000;
 constexpr double gaps_beside_activations = 0.45;
