@@ -2,10 +2,20 @@
 # From a bare clone to a trained Switch Transformer in a few minutes: installs what is missing, builds the
 # program, prepares the King James Bible, trains the `tiny` configuration on two processes, and shows
 # what was learnt. Run again, it starts from what is there.
+#   launch/quickstart.sh [--steps N] [--output DIRECTORY]     (default: the configuration's steps, quickstart/)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 here=quickstart
+steps=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --steps) steps=(--set "train.steps=${2:?--steps needs a number}") ;;
+    --output) here=${2:?--output needs a directory} ;;
+    *) echo "quickstart.sh: unknown argument '$1' (known: --steps N, --output DIRECTORY)" >&2; exit 64 ;;
+  esac
+  shift 2
+done
 run=$here/run
 switchyard=build/release/switchyard
 start=$SECONDS
@@ -43,7 +53,7 @@ else
   echo "  $here/bible.txt is there already"
 fi
 for line in 1 14000 30000; do
-  sed -n "${line},\$p" "$here/bible.txt" | grep -m 1 . | cut -c 1-150 | sed 's/^/  | /'
+  awk -v line=$line 'NR >= line && NF { print "  | " substr($0, 1, 150); exit }' "$here/bible.txt"
 done
 
 stage "prepare: tokenizer and token files"
@@ -56,7 +66,7 @@ fi
 
 stage "training: configs/tiny.textproto on 2 processes x 1 thread"
 if [ -d "$run" ]; then echo "  $run is there already: training goes on from its newest checkpoint"; fi
-launch/local.sh -n 2 -t 1 train --config tiny --set data.train="$here/data" --output "$run"
+launch/local.sh -n 2 -t 1 train --config tiny --set data.train="$here/data" "${steps[@]}" --output "$run"
 
 stage "what was learnt: the same validation passages, before and after training"
 launch/local.sh -n 2 -t 1 evaluate --checkpoint "$run" --untrained --unigram --show 2 2>/dev/null | tee "$here/evaluation.txt"

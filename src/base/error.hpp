@@ -1,5 +1,5 @@
-// The one exception type for what a user or the environment did wrong, and the program's exit codes.
-// Programmer errors are assertions, never an Error. This file knows nothing of MPI or files.
+// The one exception type for what a user or the environment did wrong, and the program's exit
+// codes. Programmer errors are assertions, never an Error. This file knows nothing of MPI or files.
 #pragma once
 
 #include <stdexcept>
@@ -10,18 +10,18 @@ namespace switchyard {
 enum class ExitCode : int {
   done = 0,
   unexpected = 1,
-  usage = 64,              // command line or configuration
-  damaged_data = 65,       // damaged data, or no valid checkpoint
+  usage = 64,         // command line or configuration
+  damaged_data = 65,  // damaged data, or no valid checkpoint
   missing_input = 66,
-  machine_cannot = 69,     // instruction set, memory
+  machine_cannot = 69,  // instruction set, memory
   diverged = 70,
   silent_corruption = 71,
   output_not_writable = 73,
   io_error = 74,
-  preempted = 75,          // saved: start again to go on
+  preempted = 75,  // saved: start again to go on
   watchdog = 76,
   unsafe_path = 77,
-  mismatch = 78,           // with the run, or between ranks
+  mismatch = 78,  // with the run, or between ranks
 };
 
 // `message`: one sentence, what is wrong and where (file:line, field, rank). `hint`: what to do.

@@ -1,6 +1,6 @@
-// The counter-based random numbers of the whole program (Philox4x32-10, Salmon et al. 2011): a value
-// is a pure function of what it is for, so no generator state exists and none is saved. This file is
-// the only place that packs keys and counters.
+// The counter-based random numbers of the whole program (Philox4x32-10, Salmon et al. 2011): a
+// value is a pure function of what it is for, so no generator state exists and none is saved. This
+// file is the only place that packs keys and counters.
 #pragma once
 
 #include <array>
@@ -8,16 +8,17 @@
 
 namespace switchyard {
 
+// The halves of a 64-bit word.
+constexpr std::uint32_t low(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
+constexpr std::uint32_t high(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
+
 // One Philox4x32-10 block: four 32-bit words from a 128-bit counter and a 64-bit key.
 inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                            std::array<std::uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = std::uint64_t{0xD2511F53} * counter[0];
     const std::uint64_t p1 = std::uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0],
-               static_cast<std::uint32_t>(p1),
-               static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1],
-               static_cast<std::uint32_t>(p0)};
+    counter = {high(p1) ^ counter[1] ^ key[0], low(p1), high(p0) ^ counter[3] ^ key[1], low(p0)};
     key[0] += 0x9E3779B9;
     key[1] += 0xBB67AE85;
   }
@@ -35,7 +36,7 @@ enum class Purpose : std::uint32_t {
   attention_output_dropout = 7,
   cross_attention_output_dropout = 8,
   feed_forward_output_dropout = 9,
-  final_dropout = 10,           // after a stack's last norm
+  final_dropout = 10,  // after a stack's last norm
   data_offset = 11,
   data_order = 12,
   span_lengths = 13,
@@ -47,17 +48,14 @@ enum class Purpose : std::uint32_t {
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t layer, std::uint64_t step) {
-    const auto words = philox({static_cast<std::uint32_t>(purpose), layer,
-                               static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)},
-                              {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+    const auto words = philox({static_cast<std::uint32_t>(purpose), layer, low(step), high(step)},
+                              {low(seed), high(seed)});
     key_ = {words[0], words[1]};
   }
 
   // Four independent 32-bit words: elements 4*block … 4*block+3 of `item`.
   std::array<std::uint32_t, 4> block(std::uint64_t item, std::uint64_t block) const {
-    return philox({static_cast<std::uint32_t>(item), static_cast<std::uint32_t>(item >> 32),
-                   static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32)},
-                  key_);
+    return philox({low(item), high(item), low(block), high(block)}, key_);
   }
 
  private:

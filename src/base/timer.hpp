@@ -1,5 +1,5 @@
-// Where a step's time goes: one stopwatch a phase, passed down as an argument. Reads the clock only;
-// no number that training computes depends on it.
+// Where a step's time goes: one stopwatch a phase, passed down as an argument. Reads the clock
+// only; no number that training computes depends on it.
 #pragma once
 
 #include <array>
@@ -9,11 +9,22 @@
 namespace switchyard {
 
 enum class Phase : std::size_t {
-  embedding, attention, feed_forward, routing, exchange, exchange_wait, experts, logits, reduction, optimizer, input, count
+  embedding,
+  attention,
+  feed_forward,
+  routing,
+  exchange,
+  exchange_wait,
+  experts,
+  logits,
+  reduction,
+  optimizer,
+  input,
+  count
 };
 
 inline constexpr std::array<const char*, static_cast<std::size_t>(Phase::count)> phase_names = {
-    "embedding", "attention", "feed_forward", "routing", "exchange", "exchange_wait",
+    "embedding", "attention", "feed_forward", "routing",   "exchange", "exchange_wait",
     "experts",   "logits",    "reduction",    "optimizer", "input"};
 
 class PhaseTimer {
@@ -29,8 +40,11 @@ class PhaseTimer {
 // Adds the time of its own life to one phase.
 class ScopedPhase {
  public:
-  ScopedPhase(PhaseTimer& timer, Phase phase) : timer_(timer), phase_(phase), start_(Clock::now()) {}
-  ~ScopedPhase() { timer_.add(phase_, std::chrono::duration<double>(Clock::now() - start_).count()); }
+  ScopedPhase(PhaseTimer& timer, Phase phase)
+      : timer_(timer), phase_(phase), start_(Clock::now()) {}
+  ~ScopedPhase() {
+    timer_.add(phase_, std::chrono::duration<double>(Clock::now() - start_).count());
+  }
   ScopedPhase(const ScopedPhase&) = delete;
   ScopedPhase& operator=(const ScopedPhase&) = delete;
 

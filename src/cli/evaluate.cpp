@@ -119,6 +119,13 @@ TableRow unigram_row(const Evaluated& job) {
 
 void print_passages(std::ostream& out, const Evaluated& job, std::span<const TableRow> names,
                     std::span<const Evaluation> evaluations) {
+  if (job.show > 0) {
+    out << "\nEach piece is guessed from the passage and the true pieces before it; <extra_id_k> "
+           "is "
+           "the guess\nthat the gap ends. (Untrained, with tied embeddings, a model echoes the "
+           "piece "
+           "before.)\n";
+  }
   for (std::size_t i = 0; i < evaluations.back().predictions.size(); ++i) {
     std::vector<Filling> fillings;
     for (std::size_t m = 0; m < evaluations.size(); ++m) {
@@ -161,11 +168,12 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   };
   if (arguments.untrained) measure("untrained");
   load_checkpoint(env, world, checkpoint, weights(model), Coverage::part);
-  measure("step " + std::to_string(state.step));
+  measure("trained");
 
   if (world.rank() != Rank(0)) return ExitCode::done;
   const std::vector<TableRow> models = rows;
   if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
+  std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
   print_table(std::cout, evaluations.back(), rows);
   print_passages(std::cout, job, models, evaluations);
   return ExitCode::done;

@@ -18,6 +18,7 @@ TEST(Capacity, IsTheTruncatedShareOfTheGroup) {
   EXPECT_EQ(expert_capacity(8192, 1.25, 128, 4), 80);
   EXPECT_EQ(expert_capacity(512, 1.25, 8, 4), 80);
   EXPECT_EQ(expert_capacity(512, 1, 8, 4), 64);
+  EXPECT_EQ(expert_capacity(100, 1.25, 8, 4), 15);  // of 15.6
 }
 
 TEST(Capacity, IsAtMostTheGroupAndAtLeastTheMinimum) {
