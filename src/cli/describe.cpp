@@ -33,9 +33,7 @@ struct Plan {
   std::string vocabulary;  // where model.vocab_size comes from
 
   const ModelConfig& model() const { return settings.model; }
-  bool is_sparse() const {
-    return sparse_block_count(model(), false) + sparse_block_count(model(), true) > 0;
-  }
+  bool is_sparse() const { return has_sparse_blocks(model()); }
 };
 
 // Sets model.vocab_size where it is unset; says where it is from.

@@ -17,10 +17,6 @@ constexpr std::int64_t float_bytes = sizeof(float);
 constexpr std::int64_t program_bytes = 44'000'000;
 constexpr double gaps_beside_activations = 0.45;
 
-bool has_experts(const ModelConfig& config) {
-  return sparse_block_count(config, false) + sparse_block_count(config, true) > 0;
-}
-
 // As ParamSet lays tensors out.
 std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
 
@@ -99,7 +95,7 @@ ProcessMemory plan_memory(const MemoryInput& input, Rank p, Load load) {
   const StepMemory step(input, p, load);
   memory.activations = step.saved();
   memory.buffers = step.fullest() - memory.activations;
-  if (has_experts(input.config)) {
+  if (has_sparse_blocks(input.config)) {
     memory.gaps = static_cast<std::int64_t>(
         gaps_beside_activations * static_cast<double>(memory.activations + memory.buffers));
   }

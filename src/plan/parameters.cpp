@@ -14,6 +14,10 @@ int sparse_block_count(const ModelConfig& config, bool decoder) {
   return sparse;
 }
 
+bool has_sparse_blocks(const ModelConfig& config) {
+  return sparse_block_count(config, false) + sparse_block_count(config, true) > 0;
+}
+
 std::int64_t attention_elements(const ModelConfig& config) {
   return 4 * config.d_model * config.num_heads * config.d_kv;
 }

@@ -29,6 +29,7 @@ ParameterCount count_parameters(const ModelConfig& config);
 
 int block_count(const ModelConfig& config, bool decoder);
 int sparse_block_count(const ModelConfig& config, bool decoder);
+bool has_sparse_blocks(const ModelConfig& config);
 
 // Elements of one attention's four kernels, and of the two or three of a feed-forward layer or
 // expert.
