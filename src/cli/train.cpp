@@ -9,6 +9,7 @@
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/config.hpp"
+#include "cli/memory.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "cli/version.hpp"
@@ -125,6 +126,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   const Dataset& held_out = other ? *other : data;
   take_vocabulary(data, config);
   const Settings settings = read_settings(config);
+  require_memory(world, settings);
   const auto training = SpanCorruptionSource::training(data, settings.spans, settings.seed);
   const auto validation = SpanCorruptionSource::validation(held_out, settings.spans);
   on_first(world, [&] {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/transformer.hpp"
+#include "plan/parameters.hpp"
 
 namespace switchyard {
 namespace {
@@ -24,17 +24,10 @@ std::string range_text(const char* one, const char* many, Interval<I> range) {
          std::to_string(range.last.value - 1);
 }
 
-int sparse_blocks(const ModelConfig& config, bool decoder) {
-  const int blocks = decoder ? config.num_decoder_layers : config.num_layers;
-  int sparse = 0;
-  for (int block = 0; block < blocks; ++block) sparse += config.is_sparse(decoder, block);
-  return sparse;
-}
-
 std::string experts_text(const ModelConfig& config) {
   const MoeConfig& moe = config.moe;
   if (moe.num_experts == 0) return "none: a dense model";
-  const int sparse = sparse_blocks(config, false) + sparse_blocks(config, true);
+  const int sparse = sparse_block_count(config, false) + sparse_block_count(config, true);
   std::ostringstream text;
   text << moe.num_experts << " in each of " << sparse << " sparse layers, ";
   if (moe.dropless) {
@@ -126,26 +119,26 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-ParameterCount count_parameters(const ModelConfig& config) {
-  ParameterCount count;
-  for (const ParamSpec& spec :
-       parameter_specs(config, {ExpertId(0), ExpertId(config.moe.num_experts)})) {
-    const std::int64_t elements = spec.rows * spec.cols;
-    count.all += elements;
-    if (spec.expert) count.experts += elements;
-  }
-  return count;
-}
-
 std::string model_text(const ModelConfig& config) {
   const ParameterCount count = count_parameters(config);
   std::ostringstream text;
   text << config.num_layers << "+" << config.num_decoder_layers << " layers, d_model "
        << config.d_model << ", d_ff " << config.d_ff << ", " << config.num_heads << " heads of "
-       << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.all)
+       << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.total())
        << " parameters";
   if (count.experts > 0) text << ", " << grouped(count.experts) << " of them in experts";
   return text.str();
+}
+
+std::string share_text(const Layout& layout, Rank p) {
+  std::string text = range_text("virtual rank", "virtual ranks", layout.hosted(p));
+  if (layout.experts() > 0) {
+    text += ", " + range_text("expert", "experts", layout.owned_experts(p));
+    if (layout.groups() > 1) {
+      text += " of " + range_text("replica group", "replica groups", layout.groups_of(p));
+    }
+  }
+  return text;
 }
 
 std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host) {
@@ -158,13 +151,7 @@ std::string layout_text(const Comm& comm, const Layout& layout, const std::strin
        << " x " << omp_get_max_threads() << " thread" << (omp_get_max_threads() == 1 ? "" : "s");
   for (Rank p(0); p.value < layout.processes(); ++p) {
     text << "\n    process " << p.value << " on " << hosts[static_cast<std::size_t>(p.value)]
-         << ": " << range_text("virtual rank", "virtual ranks", layout.hosted(p));
-    if (layout.experts() > 0) {
-      text << ", " << range_text("expert", "experts", layout.owned_experts(p));
-      if (replicated) {
-        text << " of " << range_text("replica group", "replica groups", layout.groups_of(p));
-      }
-    }
+         << ": " << share_text(layout, p);
   }
   return text.str();
 }
