@@ -12,8 +12,8 @@ namespace switchyard {
 std::string host_name();
 
 // Throws Error(mismatch) when another MPI's launcher started the program, or when processes run
-// different programs or would compute different bits. Collective.
-void require_one_job(const Comm& world);
+// different programs, were given other words, or would compute different bits. Collective.
+void require_one_job(const Comm& world, std::span<const std::string> words);
 
 // Warns, on rank 0, where the threads of a host's processes exceed the cores they may use; with the
 // command line that would fit. `words` is the command with its arguments. Collective.
