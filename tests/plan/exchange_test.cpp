@@ -20,7 +20,7 @@ StepRecord record_of_step(const ModelConfig& config, const StepShape& shape, con
                                   layout.hosted(comm.rank()));
   const Transformer::Output output = model.forward(context, batch);
   StepRecord record;
-  record_statistics(gather_statistics(comm, layout, batch, output), config, record);
+  record_statistics(gather_statistics(comm, layout, {&batch, 1}, {&output, 1}), config, record);
   return record;
 }
 
