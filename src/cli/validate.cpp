@@ -26,6 +26,9 @@ class Problems {
   void at_least(double low, const std::string& path) {
     check(path, "at least " + plain(low), [=](double x) { return x >= low; });
   }
+  void within(double low, double high, const std::string& path) {
+    check(path, plain(low) + " to " + plain(high), [=](double x) { return low <= x && x <= high; });
+  }
   void positive(const std::string& path) {
     check(path, "above 0", [](double x) { return x > 0; });
   }
@@ -59,11 +62,17 @@ class Problems {
   std::string sentences_;
 };
 
+// Beyond any model that could be trained, and far from where products of sizes overflow.
+constexpr double largest_width = 1 << 20, most_layers = 1 << 12, most_experts = 1 << 16,
+                 most_rows = 1 << 20;
+
 void check_model(const ModelOptions& model, Problems& problems) {
-  for (const char* size : {"model.d_model", "model.d_ff", "model.d_kv", "model.num_heads",
-                           "model.num_layers", "model.num_decoder_layers", "model.vocab_size"}) {
-    problems.at_least(1, size);
+  for (const char* width : {"model.d_model", "model.d_ff", "model.d_kv", "model.num_heads"}) {
+    problems.within(1, largest_width, width);
   }
+  problems.within(1, most_layers, "model.num_layers");
+  problems.within(1, most_layers, "model.num_decoder_layers");
+  problems.at_least(1, "model.vocab_size");
   problems.require(
       model.has_d_kv() || model.num_heads() < 1 || model.d_model() % model.num_heads() == 0,
       "model.d_model (" + std::to_string(model.d_model()) +
@@ -75,7 +84,8 @@ void check_model(const ModelOptions& model, Problems& problems) {
 }
 
 void check_moe(Problems& problems) {
-  for (const char* count : {"moe.num_experts", "moe.encoder_sparse_step", "moe.decoder_sparse_step",
+  problems.within(0, most_experts, "moe.num_experts");
+  for (const char* count : {"moe.encoder_sparse_step", "moe.decoder_sparse_step",
                             "moe.min_capacity", "moe.aux_loss_coef", "moe.z_loss_coef"}) {
     problems.at_least(0, count);
   }
@@ -86,7 +96,7 @@ void check_moe(Problems& problems) {
 
 void check_data(Problems& problems) {
   problems.at_least(1, "data.input_length");
-  problems.at_least(1, "data.target_length");
+  problems.within(1, most_rows, "data.target_length");
   problems.between_zero_and_one("data.noise_density");
   problems.at_least(1, "data.mean_noise_span_length");
 }
@@ -135,7 +145,7 @@ void check_training(Problems& problems) {
   problems.at_least(1, "optimizer.min_dim_size_to_factor");
   problems.share_below_one("train.label_smoothing");
   problems.at_least(0, "train.z_loss");
-  problems.at_least(1, "train.batch_size");
+  problems.within(1, most_rows, "train.batch_size");
   problems.at_least(1, "train.steps");
   problems.positive("train.max_minutes");
   problems.at_least(1, "train.log_interval");

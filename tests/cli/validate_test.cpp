@@ -98,6 +98,16 @@ TEST(Validate, NamesTheOptionAndItsValue) {
   }
 }
 
+TEST(Validate, RefusesSizesThatNoMachineHolds) {
+  for (const char* set :
+       {"model.d_model=2000000000", "model.d_ff=2147483647", "model.d_kv=2147483647",
+        "model.num_layers=2000000000", "moe.num_experts=2000000000", "train.batch_size=2147483640",
+        "data.target_length=2147483647"}) {
+    const std::string text = set;
+    EXPECT_THAT(complaint({text}), HasSubstr(text.substr(0, text.find('=')) + " is 2")) << set;
+  }
+}
+
 TEST(Validate, AdmitsNoNumberThatIsNotFinite) {
   for (const OptionField& option : option_fields(*RunConfig::descriptor())) {
     if (option.field().cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE) continue;
