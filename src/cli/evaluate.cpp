@@ -104,7 +104,7 @@ Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Tran
   const ValidationStream stream{.source = job.validation,
                                 .vocabulary = job.data.vocabulary(),
                                 .samples = job.samples,
-                                .shape = {.rows = job.settings.batch_size,
+                                .shape = {.rows = job.settings.rows_at_once(),
                                           .input_length = job.settings.spans.input_length,
                                           .target_length = job.validation.target_length()}};
   return evaluate(context, model, stream, job.show);

@@ -10,6 +10,7 @@
 #include "cli/command.hpp"
 #include "cli/command_line.hpp"
 #include "cli/config.hpp"
+#include "cli/memory.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "cli/version.hpp"
@@ -145,6 +146,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   require_equal_on_all_ranks(world, "the prepared data", digest(data) + " " + digest(held_out));
   take_vocabulary(data, config);
   const Settings settings = read_settings(config);
+  require_memory(world, settings);
   const auto training = SpanCorruptionSource::training(data, settings.spans, settings.seed);
   const auto validation = SpanCorruptionSource::validation(held_out, settings.spans);
   on_first(world, [&] {

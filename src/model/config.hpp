@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "moe/switch_layer.hpp"
+#include "tensor/ops.hpp"
 
 namespace switchyard {
 
@@ -25,6 +26,7 @@ struct ModelConfig {
   float initializer_scale =
       0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
   MoeConfig moe;
+  ExtraLoss extra_loss{};  // of the outputs, in training
 
   bool is_sparse(bool decoder, int block) const {
     const int step = decoder ? decoder_sparse_step : encoder_sparse_step;

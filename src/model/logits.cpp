@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "model/linear.hpp"
 #include "tensor/gemm.hpp"
@@ -54,6 +55,8 @@ LogitsOutput Logits::forward(StepContext& context, const ParamSet& params, const
   LogitsOutput out{Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length), {}, {}};
   out.saved.log_z = Tensor<float>::uninitialized(1, positions);
   if (context.mode == Mode::evaluate) out.predictions.resize(static_cast<std::size_t>(positions));
+  if (context.mode == Mode::train && extra_.any())
+    out.extra_loss = Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length);
   Tensor<float> room = chunk_logits(ranks, positions, tied_ ? kernel.spec.rows : kernel.spec.cols);
   for_each_chunk(ranks, positions, [&](std::int64_t, std::int64_t first, std::int64_t count) {
     const View<float> logits = room.row_range(0, count);
@@ -62,6 +65,11 @@ LogitsOutput Logits::forward(StepContext& context, const ParamSet& params, const
     cross_entropy_forward(logits, part(targets, first, count), part(out.loss.flat(), first, count),
                           part(out.saved.log_z.flat(), first, count),
                           out.predictions.empty() ? nullptr : out.predictions.data() + first);
+    if (out.extra_loss.size() > 0) {
+      extra_loss_forward(logits, part(targets, first, count),
+                         part(std::as_const(out.saved.log_z).flat(), first, count), extra_,
+                         part(out.extra_loss.flat(), first, count));
+    }
   });
   out.saved.hidden = std::move(hidden);
   return out;
@@ -84,7 +92,7 @@ Tensor<float> Logits::backward(StepContext& context, ParamSet& params, const Log
     gemm<float, float>(work, x, Transpose::no, kernel.value, tied_ ? Transpose::yes : Transpose::no,
                        d);
     cross_entropy_backward(d, part(targets, first, count), part(saved.log_z.flat(), first, count),
-                           scale);
+                           scale, extra_);
     if (tied_) {
       gemm<float, float>(work, d, Transpose::yes, x, Transpose::no, leaf, Accumulate::yes);
     } else {

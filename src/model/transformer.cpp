@@ -39,7 +39,7 @@ struct Transformer::Parts {
         encoder(config, false, index, owned),
         decoder(config, true, index, owned),
         logits(index.at(config.tie_word_embeddings ? "shared.embedding" : "logits"),
-               config.tie_word_embeddings) {}
+               config.tie_word_embeddings, config.extra_loss) {}
 };
 
 struct Transformer::Saved {
@@ -91,6 +91,7 @@ Transformer::Output Transformer::forward(StepContext& context, const Batch& batc
   LogitsOutput logits =
       m.logits.forward(context, m.params, saved->targets, std::move(h), saved->target_ids);
   out.token_loss = std::move(logits.loss);
+  out.extra_loss = std::move(logits.extra_loss);
   out.predictions = std::move(logits.predictions);
   saved->logits = std::move(logits.saved);
   if (context.mode == Mode::train) out.saved = std::move(saved);

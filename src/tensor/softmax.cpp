@@ -81,8 +81,23 @@ void cross_entropy_forward(View<const float> logits, std::span<const std::int32_
   });
 }
 
+void extra_loss_forward(View<const float> logits, std::span<const std::int32_t> targets,
+                        std::span<const float> log_z, ExtraLoss extra, std::span<float> added) {
+  for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const float* __restrict row = logits.row(i);
+    added[at] = 0;
+    if (targets[at] < 0) return;
+    const float mean = lane_sum(logits.cols, [=](std::int64_t j) { return row[j]; }) /
+                       static_cast<float>(logits.cols);
+    added[at] =
+        extra.label_smoothing * (row[targets[at]] - mean) + extra.z_loss * log_z[at] * log_z[at];
+  });
+}
+
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
-                            std::span<const float> log_z, float scale) {
+                            std::span<const float> log_z, float scale, ExtraLoss extra) {
+  const float uniform = scale * extra.label_smoothing / static_cast<float>(logits.cols);
   for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     float* __restrict row = logits.row(i);
@@ -90,10 +105,10 @@ void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> ta
       std::fill(row, row + logits.cols, 0.0f);
       return;
     }
-    const float z = log_z[at];
+    const float z = log_z[at], factor = scale * (1 + 2 * extra.z_loss * z);
 #pragma omp simd
-    for (std::int64_t j = 0; j < logits.cols; ++j) row[j] = scale * fast_exp(row[j] - z);
-    row[targets[at]] -= scale;
+    for (std::int64_t j = 0; j < logits.cols; ++j) row[j] = factor * fast_exp(row[j] - z) - uniform;
+    row[targets[at]] -= scale * (1 - extra.label_smoothing);
   });
 }
 
