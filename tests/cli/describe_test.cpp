@@ -97,7 +97,7 @@ TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
   const std::string options = "--config tiny --set data.train=" + data;
   EXPECT_THAT(describe(options).output, HasSubstr("1,664 rows (the data's, " + data));
 
-  const std::string huge = options + " --set model.d_ff=1000000000";
+  const std::string huge = options + " --set model.d_ff=1048576 model.d_model=65536";
   EXPECT_THAT(describe(huge).output, HasSubstr(" TB"));
   for (const int processes : {0, 2}) {
     const Outcome refused = run_program("train " + huge + " --output " + run, processes);
