@@ -71,8 +71,11 @@ trap on_interrupt INT
 trap 'kill -USR1 "$job" 2>/dev/null' TERM USR1
 
 while :; do
-  wait "$job"
+  wait "$job" 2>/dev/null
   status=$?
   kill -0 "$job" 2>/dev/null || break
 done
+if [ "$status" -gt 128 ] && [ "$asked" -lt 2 ]; then
+  echo "local.sh: a process was ended by signal $((status - 128)) ($(kill -l $((status - 128)))), from outside or for want of memory (see dmesg); the same command goes on from the newest checkpoint" >&2
+fi
 exit "$status"

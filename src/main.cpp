@@ -53,7 +53,7 @@ ExitCode run(const Comm& world, const Words& words) {
     return ExitCode::usage;
   }
   const Command& command = find_command(words[0]);
-  require_one_job(world);
+  require_one_job(world, words);
   warn_of_crowding(world, words);
   return command.run(world, std::span(words).subspan(1));
 }

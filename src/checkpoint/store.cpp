@@ -72,13 +72,24 @@ std::optional<CheckpointEntry> newest_valid(const Env& env,
               "restore one from a backup, or start anew in another directory");
 }
 
+// Of a checkpoint that a user named: there is no other to fall back to.
+void require_valid(const Env& env, const std::string& directory) {
+  try {
+    verify_checkpoint(env, directory);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::damaged_data) throw;
+    throw Error(ExitCode::damaged_data, error.what(),
+                "give the run's directory instead: its newest valid checkpoint is then used");
+  }
+}
+
 std::string resolve_here(const Env& env, const std::string& path, Log& log) {
   if (!env.exists(path)) {
     throw Error(ExitCode::missing_input, "there is no checkpoint or run at " + path,
                 "check the path");
   }
   if (env.exists(path + "/" + manifest_name) || step_of(base_name(path))) {
-    verify_checkpoint(env, path);
+    require_valid(env, path);
     return path;
   }
   const auto newest = newest_valid(env, path + "/checkpoints", log);

@@ -22,6 +22,15 @@ std::vector<std::string> option_names(const po::options_description& options) {
               hint.empty() ? help : hint);
 }
 
+// `--output "$RUN"` with RUN unset.
+void refuse_empty(const Command& command, const po::variables_map& values) {
+  for (const auto& [name, value] : values) {
+    const auto* text = boost::any_cast<std::string>(&value.value());
+    if (text && text->empty() && !value.defaulted())
+      refuse(command, "--" + name + " is empty", "is a shell variable unset?");
+  }
+}
+
 }  // namespace
 
 po::variables_map parse_arguments(const Command& command, std::span<const std::string> arguments,
@@ -35,6 +44,7 @@ po::variables_map parse_arguments(const Command& command, std::span<const std::s
         po::command_line_parser(words).options(options).positional(positional).style(exact).run(),
         values);
     po::notify(values);
+    refuse_empty(command, values);
   } catch (const po::unknown_option& error) {
     const std::string name = error.get_option_name().substr(0, error.get_option_name().find('='));
     const std::string close = nearest(name, option_names(options));

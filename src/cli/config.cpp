@@ -75,6 +75,7 @@ int column_of(const std::string& text, const FirstError& error, const std::strin
                               const FirstError& error) {
   std::string hint = list_options;
   std::string message = error.message;
+  if (message.ends_with("got: ")) message += "the end of the file";
   int column = error.column;
   if (message.find("has no field named") != std::string::npos) {
     const std::string name = quoted(message, 1);
@@ -109,6 +110,19 @@ std::filesystem::path find_config(const std::string& name) {
   throw Error(ExitCode::missing_input,
               "--config " + name + ": no such file, nor a configuration of that name",
               (close.empty() ? "" : "did you mean " + close + "? ") + ("shipped are: " + known));
+}
+
+// An empty file would be the defaults, and the parser has no words for bytes that are no text.
+void require_text(const std::string& text, const std::string& file) {
+  const auto is_control = [](unsigned char c) { return c < ' ' && !std::isspace(c); };
+  if (std::any_of(text.begin(), text.end(), is_control)) {
+    throw Error(ExitCode::usage, file + " is not a text file",
+                "a configuration is text, such as `train { steps: 100 }`");
+  }
+  if (std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isspace(c); })) {
+    throw Error(ExitCode::usage, file + " is empty",
+                "write options into it, or leave it out for the defaults");
+  }
 }
 
 void clear_replaced_lists(const Message& from, Message& into) {
@@ -190,6 +204,18 @@ void write_out_defaults(Message& message) {
   }
 }
 
+// "path: before -> after" for every difference in a field that `counts`.
+template <class Predicate>
+std::vector<std::string> changes(const RunConfig& before, const RunConfig& after,
+                                 const Predicate& counts) {
+  std::vector<std::string> found;
+  for (const OptionField& option : option_fields(*RunConfig::descriptor())) {
+    const std::string was = value_text(before, option), is = value_text(after, option);
+    if (counts(option) && was != is) found.push_back(option.path + ": " + was + " -> " + is);
+  }
+  return found;
+}
+
 }  // namespace
 
 std::vector<std::string> shipped_configs() {
@@ -264,6 +290,7 @@ RunConfig load_config(std::span<const std::string> files, std::span<const std::s
       throw Error(ExitCode::missing_input, "--config " + path.string() + " cannot be read",
                   "check its permissions");
     }
+    require_text(text, path.string());
     merge_config(parse_config(text, path.string()), config);
   }
   for (const std::string& assignment : sets) set_option(config, assignment);
@@ -279,14 +306,12 @@ std::string resolved_text(const RunConfig& config) {
   return "# proto-file: proto/run.proto\n# proto-message: switchyard.RunConfig\n\n" + text;
 }
 
+std::vector<std::string> changed_fields(const RunConfig& before, const RunConfig& after) {
+  return changes(before, after, [](const OptionField&) { return true; });
+}
+
 std::vector<std::string> changed_fixed_fields(const RunConfig& before, const RunConfig& after) {
-  std::vector<std::string> changes;
-  for (const OptionField& option : option_fields(*RunConfig::descriptor())) {
-    const std::string was = value_text(before, option), is = value_text(after, option);
-    if (option.fixed_in_run() && was != is)
-      changes.push_back(option.path + ": " + was + " -> " + is);
-  }
-  return changes;
+  return changes(before, after, [](const OptionField& option) { return option.fixed_in_run(); });
 }
 
 }  // namespace switchyard

@@ -24,7 +24,9 @@ RunConfig parse_config(const std::string& text, const std::string& name);
 // default are left out. Parsing it gives the same configuration again.
 std::string resolved_text(const RunConfig& config);
 
-// "model.d_model: 128 -> 256" for every difference in a field that a resumed run may not change.
+// "model.d_model: 128 -> 256" for every difference.
+std::vector<std::string> changed_fields(const RunConfig& before, const RunConfig& after);
+// The same for the fields that a resumed run may not change.
 std::vector<std::string> changed_fixed_fields(const RunConfig& before, const RunConfig& after);
 
 // Names of the configurations that ship with the program, sorted.

@@ -7,6 +7,7 @@
 
 #include "checkpoint/load.hpp"
 #include "checkpoint/store.hpp"
+#include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/config.hpp"
@@ -43,7 +44,8 @@ EvaluateArguments parse(std::span<const std::string> words) {
       ("unigram", po::bool_switch(&arguments.unigram));
   const po::variables_map given = parse_arguments(evaluate_command, words, options);
   if (arguments.show < 0 || (given.count("samples") && arguments.samples < 1)) {
-    throw Error(ExitCode::usage, "evaluate: --samples must be at least 1 and --show at least 0");
+    throw Error(ExitCode::usage, "evaluate: --samples is at least 1, --show at least 0",
+                "leave --samples out to evaluate as many as the run does");
   }
   return arguments;
 }
@@ -103,7 +105,7 @@ Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Tran
   const ValidationStream stream{.source = job.validation,
                                 .vocabulary = job.data.vocabulary(),
                                 .samples = job.samples,
-                                .shape = {.rows = job.settings.batch_size,
+                                .shape = {.rows = job.settings.rows_at_once(),
                                           .input_length = job.settings.spans.input_length,
                                           .target_length = job.validation.target_length()}};
   return evaluate(context, model, stream, job.show);
@@ -150,6 +152,10 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
       Dataset::open(env, arguments.data.empty() ? config.data().train() : arguments.data);
   require_its_tokenizer(state, data, checkpoint);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
+  on_first(world, [&] {
+    arguments.unigram ? data.verify(env) : data.verify_validation(env);
+    return std::string();
+  });
   const std::int64_t wanted = arguments.samples > 0 ? arguments.samples : settings.eval_samples;
   const Evaluated job{.world = world,
                       .settings = settings,

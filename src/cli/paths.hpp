@@ -12,4 +12,7 @@ std::filesystem::path program_path();
 // under the prefix that the program is installed in.
 std::filesystem::path shipped_configs_directory();
 
+// local.sh and its like: launch/ of the source tree, or share/switchyard/launch.
+std::filesystem::path launch_directory();
+
 }  // namespace switchyard

@@ -44,7 +44,6 @@ PrepareOptions read_options(std::span<const std::string> arguments) {
                 "prepare: --vocab-size is " + std::to_string(*options.pieces) +
                     "; a vocabulary has padding, EOS, unknown and at least one piece of text",
                 "8000 suits a few megabytes of one language, 32000 is T5's");
-  if (options.output.empty()) throw Error(ExitCode::usage, "prepare: --output is empty");
   return options;
 }
 

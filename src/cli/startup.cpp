@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "cli/command_line.hpp"
 #include "cli/version.hpp"
 #include "comm/job.hpp"
 #include "tensor/gemm.hpp"
@@ -32,7 +33,7 @@ std::string host_name() {
   return name;
 }
 
-void require_one_job(const Comm& world) {
+void require_one_job(const Comm& world, std::span<const std::string> words) {
   if (const auto promise = foreign_launcher(world.size()); promise && !open_mpi_says_one()) {
     throw Error(ExitCode::mismatch,
                 promise->name + " is " + promise->value +
@@ -45,6 +46,7 @@ void require_one_job(const Comm& world) {
   const Build program = build();
   require_equal_on_all_ranks(world, "the program's build",
                              program.version + " " + program.commit + " " + program.id);
+  require_equal_on_all_ranks(world, "the command line", shell_text(words));
   require_equal_on_all_ranks(world, "the oneDNN version", onednn_version());
   require_equal_on_all_ranks(world, "the instruction set", onednn_isa());
   require_equal_on_all_ranks(world, "the bits of matrix products (a hash of probes)",
@@ -68,15 +70,12 @@ std::string crowding_advice(int processes, int threads, int cores, int bound,
                             std::span<const std::string> words) {
   if (processes * threads <= cores && threads <= bound) return "";
   const int fitting = std::min(processes, cores);
-  std::string command;
-  for (const std::string& word : words) command += " " + word;
   const std::string wish = std::to_string(processes) + " x " + std::to_string(threads) + " threads";
   return "warning: " + wish +
          (processes * threads > cores
               ? " share " + std::to_string(cores) + " cores of this host and slow each other down"
               : " are bound to " + std::to_string(bound) + " cores a process") +
-         "; better: launch/local.sh -n " + std::to_string(fitting) + " -t " +
-         std::to_string(std::max(1, cores / fitting)) + command;
+         "; better: " + local_command_line(fitting, std::max(1, cores / fitting), words);
 }
 
 void warn_of_crowding(const Comm& world, std::span<const std::string> words) {

@@ -15,8 +15,8 @@ namespace switchyard {
 std::string host_name();
 
 // Throws Error(mismatch) when another MPI's launcher started the program, or when processes run
-// different programs or would compute different bits. Collective.
-void require_one_job(const Comm& world);
+// different programs, were given other words, or would compute different bits. Collective.
+void require_one_job(const Comm& world, std::span<const std::string> words);
 
 // BFLOAT16 on a CPU that cannot multiply it is Error(machine_cannot); one that only emulates it is
 // a warning.

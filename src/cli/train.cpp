@@ -8,11 +8,15 @@
 #include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
+#include "cli/command_line.hpp"
 #include "cli/config.hpp"
+#include "cli/memory.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "cli/version.hpp"
+#include "comm/job.hpp"
 #include "data/span_corruption_source.hpp"
+#include "files/sha256.hpp"
 #include "tensor/gemm.hpp"
 #include "train/start_report.hpp"
 #include "train/trainer.hpp"
@@ -60,6 +64,22 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   return config;
 }
 
+// Each process reads --config itself, perhaps from its own host's disk. Collective.
+void require_one_configuration(const Comm& world, const RunConfig& config) {
+  const std::vector<std::string> texts = all_gather_strings(world, resolved_text(config));
+  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
+    if (texts[rank] == texts[0]) continue;
+    std::string changes;
+    for (const std::string& change :
+         changed_fields(parse_config(texts[0], "rank 0"), parse_config(texts[rank], "another")))
+      changes += (changes.empty() ? "" : "; ") + change;
+    throw Error(ExitCode::mismatch,
+                "the processes have different configurations: from rank 0 to rank " +
+                    std::to_string(rank) + ", " + changes,
+                "give every process the same --config files and the same --set");
+  }
+}
+
 void take_vocabulary(const Dataset& data, RunConfig& config) {
   ModelOptions& model = *config.mutable_model();
   const int rows = data.vocabulary().rows();
@@ -86,6 +106,8 @@ std::optional<Dataset> open_validation(const Env& env, const DataOptions& option
   return validation;
 }
 
+std::string digest(const Dataset& data) { return sha256_hex(to_text(data.manifest())); }
+
 std::string describe(const SplitInfo& split) {
   return grouped(split.summary.documents) + " documents, " + grouped(split.summary.tokens) +
          " tokens";
@@ -93,15 +115,12 @@ std::string describe(const SplitInfo& split) {
 
 std::string continue_command(const Comm& world, const std::string& host,
                              const std::string& output) {
-  const std::string train = "train --output " + output;
-  if (world.size() == 1) return "switchyard " + train;
-  const std::string processes = std::to_string(world.size());
-  const std::vector<std::string> hosts = all_gather_strings(world, host);
-  for (const std::string& other : hosts) {
-    if (other != host) return "mpirun -n " + processes + " switchyard " + train;
+  const std::vector<std::string> words = {"train", "--output", output};
+  if (world.size() == 1) return program_command_line(words);
+  for (const std::string& other : all_gather_strings(world, host)) {
+    if (other != host) return mpirun_command_line(world.size(), words);
   }
-  return "launch/local.sh -n " + processes + " -t " + std::to_string(omp_get_max_threads()) + " " +
-         train;
+  return local_command_line(world.size(), omp_get_max_threads(), words);
 }
 
 BuildInfo build_info() {
@@ -120,13 +139,16 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   const TrainArguments arguments = parse(words);
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
+  require_one_configuration(world, config);
   const Dataset data = Dataset::open(env, config.data().train());
   const std::optional<Dataset> other = open_validation(env, config.data(), data);
   const Dataset& held_out = other ? *other : data;
+  require_equal_on_all_ranks(world, "the prepared data", digest(data) + " " + digest(held_out));
   take_vocabulary(data, config);
   const Settings settings = read_settings(config);
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   require_precision(settings.model.precision, bfloat16_support(), log);
+  require_memory(world, settings);
   const auto training = SpanCorruptionSource::training(data, settings.spans, settings.seed);
   const auto validation = SpanCorruptionSource::validation(held_out, settings.spans);
   on_first(world, [&] {

@@ -26,6 +26,9 @@ class Problems {
   void at_least(double low, const std::string& path) {
     check(path, "at least " + plain(low), [=](double x) { return x >= low; });
   }
+  void within(double low, double high, const std::string& path) {
+    check(path, plain(low) + " to " + plain(high), [=](double x) { return low <= x && x <= high; });
+  }
   void positive(const std::string& path) {
     check(path, "above 0", [](double x) { return x > 0; });
   }
@@ -59,11 +62,17 @@ class Problems {
   std::string sentences_;
 };
 
+// Beyond any model that could be trained, and far from where products of sizes overflow.
+constexpr double largest_width = 1 << 20, most_layers = 1 << 12, most_experts = 1 << 16,
+                 most_rows = 1 << 20;
+
 void check_model(const ModelOptions& model, Problems& problems) {
-  for (const char* size : {"model.d_model", "model.d_ff", "model.d_kv", "model.num_heads",
-                           "model.num_layers", "model.num_decoder_layers", "model.vocab_size"}) {
-    problems.at_least(1, size);
+  for (const char* width : {"model.d_model", "model.d_ff", "model.d_kv", "model.num_heads"}) {
+    problems.within(1, largest_width, width);
   }
+  problems.within(1, most_layers, "model.num_layers");
+  problems.within(1, most_layers, "model.num_decoder_layers");
+  problems.at_least(1, "model.vocab_size");
   problems.require(
       model.has_d_kv() || model.num_heads() < 1 || model.d_model() % model.num_heads() == 0,
       "model.d_model (" + std::to_string(model.d_model()) +
@@ -75,7 +84,8 @@ void check_model(const ModelOptions& model, Problems& problems) {
 }
 
 void check_moe(Problems& problems) {
-  for (const char* count : {"moe.num_experts", "moe.encoder_sparse_step", "moe.decoder_sparse_step",
+  problems.within(0, most_experts, "moe.num_experts");
+  for (const char* count : {"moe.encoder_sparse_step", "moe.decoder_sparse_step",
                             "moe.min_capacity", "moe.aux_loss_coef", "moe.z_loss_coef"}) {
     problems.at_least(0, count);
   }
@@ -86,18 +96,56 @@ void check_moe(Problems& problems) {
 
 void check_data(Problems& problems) {
   problems.at_least(1, "data.input_length");
-  problems.at_least(1, "data.target_length");
+  problems.within(1, most_rows, "data.target_length");
   problems.between_zero_and_one("data.noise_density");
   problems.at_least(1, "data.mean_noise_span_length");
 }
 
-void check_training(Problems& problems) {
+void check_schedule(const OptimizerOptions& optimizer, Problems& problems) {
   problems.positive("optimizer.learning_rate");
   problems.at_least(1, "optimizer.warmup_steps");
+  problems.at_least(0, "optimizer.linear_warmup_steps");
+  problems.at_least(1, "optimizer.decay_steps");
+  problems.at_least(0, "optimizer.final_ramp_steps");
+  const bool decays = optimizer.schedule() == OptimizerOptions::LINEAR ||
+                      optimizer.schedule() == OptimizerOptions::COSINE;
+  const bool ramps = optimizer.final_ramp_steps() > 0;
+  const std::string schedule = OptimizerOptions::Schedule_Name(optimizer.schedule());
+  problems.require(!decays || !ramps,
+                   "optimizer.final_ramp_steps is " + std::to_string(optimizer.final_ramp_steps()) +
+                       ", but optimizer.schedule " + schedule + " falls to 0 on its own");
+  if (!decays && !ramps) return;
+  if (!optimizer.has_decay_steps()) {
+    problems.require(false, "optimizer.decay_steps is not set; " +
+                                (decays ? "optimizer.schedule " + schedule
+                                        : std::string("optimizer.final_ramp_steps")) +
+                                " needs the step at which the rate is to be 0");
+    return;
+  }
+  const std::int64_t ramp_steps =
+      std::int64_t{optimizer.linear_warmup_steps()} + optimizer.final_ramp_steps();
+  problems.require(ramp_steps + decays <= optimizer.decay_steps(),
+                   "optimizer.decay_steps (" + std::to_string(optimizer.decay_steps()) +
+                       ") leaves no room for optimizer.linear_warmup_steps (" +
+                       std::to_string(optimizer.linear_warmup_steps()) + ")" +
+                       (ramps ? " and optimizer.final_ramp_steps (" +
+                                    std::to_string(optimizer.final_ramp_steps()) + ")"
+                              : std::string()));
+}
+
+void check_training(Problems& problems) {
+  problems.share_below_one("optimizer.adam_beta1");
+  problems.share_below_one("optimizer.adam_beta2");
+  problems.positive("optimizer.adam_epsilon");
+  problems.at_least(0, "optimizer.weight_decay");
+  problems.share_below_one("optimizer.momentum");
+  problems.at_least(0, "optimizer.gradient_clipping");
   problems.positive("optimizer.decay_exponent");
   problems.positive("optimizer.clipping_threshold");
   problems.at_least(1, "optimizer.min_dim_size_to_factor");
-  problems.at_least(1, "train.batch_size");
+  problems.share_below_one("train.label_smoothing");
+  problems.at_least(0, "train.z_loss");
+  problems.within(1, most_rows, "train.batch_size");
   problems.at_least(1, "train.steps");
   problems.positive("train.max_minutes");
   problems.at_least(1, "train.log_interval");
@@ -105,6 +153,19 @@ void check_training(Problems& problems) {
   problems.at_least(1, "train.eval_samples");
   problems.at_least(0, "checkpoint.interval");
   problems.at_least(1, "checkpoint.keep_last");
+}
+
+void check_replicas(int replicas, int virtual_ranks, int processes, Problems& problems) {
+  problems.at_least(1, "parallel.expert_replicas");
+  if (replicas < 1) return;
+  const std::string name = "parallel.expert_replicas (" + std::to_string(replicas) + ")";
+  problems.require(virtual_ranks % replicas == 0,
+                   name + " does not divide parallel.virtual_ranks (" +
+                       std::to_string(virtual_ranks) + "); each group has an equal part of them");
+  problems.require(replicas == 1 || processes % replicas == 0 || replicas % processes == 0,
+                   name + " groups cannot be shared out whole over the processes (" +
+                       std::to_string(processes) +
+                       "); start a number of them that divides it or is a multiple of it");
 }
 
 void check_division(const RunConfig& config, int processes, Problems& problems) {
@@ -116,10 +177,17 @@ void check_division(const RunConfig& config, int processes, Problems& problems) 
                    "there are more processes (" + std::to_string(processes) +
                        ") than parallel.virtual_ranks (" + std::to_string(virtual_ranks) +
                        "); start at most that many");
-  problems.require(batch % virtual_ranks == 0,
-                   "train.batch_size (" + std::to_string(batch) +
-                       ") is not a multiple of parallel.virtual_ranks (" +
-                       std::to_string(virtual_ranks) + "); each takes an equal part of it");
+  check_replicas(config.parallel().expert_replicas(), virtual_ranks, processes, problems);
+  const std::int64_t parts = config.train().accumulation_steps();
+  problems.at_least(1, "train.accumulation_steps");
+  if (parts < 1) return;
+  problems.require(
+      batch % (virtual_ranks * parts) == 0,
+      "train.batch_size (" + std::to_string(batch) +
+          ") is not a multiple of parallel.virtual_ranks (" + std::to_string(virtual_ranks) + ")" +
+          (parts > 1 ? " times train.accumulation_steps (" + std::to_string(parts) + ")"
+                     : std::string()) +
+          "; each takes an equal part of it");
 }
 
 // The objective's own arithmetic refuses what it cannot fill.
@@ -139,6 +207,7 @@ void validate(const RunConfig& config, int processes) {
   check_model(config.model(), problems);
   check_moe(problems);
   check_data(problems);
+  check_schedule(config.optimizer(), problems);
   check_training(problems);
   check_division(config, processes, problems);
   if (!problems.sentences().empty()) {

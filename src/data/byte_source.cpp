@@ -48,7 +48,8 @@ class GzipFile final : public ByteSource {
     refill();
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(buffer_[i]); };
     if (stream_.avail_in < 2 || byte(0) != 0x1f || byte(1) != 0x8b)
-      throw Error(ExitCode::damaged_data, path + " is named .gz but is not gzip data");
+      throw Error(ExitCode::damaged_data, path + " is named .gz but is not gzip data",
+                  "rename it, or leave it out");
     if (inflateInit2(&stream_, 15 + 16) != Z_OK)  // 16: expect gzip's own header and checksum
       throw Error(ExitCode::io_error, "zlib cannot start on " + path);
   }

@@ -58,7 +58,12 @@ std::vector<std::string> expand_patterns(std::span<const std::string> patterns) 
   }
   std::sort(files.begin(), files.end());
   files.erase(std::unique(files.begin(), files.end()), files.end());
-  for (const std::string& file : files) format_of(file);
+  for (const std::string& file : files) {
+    format_of(file);
+    if (std::filesystem::is_directory(file))
+      throw Error(ExitCode::missing_input, file + " is a directory, not a text file",
+                  "name the files in it, such as '" + file + "/*.txt'");
+  }
   return files;
 }
 

@@ -39,6 +39,11 @@ void verify_file(const Env& env, const std::string& path, const std::string& sha
                 "prepare the data again or copy it anew");
 }
 
+void verify_stream(const Env& env, const std::string& path, const SplitInfo& split) {
+  verify_file(env, path + ".bin", split.summary.bin_sha256);
+  verify_file(env, path + ".idx", split.summary.idx_sha256);
+}
+
 }  // namespace
 
 Dataset::Dataset(std::string directory, DatasetManifest manifest, Tokenizer tokenizer,
@@ -57,7 +62,7 @@ Dataset Dataset::open(const Env& env, const std::string& directory) {
                 directory + (env.exists(directory) ? " is not prepared data: it has no " +
                                                          std::string(dataset_files::manifest)
                                                    : " does not exist"),
-                "switchyard prepare --input TEXT --vocab-size N --output " + directory);
+                "name the directory that `switchyard prepare --output DIR` wrote");
   const auto manifest =
       parse_manifest(read_file(env, manifest_path, largest_manifest), manifest_path);
 
@@ -85,12 +90,12 @@ std::string Dataset::data_digest() const {
 }
 
 void Dataset::verify(const Env& env) const {
-  const auto verify_split = [&](const char* name, const SplitInfo& split) {
-    verify_file(env, directory_ + "/" + name + ".bin", split.summary.bin_sha256);
-    verify_file(env, directory_ + "/" + name + ".idx", split.summary.idx_sha256);
-  };
-  verify_split(dataset_files::train, manifest_.train);
-  verify_split(dataset_files::validation, manifest_.validation);
+  verify_stream(env, directory_ + "/" + dataset_files::train, manifest_.train);
+  verify_validation(env);
+}
+
+void Dataset::verify_validation(const Env& env) const {
+  verify_stream(env, directory_ + "/" + dataset_files::validation, manifest_.validation);
 }
 
 }  // namespace switchyard

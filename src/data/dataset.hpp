@@ -56,6 +56,7 @@ class Dataset {
   // Reads both streams whole and compares their hashes: Error(damaged_data) names the file. One
   // process of a job need do it, once.
   void verify(const Env& env) const;
+  void verify_validation(const Env& env) const;  // that stream alone
 
  private:
   Dataset(std::string directory, DatasetManifest manifest, Tokenizer tokenizer, TokenFile train,

@@ -139,10 +139,13 @@ void write_splits(const std::vector<std::string>& files, const PrepareOptions& o
   report_damage(reader.report(), log);
   if (documents == 0 && reader.report().damaged_lines > 0)
     throw Error(ExitCode::damaged_data,
-                "no document could be read; the first damage is " + reader.report().damage.front());
+                "no document could be read; the first damage is " + reader.report().damage.front(),
+                "JSON lines hold one object each, its text under \"text\"");
   if (documents == 0)
-    throw Error(ExitCode::missing_input, "there is no text in " + files.front() +
-                                             (files.size() > 1 ? " and the other files" : ""));
+    throw Error(
+        ExitCode::missing_input,
+        "there is no text in " + files.front() + (files.size() > 1 ? " and the other files" : ""),
+        "check the files' contents");
   if (held_out && documents == 1)
     throw Error(
         ExitCode::missing_input,

@@ -18,9 +18,11 @@ std::int64_t round_to_even(double x) { return static_cast<std::int64_t>(std::nea
 
 void check_config(const SpanCorruptionConfig& config) {
   if (config.input_length < 4 || config.input_length > longest_segment)
-    throw Error(ExitCode::usage, "data.input_length is " + std::to_string(config.input_length) +
-                                     "; span corruption needs 4 to " +
-                                     std::to_string(longest_segment) + " positions");
+    throw Error(ExitCode::usage,
+                "data.input_length is " + std::to_string(config.input_length) +
+                    "; span corruption needs 4 to " + std::to_string(longest_segment) +
+                    " positions",
+                "T5 takes 512; see `switchyard options data`");
   if (!(config.noise_density > 0 && config.noise_density < 1))
     throw Error(ExitCode::usage, "data.noise_density is " + std::to_string(config.noise_density) +
                                      "; it must lie between 0 and 1");

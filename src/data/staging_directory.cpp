@@ -22,7 +22,8 @@ std::string without_trailing_slashes(std::string path) {
 void require_free(const Env& env, const std::string& output) {
   if (!env.exists(output)) return;
   if (!env.is_directory(output))
-    throw Error(ExitCode::output_not_writable, output + " exists and is not a directory");
+    throw Error(ExitCode::output_not_writable, output + " exists and is not a directory",
+                "choose another --output");
   if (env.exists(output + "/" + dataset_files::manifest))
     throw Error(ExitCode::output_not_writable, output + " already holds prepared data",
                 "choose another --output, or remove the directory to prepare anew");

@@ -17,13 +17,15 @@ Tokenizer::Tokenizer(const std::string& model, const std::string& name)
     : model_(std::make_unique<Model>()), sha256_(sha256_hex(model)) {
   auto& processor = model_->processor;
   if (model.empty() || !processor.LoadFromSerializedProto(model).ok())
-    throw Error(ExitCode::damaged_data, name + " is not a SentencePiece model");
+    throw Error(ExitCode::damaged_data, name + " is not a SentencePiece model",
+                "give a .model file that SentencePiece wrote");
   if (processor.pad_id() != Vocabulary::pad || processor.eos_id() != Vocabulary::eos ||
       processor.unk_id() != Vocabulary::unknown)
     throw Error(ExitCode::usage,
                 name + " numbers its special pieces pad " + std::to_string(processor.pad_id()) +
                     ", EOS " + std::to_string(processor.eos_id()) + ", unknown " +
-                    std::to_string(processor.unk_id()) + "; T5's numbers 0, 1, 2 are needed");
+                    std::to_string(processor.unk_id()) + "; T5's numbers 0, 1, 2 are needed",
+                "give a model trained with them, or --vocab-size to train one");
   if (!processor.IsUnknown(processor.PieceToId("<extra_id_0>")))
     throw Error(ExitCode::usage, name + " has the sentinels among its pieces already",
                 "give the model without them, such as T5's spiece.model of 32,000 pieces");

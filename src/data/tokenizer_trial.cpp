@@ -88,7 +88,8 @@ void try_tokenizer_model(const std::string& model, const std::string& name) {
   }
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
     throw Error(ExitCode::damaged_data,
-                name + " is damaged: SentencePiece crashes on it when it is loaded or used");
+                name + " is damaged: SentencePiece crashes on it when it is loaded or used",
+                "copy it anew, or give --vocab-size to train one");
 }
 
 }  // namespace switchyard

@@ -131,9 +131,11 @@ std::unique_ptr<ReadableFile> PosixEnv::open(const std::string& path) const {
   auto fd = open_descriptor(Access::read, "open", path, O_RDONLY | O_NONBLOCK);
   struct stat status;
   if (::fstat(fd.get(), &status) != 0) fail(Access::read, "examine", path, errno);
-  if (S_ISDIR(status.st_mode)) fail(Access::read, "read", path, EISDIR);
   if (!S_ISREG(status.st_mode)) {
-    throw Error(ExitCode::io_error, "cannot read " + path + ": it is not a regular file");
+    throw Error(ExitCode::damaged_data,
+                "cannot read " + path + ": it is " +
+                    (S_ISDIR(status.st_mode) ? "a directory" : "not a regular file"),
+                "put back the file that belongs there");
   }
   return std::make_unique<PosixReadableFile>(std::move(fd), path, status.st_size);
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "moe/switch_layer.hpp"
+#include "tensor/ops.hpp"
 
 namespace switchyard {
 
@@ -31,6 +32,7 @@ struct ModelConfig {
       0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
   Precision precision = Precision::float32;
   MoeConfig moe;
+  ExtraLoss extra_loss{};  // of the outputs, in training
 
   // Of one element of a row that travels.
   std::int64_t exchanged_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "model/linear.hpp"
 #include "tensor/gemm.hpp"
@@ -60,6 +61,8 @@ LogitsOutput<In> Logits::forward(StepContext& context, const ParamSet& params,
   out.saved.hidden = rounded<In>(std::move(hidden));
   out.saved.log_z = Tensor<float>::uninitialized(1, positions);
   if (context.mode == Mode::evaluate) out.predictions.resize(static_cast<std::size_t>(positions));
+  if (context.mode == Mode::train && extra_.any())
+    out.extra_loss = Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length);
   const std::int64_t vocabulary = tied_ ? kernel.spec.rows : kernel.spec.cols;
   auto room = chunk_logits<float>(ranks, positions, vocabulary);
   for_each_chunk(ranks, positions, [&](std::int64_t, std::int64_t first, std::int64_t count) {
@@ -69,6 +72,11 @@ LogitsOutput<In> Logits::forward(StepContext& context, const ParamSet& params,
     cross_entropy_forward(logits, part(targets, first, count), part(out.loss.flat(), first, count),
                           part(out.saved.log_z.flat(), first, count),
                           out.predictions.empty() ? nullptr : out.predictions.data() + first);
+    if (out.extra_loss.size() > 0) {
+      extra_loss_forward(logits, part(targets, first, count),
+                         part(std::as_const(out.saved.log_z).flat(), first, count), extra_,
+                         part(out.extra_loss.flat(), first, count));
+    }
   });
   return out;
 }
@@ -94,7 +102,7 @@ Tensor<float> Logits::backward(StepContext& context, ParamSet& params, const Log
     gemm<In, float>(work, x, Transpose::no, weights, tied_ ? Transpose::yes : Transpose::no,
                     logits);
     cross_entropy_backward(logits, part(targets, first, count),
-                           part(saved.log_z.flat(), first, count), scale, d);
+                           part(saved.log_z.flat(), first, count), scale, extra_, d);
     if (tied_) {
       gemm<In, float>(work, d, Transpose::yes, x, Transpose::no, leaf, Accumulate::yes);
     } else {

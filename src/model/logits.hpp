@@ -9,6 +9,7 @@
 
 #include "model/sequence.hpp"
 #include "moe/step_context.hpp"
+#include "tensor/ops.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {
@@ -24,20 +25,23 @@ struct LogitsOutput {
   Tensor<float> loss;                     // [h*b, T] nats; 0 where target < 0
   std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
   LogitsSaved<In> saved;
+  Tensor<float>
+      extra_loss{};  // [h*b, T] what training adds to `loss`; empty where nothing is added
 };
 
 class Logits {
  public:
   // `kernel`, an index into the process's ParamSet: the embedding [W, D] where tied, with logits
-  // (h D^-0.5) E^T; otherwise a kernel [D, W] of its own.
-  Logits(std::size_t kernel, bool tied) : kernel_(kernel), tied_(tied) {}
+  // (h D^-0.5) E^T; otherwise a kernel [D, W] of its own. `extra` counts in training alone.
+  Logits(std::size_t kernel, bool tied, ExtraLoss extra = {})
+      : kernel_(kernel), tied_(tied), extra_(extra) {}
 
   // hidden [h*N, D], targets [h*N].
   template <class In = float>
   LogitsOutput<In> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                            Tensor<float> hidden, std::span<const std::int32_t> targets) const;
-  // The gradient of scale * (sum of losses): adds to the kernel's leaves, returns d hidden [h*N,
-  // D].
+  // The gradient of scale * (sum of losses and extra losses): adds to the kernel's leaves, returns
+  // d hidden [h*N, D].
   template <class In>
   Tensor<float> backward(StepContext& context, ParamSet& params, const LogitsSaved<In>& saved,
                          std::span<const std::int32_t> targets, float scale) const;
@@ -45,6 +49,7 @@ class Logits {
  private:
   std::size_t kernel_;
   bool tied_;
+  ExtraLoss extra_;
 };
 
 }  // namespace switchyard

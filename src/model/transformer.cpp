@@ -49,7 +49,7 @@ struct Transformer::Parts {
         encoder(config, false, index, owned),
         decoder(config, true, index, owned),
         logits(index.at(config.tie_word_embeddings ? "shared.embedding" : "logits"),
-               config.tie_word_embeddings) {}
+               config.tie_word_embeddings, config.extra_loss) {}
 
   template <class In>
   Output forward(StepContext& context, const Batch& batch) const;
@@ -123,6 +123,7 @@ Transformer::Output Transformer::Parts::forward(StepContext& context, const Batc
   LogitsOutput<In> scored =
       logits.forward<In>(context, params, saved->targets, std::move(h), saved->target_ids);
   out.token_loss = std::move(scored.loss);
+  out.extra_loss = std::move(scored.extra_loss);
   out.predictions = std::move(scored.predictions);
   a.logits = std::move(scored.saved);
   saved->activations = std::move(a);

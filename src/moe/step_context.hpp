@@ -20,6 +20,7 @@ struct StepContext {
   Mode mode = Mode::train;
   PhaseTimer& timer;
   Work& work;
+  int micro_steps = 1;  // A: the step has V*A routing groups
 
   Interval<VirtualRank> hosted() const { return layout.hosted(comm.rank()); }
 };

@@ -155,8 +155,9 @@ void SwitchLayer::route_groups_backward(StepContext& context, ParamSet& params,
   const ScopedPhase phase(context.timer, Phase::routing);
   const std::int64_t N = tokens.per_rank;
   RouterLossScale
-      scale;  // the mean over the V routing groups; the mean over the step's real tokens
-  scale.balance = static_cast<float>(config_.aux_loss_coef / context.layout.virtual_ranks());
+      scale;  // the mean over the V*A routing groups; the mean over the step's real tokens
+  scale.balance = static_cast<float>(config_.aux_loss_coef /
+                                     (context.layout.virtual_ranks() * context.micro_steps));
   if (tokens.real_in_step > 0)
     scale.z = static_cast<float>(config_.z_loss_coef / static_cast<double>(tokens.real_in_step));
   for (std::int64_t i = 0; i < std::ssize(routings); ++i) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "comm/canonical.hpp"
+#include "optim/elementwise.hpp"
 #include "tensor/rows.hpp"
 
 namespace switchyard {
@@ -102,6 +103,18 @@ double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& par
   double total = 0;
   for (const auto& [name, square] : all) total += square;
   return std::sqrt(total);
+}
+
+void clip_gradients(ParamSet& params, double norm, double limit) {
+  if (norm <= limit) return;
+  const auto factor = static_cast<float>(limit / norm);
+  for (Param& param : params.params()) {
+    for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
+      float* __restrict g = param.gradient.data + begin;
+#pragma omp simd
+      for (std::int64_t i = 0; i < count; ++i) g[i] *= factor;
+    });
+  }
 }
 
 }  // namespace switchyard

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "tensor/named_tensor.hpp"
@@ -33,6 +34,26 @@ struct AdafactorConfig {
   bool multiply_by_parameter_scale = true;
 };
 std::unique_ptr<Optimizer> make_adafactor(const AdafactorConfig& config,
+                                          std::span<const Param> params);
+
+// AdamW (Loshchilov and Hutter 2019): both moments corrected for their start at 0, decay apart from
+// the moments and times the learning rate. Tensors of one row, the scales of norms, do not decay.
+struct AdamWConfig {
+  double beta_1 = 0.9;
+  double beta_2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;
+};
+std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, std::span<const Param> params);
+
+// Gradient descent; with momentum m, along the sum of m^i times the gradient i steps ago.
+struct SgdConfig {
+  double momentum = 0;  // 0: none, and no state
+};
+std::unique_ptr<Optimizer> make_sgd(const SgdConfig& config, std::span<const Param> params);
+
+using OptimizerConfig = std::variant<AdafactorConfig, AdamWConfig, SgdConfig>;
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config,
                                           std::span<const Param> params);
 
 }  // namespace switchyard

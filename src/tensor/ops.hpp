@@ -69,10 +69,22 @@ void embedding_backward(View<const float> dy, std::span<const std::int32_t> ids,
 // argmax: null, or [N], lowest index on ties.
 void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
                            std::span<float> loss, std::span<float> log_z, std::int32_t* argmax);
-// d = d loss / d logits = scale * (softmax - onehot), 0 where target < 0; may be the logits' place.
+
+// What training may add to a target's cross-entropy.
+struct ExtraLoss {
+  float label_smoothing = 0;  // s: the target's distribution is (1 - s) onehot + s / W
+  float z_loss = 0;           // weight of log_z^2
+  bool any() const { return label_smoothing != 0 || z_loss != 0; }
+};
+// added [N]: s (target's logit - mean logit) + z_loss log_z^2 of each row; 0 where target < 0.
+void extra_loss_forward(View<const float> logits, std::span<const std::int32_t> targets,
+                        std::span<const float> log_z, ExtraLoss extra, std::span<float> added);
+// d [N, W] = d (scale * (cross-entropy + extra)) / d logits
+// = scale * ((1 + 2 z_loss log_z) softmax - (1 - s) onehot - s / W), 0 where target < 0; may be the
+// logits' place.
 template <class T>
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
-                            std::span<const float> log_z, float scale, View<T> d);
+                            std::span<const float> log_z, float scale, ExtraLoss extra, View<T> d);
 
 // Sum of squares in f64: blocks of 4,096 elements, in block order.
 double sum_of_squares(std::span<const float> x);

@@ -51,4 +51,31 @@ Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& s
   return batch;
 }
 
+std::vector<Batch> split_batch(const Batch& whole, std::int64_t micro_steps) {
+  assert(whole.rows % micro_steps == 0);
+  const std::int64_t rows = whole.rows / micro_steps;
+  std::vector<Batch> parts;
+  for (std::int64_t m = 0; m < micro_steps; ++m) {
+    const auto part = [&](const auto& all, std::int64_t width) {
+      std::decay_t<decltype(all)> taken;
+      for (std::int64_t row = m * rows; row < std::ssize(whole.samples); row += whole.rows) {
+        const auto first = all.begin() + row * width;
+        taken.insert(taken.end(), first, first + rows * width);
+      }
+      return taken;
+    };
+    parts.push_back({.rows = rows,
+                     .input_length = whole.input_length,
+                     .target_length = whole.target_length,
+                     .inputs = part(whole.inputs, whole.input_length),
+                     .input_lengths = part(whole.input_lengths, 1),
+                     .targets = part(whole.targets, whole.target_length),
+                     .target_lengths = part(whole.target_lengths, 1),
+                     .samples = part(whole.samples, 1),
+                     .input_tokens = whole.input_tokens,
+                     .target_tokens = whole.target_tokens});
+  }
+  return parts;
+}
+
 }  // namespace switchyard

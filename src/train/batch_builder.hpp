@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
@@ -23,5 +24,11 @@ struct BatchShape {
 // Collective over comm: the real positions are counted over all virtual ranks.
 Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& source,
                   const BatchShape& shape, std::int64_t first, std::int64_t end);
+
+// A step's batch as its A micro-steps: part m has the rows m*b … (m+1)*b - 1 of each virtual rank,
+// b = B/(V A), and the real positions of the whole step, by which its losses are divided. So row r
+// of virtual rank v in micro-step m is sample first + v*B/V + m*b + r.
+// With A = 2 in the example above, v1 has sample 18 in the first micro-step and 19 in the second.
+std::vector<Batch> split_batch(const Batch& whole, std::int64_t micro_steps);
 
 }  // namespace switchyard

@@ -58,10 +58,49 @@ AdafactorConfig read_adafactor(const OptimizerOptions& options) {
   return adafactor;
 }
 
+OptimizerConfig read_optimizer(const OptimizerOptions& options) {
+  switch (options.name()) {
+    case OptimizerOptions::ADAMW:
+      return AdamWConfig{.beta_1 = options.adam_beta1(),
+                         .beta_2 = options.adam_beta2(),
+                         .epsilon = options.adam_epsilon(),
+                         .weight_decay = options.weight_decay()};
+    case OptimizerOptions::SGD:
+      return SgdConfig{.momentum = options.momentum()};
+    case OptimizerOptions::ADAFACTOR:
+      break;
+  }
+  return read_adafactor(options);
+}
+
+ScheduleConfig::Shape read_shape(OptimizerOptions::Schedule schedule) {
+  switch (schedule) {
+    case OptimizerOptions::RSQRT:
+      return ScheduleConfig::Shape::rsqrt;
+    case OptimizerOptions::CONSTANT:
+      return ScheduleConfig::Shape::constant;
+    case OptimizerOptions::LINEAR:
+      return ScheduleConfig::Shape::linear;
+    case OptimizerOptions::COSINE:
+      return ScheduleConfig::Shape::cosine;
+  }
+  return ScheduleConfig::Shape::rsqrt;
+}
+
+ScheduleConfig read_schedule(const OptimizerOptions& options) {
+  return {.shape = read_shape(options.schedule()),
+          .learning_rate = options.learning_rate(),
+          .warmup_steps = options.warmup_steps(),
+          .linear_warmup_steps = options.linear_warmup_steps(),
+          .decay_steps = options.decay_steps(),
+          .final_ramp_steps = options.final_ramp_steps()};
+}
+
 void read_train(const TrainOptions& options, Settings& settings) {
   settings.model.precision =
       options.precision() == TrainOptions::BFLOAT16 ? Precision::bfloat16 : Precision::float32;
   settings.batch_size = options.batch_size();
+  settings.accumulation_steps = options.accumulation_steps();
   settings.steps = options.steps();
   settings.seed = options.seed();
   if (options.has_max_minutes()) settings.max_minutes = options.max_minutes();
@@ -75,11 +114,15 @@ void read_train(const TrainOptions& options, Settings& settings) {
 Settings read_settings(const RunConfig& config) {
   Settings settings;
   settings.model = read_model(config.model(), config.moe());
+  settings.model.extra_loss = {
+      .label_smoothing = static_cast<float>(config.train().label_smoothing()),
+      .z_loss = static_cast<float>(config.train().z_loss())};
   settings.virtual_ranks = config.parallel().virtual_ranks();
+  settings.groups = config.parallel().expert_replicas();
   settings.spans = read_spans(config.data());
-  settings.adafactor = read_adafactor(config.optimizer());
-  settings.schedule = {.learning_rate = config.optimizer().learning_rate(),
-                       .warmup_steps = config.optimizer().warmup_steps()};
+  settings.optimizer = read_optimizer(config.optimizer());
+  settings.schedule = read_schedule(config.optimizer());
+  settings.gradient_clipping = config.optimizer().gradient_clipping();
   read_train(config.train(), settings);
   settings.checkpoint_interval = config.checkpoint().interval();
   settings.keep_last = config.checkpoint().keep_last();

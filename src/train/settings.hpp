@@ -18,10 +18,12 @@ struct Settings {
   int virtual_ranks = 1;  // V
   int groups = 1;         // G
   SpanCorruptionConfig spans;
-  AdafactorConfig adafactor;
+  OptimizerConfig optimizer;
   ScheduleConfig schedule;
+  double gradient_clipping = 0;  // largest global norm; 0: any
 
   std::int64_t batch_size = 0;  // B: rows of the global batch
+  int accumulation_steps = 1;   // A: its parts
   std::int64_t steps = 0;       // of the whole run
   std::uint64_t seed = 1;
   std::optional<double> max_minutes;  // of one start
@@ -30,6 +32,9 @@ struct Settings {
   std::int64_t eval_samples = 0;
   std::int64_t checkpoint_interval = 0;  // 0: only at the end, or when stopped
   int keep_last = 1;
+
+  // Rows that pass through the model at once, over all virtual ranks.
+  std::int64_t rows_at_once() const { return batch_size / accumulation_steps; }
 };
 
 // `config` is valid and names its vocabulary: unset, model.vocab_size is the data's, which the

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/transformer.hpp"
+#include "plan/parameters.hpp"
 
 namespace switchyard {
 namespace {
@@ -24,17 +24,10 @@ std::string range_text(const char* one, const char* many, Interval<I> range) {
          std::to_string(range.last.value - 1);
 }
 
-int sparse_blocks(const ModelConfig& config, bool decoder) {
-  const int blocks = decoder ? config.num_decoder_layers : config.num_layers;
-  int sparse = 0;
-  for (int block = 0; block < blocks; ++block) sparse += config.is_sparse(decoder, block);
-  return sparse;
-}
-
 std::string experts_text(const ModelConfig& config) {
   const MoeConfig& moe = config.moe;
   if (moe.num_experts == 0) return "none: a dense model";
-  const int sparse = sparse_blocks(config, false) + sparse_blocks(config, true);
+  const int sparse = sparse_block_count(config, false) + sparse_block_count(config, true);
   std::ostringstream text;
   text << moe.num_experts << " in each of " << sparse << " sparse layers, ";
   if (moe.dropless) {
@@ -54,7 +47,10 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
       settings.batch_size * (settings.spans.input_length + target_length);
   return std::to_string(settings.batch_size) + " rows of " +
          std::to_string(settings.spans.input_length) + " + " + std::to_string(target_length) +
-         " positions, " + grouped(positions) + " a step";
+         " positions, " + grouped(positions) + " a step" +
+         (settings.accumulation_steps > 1
+              ? ", in " + std::to_string(settings.accumulation_steps) + " parts"
+              : std::string());
 }
 
 std::string precision_text(Precision precision) {
@@ -72,14 +68,54 @@ std::string steps_text(const Settings& settings) {
          ", " + std::to_string(settings.keep_last) + " kept";
 }
 
+struct RuleText {
+  std::ostream& text;
+
+  void operator()(const AdafactorConfig&) const { text << "Adafactor"; }
+  void operator()(const AdamWConfig& adamw) const {
+    text << "AdamW (betas " << adamw.beta_1 << " and " << adamw.beta_2 << ", weight decay "
+         << adamw.weight_decay << ")";
+  }
+  void operator()(const SgdConfig& sgd) const { text << "SGD with momentum " << sgd.momentum; }
+};
+
 std::string optimizer_text(const Settings& settings) {
   std::ostringstream text;
-  text << "Adafactor, rate " << settings.schedule.learning_rate << " / sqrt(max(step, "
-       << settings.schedule.warmup_steps << ")), seed " << settings.seed;
+  std::visit(RuleText{text}, settings.optimizer);
+  if (settings.gradient_clipping > 0)
+    text << ", gradients clipped to norm " << settings.gradient_clipping;
+  const ExtraLoss& extra = settings.model.extra_loss;
+  if (extra.label_smoothing > 0) text << ", label smoothing " << extra.label_smoothing;
+  if (extra.z_loss > 0) text << ", output z-loss " << extra.z_loss;
+  text << ", rate " << schedule_text(settings.schedule) << ", seed " << settings.seed;
   return text.str();
 }
 
 }  // namespace
+
+std::string schedule_text(const ScheduleConfig& schedule) {
+  std::ostringstream text;
+  text << schedule.learning_rate;
+  const std::string end = " to 0 at step " + grouped(schedule.decay_steps);
+  switch (schedule.shape) {
+    case ScheduleConfig::Shape::rsqrt:
+      text << " / sqrt(max(step, " << schedule.warmup_steps << "))";
+      break;
+    case ScheduleConfig::Shape::constant:
+      break;
+    case ScheduleConfig::Shape::linear:
+      text << " falling in a straight line" << end;
+      break;
+    case ScheduleConfig::Shape::cosine:
+      text << " falling along a cosine" << end;
+      break;
+  }
+  if (schedule.linear_warmup_steps > 0)
+    text << ", rising over the first " << grouped(schedule.linear_warmup_steps) << " steps";
+  if (schedule.final_ramp_steps > 0)
+    text << ", falling over the last " << grouped(schedule.final_ramp_steps) << end;
+  return text.str();
+}
 
 std::string grouped(std::int64_t number) {
   std::string text = std::to_string(number);
@@ -89,40 +125,39 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-ParameterCount count_parameters(const ModelConfig& config) {
-  ParameterCount count;
-  for (const ParamSpec& spec :
-       parameter_specs(config, {ExpertId(0), ExpertId(config.moe.num_experts)})) {
-    const std::int64_t elements = spec.rows * spec.cols;
-    count.all += elements;
-    if (spec.expert) count.experts += elements;
-  }
-  return count;
-}
-
 std::string model_text(const ModelConfig& config) {
   const ParameterCount count = count_parameters(config);
   std::ostringstream text;
   text << config.num_layers << "+" << config.num_decoder_layers << " layers, d_model "
        << config.d_model << ", d_ff " << config.d_ff << ", " << config.num_heads << " heads of "
-       << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.all)
+       << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.total())
        << " parameters";
   if (count.experts > 0) text << ", " << grouped(count.experts) << " of them in experts";
   return text.str();
 }
 
+std::string share_text(const Layout& layout, Rank p) {
+  std::string text = range_text("virtual rank", "virtual ranks", layout.hosted(p));
+  if (layout.experts() > 0) {
+    text += ", " + range_text("expert", "experts", layout.owned_experts(p));
+    if (layout.groups() > 1) {
+      text += " of " + range_text("replica group", "replica groups", layout.groups_of(p));
+    }
+  }
+  return text;
+}
+
 std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host) {
   const std::vector<std::string> hosts = all_gather_strings(comm, host);
   std::ostringstream text;
-  text << layout.virtual_ranks() << " virtual ranks on " << layout.processes() << " process"
-       << (layout.processes() == 1 ? "" : "es") << " x " << omp_get_max_threads() << " thread"
-       << (omp_get_max_threads() == 1 ? "" : "s");
+  const bool replicated = layout.groups() > 1;
+  text << layout.virtual_ranks() << " virtual ranks";
+  if (replicated) text << " in " << layout.groups() << " replica groups";
+  text << " on " << layout.processes() << " process" << (layout.processes() == 1 ? "" : "es")
+       << " x " << omp_get_max_threads() << " thread" << (omp_get_max_threads() == 1 ? "" : "s");
   for (Rank p(0); p.value < layout.processes(); ++p) {
     text << "\n    process " << p.value << " on " << hosts[static_cast<std::size_t>(p.value)]
-         << ": " << range_text("virtual rank", "virtual ranks", layout.hosted(p));
-    if (layout.experts() > 0) {
-      text << ", " << range_text("expert", "experts", layout.owned_experts(p));
-    }
+         << ": " << share_text(layout, p);
   }
   return text.str();
 }

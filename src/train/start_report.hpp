@@ -9,13 +9,14 @@
 
 namespace switchyard {
 
-struct ParameterCount {
-  std::int64_t all = 0, experts = 0;
-};
-ParameterCount count_parameters(const ModelConfig& config);
-
 // "2+2 layers, width 128, …"
 std::string model_text(const ModelConfig& config);
+
+// "0.6 / sqrt(max(step, 1000)), rising over the first 100 steps"
+std::string schedule_text(const ScheduleConfig& schedule);
+
+// What process p hosts: "virtual ranks 0-1, experts 0-3".
+std::string share_text(const Layout& layout, Rank p);
 
 // A process a line: its host, its virtual ranks, its experts. Collective.
 std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host);

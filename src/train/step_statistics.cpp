@@ -9,67 +9,87 @@
 namespace switchyard {
 namespace {
 
-// What a virtual rank contributes travels as one row of doubles; counts are exact below 2^53.
-// Row: the loss, then for each sparse layer these, then its tokens for each expert.
+// What a micro-step of a virtual rank contributes travels as one row of doubles; counts are exact
+// below 2^53.
+// Row: these, then for each sparse layer those, then its tokens for each expert.
+enum LossColumn { loss, extra_loss, losses };
 enum LayerColumn { real, dropped, capacity, balance, z, confidence, entropy, tokens };
 
-std::vector<double> pack(const Batch& batch, const Transformer::Output& output,
-                         std::int64_t hosted) {
+// Of the batch's rows first … first + count - 1; an empty matrix counts for zeros.
+double sum_rows(const Tensor<float>& values, std::int64_t first, std::int64_t count) {
+  if (values.size() == 0) return 0;
+  const std::span<const float> all = values.row_range(first, count).flat();
+  return std::accumulate(all.begin(), all.end(), 0.0);
+}
+
+std::vector<double> pack(std::span<const Batch> batches,
+                         std::span<const Transformer::Output> outputs, std::int64_t hosted) {
   std::vector<double> rows;
   for (std::int64_t i = 0; i < hosted; ++i) {
-    const View<const float> loss = output.token_loss.view().row_range(i * batch.rows, batch.rows);
-    double sum = 0;
-    for (std::int64_t r = 0; r < loss.rows; ++r) {
-      sum = std::accumulate(loss.row(r), loss.row(r) + loss.cols, sum);
-    }
-    rows.push_back(sum);
-    for (const SparseLayerStats& layer : output.sparse_layers) {
-      const RoutingStats& s = layer.groups[static_cast<std::size_t>(i)];
-      rows.insert(rows.end(),
-                  {static_cast<double>(s.real_tokens), static_cast<double>(s.dropped_tokens),
-                   static_cast<double>(s.capacity), s.balance_loss, s.z_sum, s.confidence_sum,
-                   s.entropy_sum});
-      rows.insert(rows.end(), s.tokens_per_expert.begin(), s.tokens_per_expert.end());
+    for (std::size_t m = 0; m < batches.size(); ++m) {
+      const std::int64_t b = batches[m].rows;
+      rows.push_back(sum_rows(outputs[m].token_loss, i * b, b));
+      rows.push_back(sum_rows(outputs[m].extra_loss, i * b, b));
+      for (const SparseLayerStats& layer : outputs[m].sparse_layers) {
+        const RoutingStats& s = layer.groups[static_cast<std::size_t>(i)];
+        rows.insert(rows.end(),
+                    {static_cast<double>(s.real_tokens), static_cast<double>(s.dropped_tokens),
+                     static_cast<double>(s.capacity), s.balance_loss, s.z_sum, s.confidence_sum,
+                     s.entropy_sum});
+        rows.insert(rows.end(), s.tokens_per_expert.begin(), s.tokens_per_expert.end());
+      }
     }
   }
   return rows;
 }
 
-// The gathered rows of all virtual ranks, read by column.
+// The gathered rows of all virtual ranks and micro-steps, read by column.
 class Table {
  public:
-  Table(std::vector<double> values, int rows)
+  Table(std::vector<double> values, int virtual_ranks, std::size_t micro_steps)
       : values_(std::move(values)),
-        rows_(static_cast<std::size_t>(rows)),
-        width_(values_.size() / rows_) {}
+        virtual_ranks_(virtual_ranks),
+        micro_steps_(micro_steps),
+        width_(values_.size() / (virtual_ranks * micro_steps)) {}
 
-  double at(std::size_t row, std::size_t column) const { return values_[row * width_ + column]; }
-  std::int64_t count(std::size_t row, std::size_t column) const {
-    return static_cast<std::int64_t>(at(row, column));
+  double at(VirtualRank v, std::size_t micro_step, std::size_t column) const {
+    return values_[(static_cast<std::size_t>(v.value) * micro_steps_ + micro_step) * width_ +
+                   column];
   }
+  std::int64_t count(VirtualRank v, std::size_t micro_step, std::size_t column) const {
+    return static_cast<std::int64_t>(at(v, micro_step, column));
+  }
+  // Micro-steps of a virtual rank in order, then the tree over the virtual ranks.
   double sum(std::size_t column) const {
     std::vector<double> leaves;
-    for (std::size_t row = 0; row < rows_; ++row) leaves.push_back(at(row, column));
+    for (const VirtualRank v : virtual_ranks()) {
+      leaves.push_back(0);
+      for (std::size_t m = 0; m < micro_steps_; ++m) leaves.back() += at(v, m, column);
+    }
     return canonical_sum(leaves);
   }
-  std::size_t rows() const { return rows_; }
+  Interval<VirtualRank> virtual_ranks() const {
+    return {VirtualRank(0), VirtualRank(virtual_ranks_)};
+  }
+  std::size_t micro_steps() const { return micro_steps_; }
+  std::int64_t groups() const { return virtual_ranks_ * static_cast<std::int64_t>(micro_steps_); }
 
  private:
   std::vector<double> values_;
-  std::size_t rows_, width_;
+  int virtual_ranks_;
+  std::size_t micro_steps_, width_;
 };
 
 // Slots are given first come, first served, so an expert keeps the smaller of its tokens and C.
 std::int64_t rows_leaving_their_process(const Layout& layout, const Table& table,
                                         std::size_t first) {
   std::int64_t moved = 0;
-  for (std::size_t v = 0; v < table.rows(); ++v) {
-    const VirtualRank rank(static_cast<std::int64_t>(v));
-    const std::int64_t limit = table.count(v, first + capacity);
+  for (const VirtualRank v : table.virtual_ranks()) {
     for (int e = 0; e < layout.experts(); ++e) {
-      if (layout.owner(ExpertId(e), layout.group(rank)) == layout.host(rank)) continue;
-      const std::int64_t wanted = table.count(v, first + tokens + static_cast<std::size_t>(e));
-      moved += std::min(wanted, limit);
+      if (layout.owner(ExpertId(e), layout.group(v)) == layout.host(v)) continue;
+      const std::size_t wanted = first + tokens + static_cast<std::size_t>(e);
+      for (std::size_t m = 0; m < table.micro_steps(); ++m)
+        moved += std::min(table.count(v, m, wanted), table.count(v, m, first + capacity));
     }
   }
   return moved;
@@ -84,7 +104,7 @@ LayerStatistics layer_statistics(const Layout& layout, const Table& table, std::
     result.tokens_per_expert.push_back(
         static_cast<std::int64_t>(table.sum(first + tokens + static_cast<std::size_t>(e))));
   }
-  result.balance_loss = table.sum(first + balance) / layout.virtual_ranks();
+  result.balance_loss = table.sum(first + balance) / static_cast<double>(table.groups());
   result.z_loss =
       result.real_tokens > 0 ? table.sum(first + z) / static_cast<double>(result.real_tokens) : 0;
   result.confidence_sum = table.sum(first + confidence);
@@ -126,14 +146,18 @@ void record_routing(const std::vector<LayerStatistics>& layers, StepRecord& reco
 
 }  // namespace
 
-StepStatistics gather_statistics(const Comm& comm, const Layout& layout, const Batch& batch,
-                                 const Transformer::Output& output) {
-  const std::vector<double> own = pack(batch, output, layout.hosted(comm.rank()).size());
-  const Table table(all_gather_v(comm, std::span<const double>(own)), layout.virtual_ranks());
+StepStatistics gather_statistics(const Comm& comm, const Layout& layout,
+                                 std::span<const Batch> batches,
+                                 std::span<const Transformer::Output> outputs) {
+  const std::vector<double> own = pack(batches, outputs, layout.hosted(comm.rank()).size());
+  const Table table(all_gather_v(comm, std::span<const double>(own)), layout.virtual_ranks(),
+                    batches.size());
   StepStatistics result;
-  result.loss = table.sum(0) / static_cast<double>(std::max<std::int64_t>(batch.target_tokens, 1));
-  std::size_t first = 1;
-  for (const SparseLayerStats& layer : output.sparse_layers) {
+  const auto targets = static_cast<double>(std::max<std::int64_t>(batches[0].target_tokens, 1));
+  result.loss = table.sum(loss) / targets;
+  result.extra_loss = table.sum(extra_loss) / targets;
+  std::size_t first = losses;
+  for (const SparseLayerStats& layer : outputs[0].sparse_layers) {
     result.layers.push_back(layer_statistics(layout, table, first));
     result.layers.back().name = layer.name;
     first += tokens + static_cast<std::size_t>(layout.experts());
@@ -152,7 +176,7 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
   }
   record.set_loss(statistics.loss);
   record.set_loss_total(statistics.loss + config.moe.aux_loss_coef * balance_loss +
-                        config.moe.z_loss_coef * z_loss);
+                        config.moe.z_loss_coef * z_loss + statistics.extra_loss);
   if (statistics.layers.empty()) return;
   record.set_aux(balance_loss / static_cast<double>(statistics.layers.size()));
   record.set_load_balancing_loss(balance_loss);

@@ -1,9 +1,10 @@
 // From the outputs of one step on all processes to canonical figures: values are gathered in order
-// of virtual rank and added by the same tree everywhere, so every process holds the same bits and
-// all decisions taken from them are taken alike. Knows no files and no clock.
+// of virtual rank and micro-step and added by the same tree everywhere, so every process holds the
+// same bits and all decisions taken from them are taken alike. Knows no files and no clock.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,13 +28,15 @@ struct LayerStatistics {
 };
 
 struct StepStatistics {
-  double loss = 0;  // cross-entropy in nats a real target token of the step
+  double loss = 0;        // cross-entropy in nats a real target token of the step
+  double extra_loss = 0;  // what label smoothing and z-loss add to it
   std::vector<LayerStatistics> layers;
 };
 
-// Collective over comm.
-StepStatistics gather_statistics(const Comm& comm, const Layout& layout, const Batch& batch,
-                                 const Transformer::Output& output);
+// Of a step's micro-steps, a batch and an output each. Collective over comm.
+StepStatistics gather_statistics(const Comm& comm, const Layout& layout,
+                                 std::span<const Batch> batches,
+                                 std::span<const Transformer::Output> outputs);
 
 // Writes loss, loss/total, aux, moe/… and bytes/a2a of the record.
 void record_statistics(const StepStatistics& statistics, const ModelConfig& config,

@@ -1,9 +1,13 @@
 #include "train/stop.hpp"
 
+#include <omp.h>
+
 #include <cassert>
 
 namespace switchyard {
 namespace {
+
+constexpr std::size_t stack_bytes = 64 << 10;  // a frame holds all vector registers: 11 kB with AMX
 
 // A signal handler can reach nothing but static storage; only the handler below and StopSignals do.
 volatile std::sig_atomic_t stop_requested = 0;
@@ -22,15 +26,32 @@ extern "C" void request_stop(int signal) {
 void handle(int signal, struct sigaction& former) {
   struct sigaction action {};
   action.sa_handler = request_stop;
-  action.sa_flags = SA_RESTART;  // no system call of the step, or of MPI, fails because of it
+  action.sa_flags = SA_RESTART |  // no system call of the step, or of MPI, fails because of it
+                    SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   [[maybe_unused]] const int failed = sigaction(signal, &action, &former);
   assert(!failed);
 }
 
+// SIG_BLOCK or SIG_UNBLOCK in the threads that there are beside this one; later ones inherit
+// nothing that matters, since the kernel prefers the main thread.
+void mask_in_team(int how) {
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&ours, signal);
+#pragma omp parallel
+  if (omp_get_thread_num() != 0) pthread_sigmask(how, &ours, nullptr);
+}
+
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals() : stack_(std::make_unique<std::byte[]>(stack_bytes)) {
+  stack_t own{};
+  own.ss_sp = stack_.get();
+  own.ss_size = stack_bytes;
+  [[maybe_unused]] const int failed = sigaltstack(&own, &former_stack_);
+  assert(!failed);
+  mask_in_team(SIG_BLOCK);
   stop_requested = 0;
   interrupted = 0;
   handle(SIGINT, interrupt_);
@@ -42,6 +63,8 @@ StopSignals::~StopSignals() {
   sigaction(SIGINT, &interrupt_, nullptr);
   sigaction(SIGTERM, &terminate_, nullptr);
   sigaction(SIGUSR1, &user_, nullptr);
+  mask_in_team(SIG_UNBLOCK);
+  sigaltstack(&former_stack_, nullptr);
 }
 
 bool StopSignals::requested() const { return stop_requested != 0; }

@@ -3,12 +3,18 @@
 #pragma once
 
 #include <csignal>
+#include <cstddef>
+#include <memory>
 
 namespace switchyard {
 
 // While one lives, SIGINT, SIGTERM and SIGUSR1 raise a flag instead of ending the process; a second
 // SIGINT ends it at once. (mpirun forwards SIGUSR1; TERM it follows by KILL within a second or
 // two.)
+//
+// Made and destroyed by the main thread, outside parallel regions. That thread alone handles the
+// signals, on a stack of their own: oneDNN's matrix products let the stack pointer walk through
+// their buffers, and a handler on the ordinary stack would write over what lies below.
 class StopSignals {
  public:
   StopSignals();   // clears the flag
@@ -19,6 +25,8 @@ class StopSignals {
   bool requested() const;
 
  private:
+  std::unique_ptr<std::byte[]> stack_;
+  stack_t former_stack_{};
   struct sigaction interrupt_ {
   }, terminate_{}, user_{};
 };

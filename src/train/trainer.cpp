@@ -35,8 +35,8 @@ std::int64_t evaluated_samples(const Settings& settings, const TrainingData& dat
   return std::min(settings.eval_samples, data.validation_samples);
 }
 
-BatchShape batch_shape(const Settings& settings, const TrainingData& data) {
-  return {.rows = settings.batch_size,
+BatchShape batch_shape(std::int64_t rows, const Settings& settings, const TrainingData& data) {
+  return {.rows = rows,
           .input_length = settings.spans.input_length,
           .target_length = data.target_length};
 }
@@ -130,7 +130,7 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
               settings_.model.moe.num_experts),
       model_(settings_.model, layout_, job.comm.rank(), settings_.seed,
              Transformer::Gradients::yes),
-      optimizer_(make_adafactor(settings_.adafactor, model_.parameters().params())),
+      optimizer_(make_optimizer(settings_.optimizer, model_.parameters().params())),
       progress_(job.log, leads() && isatty(STDERR_FILENO), settings_.steps,
                 settings_.log_interval) {
   const std::string report = start_report(job_.comm, layout_, job_.host, settings_,
@@ -164,16 +164,13 @@ ExitCode Trainer::run() {
     const Clock::time_point begin = Clock::now();
     PhaseTimer timer;
     StepContext step = context(Mode::train, timer);
-    const std::int64_t first_sample = step_ * settings_.batch_size;
-
-    const Batch batch = [&] {
-      const ScopedPhase phase(timer, Phase::input);
-      return build_batch(job_.comm, layout_, job_.data.training, batch_shape(settings_, job_.data),
-                         first_sample, first_sample + settings_.batch_size);
-    }();
+    const std::vector<Batch> batches = read_step(timer);
     params.zero_gradients();
-    Transformer::Output output = model_.forward(step, batch);
-    model_.backward(step, batch, output);
+    std::vector<Transformer::Output> outputs;
+    for (const Batch& batch : batches) {
+      outputs.push_back(model_.forward(step, batch));
+      model_.backward(step, batch, outputs.back());
+    }
 
     const double norm = [&] {
       const ScopedPhase phase(timer, Phase::reduction);
@@ -182,12 +179,14 @@ ExitCode Trainer::run() {
     }();
     const double rate = learning_rate(settings_.schedule, step_);
     StepRecord record = new_record(rate, norm);
-    record_statistics(gather_statistics(job_.comm, layout_, batch, output), settings_.model,
+    record_statistics(gather_statistics(job_.comm, layout_, batches, outputs), settings_.model,
                       record);
     if (!std::isfinite(record.loss_total()) || !std::isfinite(norm)) give_up(record);
 
     {
       const ScopedPhase phase(timer, Phase::optimizer);
+      if (settings_.gradient_clipping > 0)
+        clip_gradients(params, norm, settings_.gradient_clipping);
       optimizer_->update(params.params(), step_, rate);
       model_.round_weights();
     }
@@ -206,6 +205,17 @@ ExitCode Trainer::run() {
   return ExitCode::done;
 }
 
+// The micro-steps of the step that is to be taken: all are read before the first forward, since the
+// step's count of targets divides the loss of each.
+std::vector<Batch> Trainer::read_step(PhaseTimer& timer) const {
+  const ScopedPhase phase(timer, Phase::input);
+  const std::int64_t first = step_ * settings_.batch_size;
+  const Batch whole = build_batch(job_.comm, layout_, job_.data.training,
+                                  batch_shape(settings_.batch_size, settings_, job_.data), first,
+                                  first + settings_.batch_size);
+  return split_batch(whole, settings_.accumulation_steps);
+}
+
 StepContext Trainer::context(Mode mode, PhaseTimer& timer) {
   return {.comm = job_.comm,
           .layout = layout_,
@@ -213,7 +223,8 @@ StepContext Trainer::context(Mode mode, PhaseTimer& timer) {
           .step = step_,
           .mode = mode,
           .timer = timer,
-          .work = work_};
+          .work = work_,
+          .micro_steps = settings_.accumulation_steps};
 }
 
 // Of the step that is being taken.
@@ -280,10 +291,11 @@ void Trainer::evaluate_into(StepRecord& record) {
   const Clock::time_point begin = Clock::now();
   PhaseTimer timer;
   StepContext step = context(Mode::evaluate, timer);
-  const ValidationStream stream{.source = job_.data.validation,
-                                .vocabulary = job_.data.vocabulary,
-                                .samples = evaluated_samples(settings_, job_.data),
-                                .shape = batch_shape(settings_, job_.data)};
+  const ValidationStream stream{
+      .source = job_.data.validation,
+      .vocabulary = job_.data.vocabulary,
+      .samples = evaluated_samples(settings_, job_.data),
+      .shape = batch_shape(settings_.rows_at_once(), settings_, job_.data)};
   const Evaluation evaluation = evaluate(step, model_, stream);
   record.set_eval_samples(evaluation.samples);
   record.set_eval_targets(evaluation.targets);
@@ -345,7 +357,7 @@ void Trainer::give_up(const StepRecord& record) {
               "training diverged at step " + std::to_string(record.step()) + ": the loss is " +
                   figure(record.loss_total()) + ", the gradient norm is " + figure(record.norm()),
               "the checkpoints are those from before; begin again with a smaller "
-              "optimizer.learning_rate or more optimizer.warmup_steps");
+              "optimizer.learning_rate or more optimizer.linear_warmup_steps");
 }
 
 // Weights and optimizer state, as checkpoints name them.

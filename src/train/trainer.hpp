@@ -77,6 +77,7 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
+  std::vector<Batch> read_step(PhaseTimer& timer) const;
   StepContext context(Mode mode, PhaseTimer& timer);
   StepRecord new_record(double learning_rate, double norm) const;
   StopReason finish_step(const PhaseTimer& timer, double seconds, StepRecord& record);

@@ -164,8 +164,7 @@ TEST(Program, AnotherLaunchersPromiseOfProcessesIs78) {
 
 TEST(Program, MoreThreadsThanCoresIsAWarningWithALineThatFits) {
   const long threads = sysconf(_SC_NPROCESSORS_ONLN) + 3;
-  const Outcome outcome =
-      program("options moe", "OMP_NUM_THREADS=" + std::to_string(threads));
+  const Outcome outcome = program("options moe", "OMP_NUM_THREADS=" + std::to_string(threads));
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("warning: "), HasSubstr("launch/local.sh -n 1 -t ")));
 }

@@ -12,6 +12,8 @@
 namespace switchyard {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 const std::vector<std::string> words = {"train", "--config", "tiny"};
@@ -23,12 +25,12 @@ TEST(Crowding, IsSilentWhereEachThreadHasACore) {
 
 TEST(Crowding, AdvisesTheLineThatFitsTheHost) {
   EXPECT_THAT(crowding_advice(2, 4, 4, 4, words),
-              HasSubstr("launch/local.sh -n 2 -t 2 train --config tiny"));
-  EXPECT_THAT(crowding_advice(8, 1, 4, 4, words), HasSubstr("launch/local.sh -n 4 -t 1 train"));
+              AllOf(HasSubstr("launch/local.sh -n 2 -t 2 "), EndsWith(" train --config tiny")));
+  EXPECT_THAT(crowding_advice(8, 1, 4, 4, words), HasSubstr("launch/local.sh -n 4 -t 1 "));
 }
 
 TEST(Crowding, SeesThreadsBoundToFewerCores) {
-  EXPECT_THAT(crowding_advice(2, 4, 8, 1, words), HasSubstr("launch/local.sh -n 2 -t 4 train"));
+  EXPECT_THAT(crowding_advice(2, 4, 8, 1, words), HasSubstr("launch/local.sh -n 2 -t 4 "));
 }
 
 TEST(RequirePrecision, RefusesBfloat16WhereTheCpuCannotMultiplyIt) {

@@ -64,6 +64,7 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "moe.jitter_eps=1",
                           "moe.encoder_sparse_step=-1",
                           "parallel.virtual_ranks=0",
+                          "parallel.expert_replicas=0",
                           "data.input_length=0",
                           "data.target_length=0",
                           "data.noise_density=0",
@@ -71,6 +72,19 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "optimizer.learning_rate=0",
                           "optimizer.learning_rate=-1",
                           "optimizer.warmup_steps=0",
+                          "optimizer.linear_warmup_steps=-1",
+                          "optimizer.decay_steps=0",
+                          "optimizer.final_ramp_steps=-1",
+                          "optimizer.adam_beta1=1",
+                          "optimizer.adam_beta2=-0.5",
+                          "optimizer.adam_epsilon=0",
+                          "optimizer.weight_decay=-1",
+                          "optimizer.momentum=1",
+                          "optimizer.gradient_clipping=-1",
+                          "train.label_smoothing=1",
+                          "train.label_smoothing=-0.1",
+                          "train.z_loss=-1",
+                          "train.accumulation_steps=0",
                           "train.batch_size=0",
                           "train.steps=0",
                           "train.log_interval=0",
@@ -81,6 +95,16 @@ TEST(Validate, NamesTheOptionAndItsValue) {
     const std::string text = set;
     const std::string path = text.substr(0, text.find('='));
     EXPECT_THAT(complaint({text}), HasSubstr(path + " is " + text.substr(path.size() + 1))) << set;
+  }
+}
+
+TEST(Validate, RefusesSizesThatNoMachineHolds) {
+  for (const char* set :
+       {"model.d_model=2000000000", "model.d_ff=2147483647", "model.d_kv=2147483647",
+        "model.num_layers=2000000000", "moe.num_experts=2000000000", "train.batch_size=2147483640",
+        "data.target_length=2147483647"}) {
+    const std::string text = set;
+    EXPECT_THAT(complaint({text}), HasSubstr(text.substr(0, text.find('=')) + " is 2")) << set;
   }
 }
 
@@ -96,10 +120,45 @@ TEST(Validate, AdmitsNoNumberThatIsNotFinite) {
 TEST(Validate, RefusesContradictions) {
   EXPECT_THAT(complaint({"train.batch_size=30"}),
               AllOf(HasSubstr("train.batch_size (30)"), HasSubstr("parallel.virtual_ranks (8)")));
+  EXPECT_THAT(complaint({"train.accumulation_steps=3"}),
+              AllOf(HasSubstr("train.batch_size (32)"), HasSubstr("accumulation_steps (3)")));
+  EXPECT_EQ(complaint({"train.accumulation_steps=4"}), "");
   EXPECT_THAT(complaint({}, 9), AllOf(HasSubstr("processes (9)"), HasSubstr("virtual_ranks (8)")));
   EXPECT_THAT(complaint({"model.d_model=100", "model.num_heads=3"}),
               AllOf(HasSubstr("model.d_model (100)"), HasSubstr("model.num_heads (3)")));
   EXPECT_EQ(complaint({"model.d_model=100", "model.num_heads=3", "model.d_kv=32"}), "");
+}
+
+TEST(Validate, RefusesSchedulesWithoutAnEnd) {
+  for (const char* set : {"optimizer.schedule=LINEAR", "optimizer.schedule=COSINE",
+                          "optimizer.final_ramp_steps=10"}) {
+    EXPECT_THAT(complaint({set}), HasSubstr("optimizer.decay_steps is not set")) << set;
+    EXPECT_EQ(complaint({set, "optimizer.decay_steps=100"}), "") << set;
+  }
+}
+
+TEST(Validate, RefusesSchedulesThatDoNotFitTogether) {
+  EXPECT_THAT(complaint({"optimizer.schedule=LINEAR", "optimizer.decay_steps=100",
+                         "optimizer.final_ramp_steps=10"}),
+              HasSubstr("optimizer.final_ramp_steps is 10"));
+  EXPECT_THAT(complaint({"optimizer.schedule=LINEAR", "optimizer.decay_steps=100",
+                         "optimizer.linear_warmup_steps=100"}),
+              HasSubstr("optimizer.linear_warmup_steps (100)"));
+  const Strings ramps = {"optimizer.final_ramp_steps=60", "optimizer.linear_warmup_steps=40"};
+  EXPECT_THAT(complaint({ramps[0], ramps[1], "optimizer.decay_steps=99"}),
+              HasSubstr("optimizer.decay_steps (99)"));
+  EXPECT_EQ(complaint({ramps[0], ramps[1], "optimizer.decay_steps=100"}), "");
+}
+
+TEST(Validate, RefusesReplicasThatCannotBeSharedOut) {
+  EXPECT_THAT(complaint({"parallel.expert_replicas=3"}),
+              AllOf(HasSubstr("expert_replicas (3)"), HasSubstr("virtual_ranks (8)")));
+  EXPECT_THAT(complaint({"parallel.expert_replicas=2"}, 3),
+              AllOf(HasSubstr("expert_replicas (2)"), HasSubstr("processes (3)")));
+  for (const int processes : {1, 2, 4, 6, 8})
+    EXPECT_EQ(complaint({"parallel.expert_replicas=2"}, processes), "") << processes;
+  for (const int processes : {1, 2, 4, 8})
+    EXPECT_EQ(complaint({"parallel.expert_replicas=4"}, processes), "") << processes;
 }
 
 TEST(Validate, RefusesMoreSpansThanSentinels) {

@@ -260,6 +260,21 @@ TEST_F(Datasets, GiveExamplesThatArePureFunctionsOfTheSample) {
   EXPECT_EQ(data.data_digest(), again.data_digest());
 }
 
+TEST_F(Datasets, HideSpansByTheSampleSoThatEachEpochHidesAnew) {
+  const Dataset data = Dataset::open(env_, data_);
+  SpanCorruptionConfig config;
+  config.input_length = 64;
+  const auto source = SpanCorruptionSource::training(data, config, 5);
+  const SpanCorruption corruption(config, data.vocabulary());
+  const std::int64_t length = corruption.lengths().raw;
+  const auto order = SampleOrder::training(data.train().tokens(), length, 5);
+  for (const std::int64_t sample : {0L, 7L, source.segments(), source.segments() * 3 + 1}) {
+    const auto segment = data.train().tokens(order.first_token(sample), length);
+    const Example expected = corruption.corrupt(segment, 5, static_cast<std::uint64_t>(sample));
+    EXPECT_EQ(source.example(sample).inputs, expected.inputs) << "sample " << sample;
+  }
+}
+
 TEST_F(Datasets, ValidateOnEverySegmentWhateverTheSeed) {
   const Dataset data = Dataset::open(env_, data_);
   SpanCorruptionConfig config;

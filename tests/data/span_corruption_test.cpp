@@ -126,6 +126,14 @@ TEST(SpanCorruption, HidesOtherSpansForAnotherSampleOrSeedAndTheSameForTheSame) 
   EXPECT_NE(corruption.corrupt(segment, 6, 9).inputs, example.inputs);
 }
 
+// Other spans would be as good, but not for a run that goes on with this version.
+TEST(SpanCorruption, HidesWhatItHidWhenRunsBegan) {
+  const SpanCorruption corruption(with_inputs(64), vocabulary);
+  EXPECT_EQ(corruption.corrupt(segment_of(corruption.lengths().raw), 5, 9).targets,
+            (std::vector<std::int32_t>{32099, 106, 107, 108, 32098, 116, 117, 118, 32097, 166, 167,
+                                       168, 169, Vocabulary::eos}));
+}
+
 TEST(SpanCorruption, DrawsEveryCompositionEquallyOften) {
   // 8 items in 4 parts: C(7, 3) = 35 compositions. Chi-square with 34 degrees: 99.9 % lie
   // below 65.2.

@@ -81,8 +81,9 @@ TEST_F(PosixEnvTest, NamesPathAndReasonOfEachFailure) {
     PosixEnv().open_for_append("/dev/full")->append(std::as_bytes(std::span(text)));
   }));
   ASSERT_EQ(mkfifo(at("pipe").c_str(), 0600), 0);
-  EXPECT_TRUE(fails_with(ExitCode::io_error, "not a regular file", [&] { env_.open(at("pipe")); }));
-  EXPECT_TRUE(fails_with(ExitCode::io_error, "directory", [&] { env_.open(scratch_.path()); }));
+  EXPECT_TRUE(
+      fails_with(ExitCode::damaged_data, "not a regular file", [&] { env_.open(at("pipe")); }));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "directory", [&] { env_.open(scratch_.path()); }));
 }
 
 TEST_F(PosixEnvTest, ListsAndRemovesTrees) {

@@ -88,14 +88,21 @@ TEST(Division, GivesAProcessTheTensorsOfItsOwnExpertsOnly) {
   EXPECT_EQ(expert_leaves, mine);
   EXPECT_EQ(dense_leaves, dense * layout.hosted(comm.rank()).size());
 
-  const auto optimizer = make_adafactor(AdafactorConfig{}, model.parameters().params());
-  std::int64_t expert_state = 0;
-  for (const NamedTensor& t : optimizer->state()) {
-    if (!t.expert) continue;
-    EXPECT_TRUE(owned.contains(*t.expert)) << t.name;
-    expert_state += t.rows * t.cols;
+  struct Rule {
+    OptimizerConfig config;
+    int floats_an_element;
+  };
+  for (const Rule& rule : {Rule{AdafactorConfig{}, 1},  // unfactored at this size
+                           Rule{AdamWConfig{}, 2}, Rule{SgdConfig{}, 0}, Rule{SgdConfig{0.9}, 1}}) {
+    const auto optimizer = make_optimizer(rule.config, model.parameters().params());
+    std::int64_t expert_state = 0;
+    for (const NamedTensor& t : optimizer->state()) {
+      if (!t.expert) continue;
+      EXPECT_TRUE(owned.contains(*t.expert)) << t.name;
+      expert_state += t.rows * t.cols;
+    }
+    EXPECT_EQ(expert_state, rule.floats_an_element * mine);
   }
-  EXPECT_EQ(expert_state, mine) << "unfactored at this size: one second moment an element";
 }
 
 TEST(Division, ComputesEachVirtualRankOnce) {

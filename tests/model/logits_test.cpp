@@ -63,6 +63,27 @@ void check(bool tied) {
 TEST(Logits, TiedGradientsMatchCentralDifferences) { check(true); }
 TEST(Logits, UntiedGradientsMatchCentralDifferences) { check(false); }
 
+TEST(Logits, AddExtraLossesInTrainingOnlyAndBesideTheCrossEntropy) {
+  const auto run = [](Mode mode, ExtraLoss extra) {
+    OneProcess process(1, mode);
+    const ParamSet params = make_params({{"kernel", D, random_values(W * D, 1)}}, 1);
+    const std::vector<std::int32_t> targets = {0, -1, 4};
+    return Logits(0, false, extra)
+        .forward(process.context, params, make_sequence(1, 1, 3, {3}),
+                 to_tensor(random_values(3 * D, 2), 3), targets);
+  };
+  const ExtraLoss extra{.label_smoothing = 0.1f, .z_loss = 0.01f};
+  const LogitsOutput plain = run(Mode::train, {}), training = run(Mode::train, extra),
+                     evaluation = run(Mode::evaluate, extra);
+  EXPECT_EQ(plain.extra_loss.size(), 0);
+  EXPECT_EQ(evaluation.extra_loss.size(), 0);
+  EXPECT_EQ(to_values(training.loss.view()), to_values(plain.loss.view()));
+  EXPECT_EQ(to_values(evaluation.loss.view()), to_values(plain.loss.view()));
+  ASSERT_EQ(training.extra_loss.size(), 3);
+  EXPECT_NE(training.extra_loss.flat()[0], 0);
+  EXPECT_EQ(training.extra_loss.flat()[1], 0);
+}
+
 TEST(Logits, PredictTheLargestInEvaluation) {
   OneProcess process(1, Mode::evaluate);
   const ParamSet params = make_params({{"kernel", 2, {0, 1, 0, 0, 0, 0, 0, 2, 2, 0}}}, 1);

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include "small_model.hpp"
+#include "support/random_tensor.hpp"
 
 namespace switchyard {
 namespace {
@@ -111,6 +112,33 @@ TEST(ModelInvariance, ThreadsChangeNoBitOfLossesAndLeaves) {
     }
   }
   omp_set_num_threads(before);
+}
+
+TEST(ModelInvariance, AMicroStepTakenThreeTimesGivesTheGradientOfOne) {
+  constexpr int times = 3;
+  for (const Shape& shape : shapes()) {
+    SCOPED_TRACE(shape.name);
+    Batch batch = random_batch(V, shape.rows, shape.input_length, shape.target_length,
+                               shape.config.vocab_size);
+    Bench once(test_world(), shape.config, V), thrice(test_world(), shape.config, V);
+    once.step(batch);
+    batch.input_tokens *= times;
+    batch.target_tokens *= times;
+    thrice.context.micro_steps = times;
+    const Batch mine = slice(batch, thrice.context.hosted());
+    for (int m = 0; m < times; ++m) {
+      Transformer::Output output = thrice.model.forward(thrice.context, mine);
+      thrice.model.backward(thrice.context, mine, output);
+    }
+    const auto by_name = once.by_name();
+    for (const auto& [name, param] : thrice.by_name()) {
+      for (std::size_t leaf = 0; leaf < param->leaves.size(); ++leaf) {
+        const std::span<const float> sum = param->leaves[leaf].flat(),
+                                     expected = by_name.at(name)->leaves[leaf].flat();
+        EXPECT_LE(relative_error(sum, as_doubles(expected)), 1e-6) << name << ", leaf " << leaf;
+      }
+    }
+  }
 }
 
 TEST(ModelInvariance, EvaluationGivesTheSameBitsOnAnyProcesses) {

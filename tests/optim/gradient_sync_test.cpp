@@ -144,6 +144,19 @@ TEST(GradientNorm, CountsEachTensorAndEachExpertOnce) {
   });
 }
 
+TEST(ClipGradients, BringsTheGlobalNormDownToTheLimitAndNeverUp) {
+  for_each_grouping([](const Layout& layout) {
+    ParamSet params = synchronized(layout);
+    const float before = params[0].gradient(3, 4);
+    const double norm = gradient_norm(test_world(), layout, params);
+    clip_gradients(params, norm, 2 * norm);
+    EXPECT_EQ(params[0].gradient(3, 4), before);
+    clip_gradients(params, norm, norm / 8);
+    EXPECT_EQ(params[0].gradient(3, 4), before / 8);
+    EXPECT_NEAR(gradient_norm(test_world(), layout, params), norm / 8, 1e-6 * norm);
+  });
+}
+
 TEST(GradientNorm, HasTheSameBitsOnAnyNumberOfProcesses) {
   for_each_grouping([](const Layout& layout) {
     const double norm = gradient_norm(test_world(), layout, synchronized(layout));

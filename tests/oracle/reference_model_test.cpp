@@ -15,6 +15,7 @@
 #include "oracle/small_model.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"
+#include "train/batch_builder.hpp"
 
 namespace switchyard::test {
 namespace {
@@ -73,6 +74,9 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
     const std::int64_t first = hosted.first.value * whole.rows * whole.target_length;
     EXPECT_NEAR(out.token_loss.flat()[static_cast<std::size_t>(i)],
                 reference.token_loss[static_cast<std::size_t>(first + i)], rounds ? 0x1p-4 : 2e-5);
+    if (!config.extra_loss.any()) continue;
+    EXPECT_NEAR(out.extra_loss.flat()[static_cast<std::size_t>(i)],
+                reference.extra_loss[static_cast<std::size_t>(first + i)], rounds ? 0x1p-4 : 2e-5);
   }
   model.backward(context, mine, out);
   synchronize_gradients(comm, layout, model.parameters());
@@ -84,31 +88,105 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
 
 INSTANTIATE_TEST_SUITE_P(
     Variants, ReferenceModel,
-    testing::Values(Variant{"Switch", [](ModelConfig&) {}},
-                    Variant{"Dropless", [](ModelConfig& c) { c.moe.dropless = true; }},
-                    Variant{"Dense", [](ModelConfig& c) { c.moe.num_experts = 0; }},
-                    Variant{"GatedUntied",
-                            [](ModelConfig& c) {
-                              c.activation = Activation::gated_gelu;
-                              c.tie_word_embeddings = false;
-                            }},
-                    Variant{
-                        "EveryLayerSparse",
-                        [](ModelConfig& c) { c.encoder_sparse_step = c.decoder_sparse_step = 1; }},
-                    Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }},
-                    Variant{"Bfloat16", [](ModelConfig& c) { c.precision = Precision::bfloat16; }},
-                    Variant{"Bfloat16Dense",
-                            [](ModelConfig& c) {
-                              c.precision = Precision::bfloat16;
-                              c.moe.num_experts = 0;
-                            }},
-                    Variant{"Bfloat16GatedUntied",
-                            [](ModelConfig& c) {
-                              c.precision = Precision::bfloat16;
-                              c.activation = Activation::gated_gelu;
-                              c.tie_word_embeddings = false;
-                            }}),
+    testing::Values(
+        Variant{"Switch", [](ModelConfig&) {}},
+        Variant{"Dropless", [](ModelConfig& c) { c.moe.dropless = true; }},
+        Variant{"Dense", [](ModelConfig& c) { c.moe.num_experts = 0; }},
+        Variant{"GatedUntied",
+                [](ModelConfig& c) {
+                  c.activation = Activation::gated_gelu;
+                  c.tie_word_embeddings = false;
+                }},
+        Variant{"SmoothedWithZLoss",
+                [](ModelConfig& c) { c.extra_loss = {.label_smoothing = 0.2f, .z_loss = 0.05f}; }},
+        Variant{"SmoothedUntied",
+                [](ModelConfig& c) {
+                  c.extra_loss = {.label_smoothing = 0.2f, .z_loss = 0};
+                  c.tie_word_embeddings = false;
+                }},
+        Variant{"EveryLayerSparse",
+                [](ModelConfig& c) { c.encoder_sparse_step = c.decoder_sparse_step = 1; }},
+        Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }},
+        Variant{"Bfloat16", [](ModelConfig& c) { c.precision = Precision::bfloat16; }},
+        Variant{"Bfloat16Dense",
+                [](ModelConfig& c) {
+                  c.precision = Precision::bfloat16;
+                  c.moe.num_experts = 0;
+                }},
+        Variant{"Bfloat16GatedUntied",
+                [](ModelConfig& c) {
+                  c.precision = Precision::bfloat16;
+                  c.activation = Activation::gated_gelu;
+                  c.tie_word_embeddings = false;
+                }},
+        Variant{"Bfloat16SmoothedWithZLoss",
+                [](ModelConfig& c) {
+                  c.precision = Precision::bfloat16;
+                  c.extra_loss = {.label_smoothing = 0.2f, .z_loss = 0.05f};
+                }}),
     [](const auto& info) { return std::string(info.param.name); });
+
+constexpr std::uint64_t seed = 11;
+
+// A model with the gradients of one step on `whole`, taken in `micro_steps` parts.
+Transformer model_after_step(const ModelConfig& config, const Layout& layout, const Batch& whole,
+                             int micro_steps = 1) {
+  const Comm& comm = test_world();
+  Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::yes);
+  PhaseTimer timer;
+  Work work;
+  StepContext context{comm, layout, seed, 3, Mode::train, timer, work, micro_steps};
+  for (const Batch& batch : split_batch(slice(whole, layout.hosted(comm.rank())), micro_steps)) {
+    Transformer::Output out = model.forward(context, batch);
+    model.backward(context, batch, out);
+  }
+  synchronize_gradients(comm, layout, model.parameters());
+  return model;
+}
+
+// Where the copies live is no part of the mathematics, and the reference knows no groups.
+TEST(ExpertReplicas, ChangeTheGradientByNoMoreThanRounding) {
+  constexpr int V = 4;
+  const int processes = test_world().size();
+  for (const bool dropless : {true, false}) {
+    ModelConfig config = small_model();
+    config.moe.dropless = dropless;
+    const Batch whole = ragged_batch(config, V, 2);
+    const auto reference =
+        reference::run_model(config, all_weights(config, seed), whole, {V, seed, 3, true}, true);
+    std::map<std::string, std::vector<double>> gradients_of_one;
+    for (const int groups : {1, 2, 4}) {
+      if (groups > 1 && processes % groups != 0 && groups % processes != 0) continue;
+      const Layout layout(V, processes, groups, config.moe.num_experts);
+      const Transformer model = model_after_step(config, layout, whole);
+      for (const Param& p : model.parameters().params()) {
+        const auto [known, first] = gradients_of_one.try_emplace(
+            p.name(), p.gradient.flat().begin(), p.gradient.flat().end());
+        EXPECT_LT(relative_difference(p.gradient, known->second), 1e-5)
+            << p.name() << ", " << groups << " groups";
+        EXPECT_LT(relative_difference(p.gradient, reference.gradients.at(p.name())), 1e-5)
+            << p.name() << ", " << groups << " groups";
+      }
+    }
+  }
+}
+
+// The reference knows no micro-steps: two of them on four virtual ranks have the routing groups of
+// eight virtual ranks, drops, balance loss and all.
+TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
+  constexpr int V = 4, A = 2;
+  const ModelConfig config = small_model();
+  Batch whole = ragged_batch(config, V * A, 1);
+  const auto reference =
+      reference::run_model(config, all_weights(config, seed), whole, {V * A, seed, 3, true}, true);
+  EXPECT_GT(reference.dropped_tokens, 0) << "the case is meant to drop tokens";
+  whole.rows = A;
+  const Layout layout(V, test_world().size(), 1, config.moe.num_experts);
+  const Transformer model = model_after_step(config, layout, whole, A);
+  for (const Param& p : model.parameters().params()) {
+    EXPECT_LT(relative_difference(p.gradient, reference.gradients.at(p.name())), 1e-5) << p.name();
+  }
+}
 
 // A factor V in a gradient is invisible to Adafactor; here it is not.
 TEST(VirtualRanks, DoNotScaleTheGradients) {

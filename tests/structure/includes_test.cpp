@@ -20,12 +20,15 @@ const std::map<std::string, Names> may_include = {
     {"tensor", {"base"}},
     {"moe", {"tensor", "comm", "base"}},
     {"model", {"moe", "tensor", "comm", "base"}},
+    {"plan", {"model", "moe", "comm", "base"}},
     {"optim", {"tensor", "comm", "base"}},
     {"data", {"files", "base"}},
     {"checkpoint", {"files", "tensor", "comm", "base"}},
-    {"train", {"model", "moe", "optim", "checkpoint", "data", "files", "tensor", "comm", "base"}},
+    {"train",
+     {"plan", "model", "moe", "optim", "checkpoint", "data", "files", "tensor", "comm", "base"}},
     {"cli",
-     {"train", "model", "moe", "optim", "checkpoint", "data", "files", "tensor", "comm", "base"}},
+     {"train", "plan", "model", "moe", "optim", "checkpoint", "data", "files", "tensor", "comm",
+      "base"}},
 };
 
 // What marks an include as a library's -> the folders that may have it.

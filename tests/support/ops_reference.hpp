@@ -84,6 +84,27 @@ inline Doubles cross_entropy(const Doubles& logits, const std::vector<std::int32
   return loss;
 }
 
+// Cross-entropy with (1 - s) onehot + s / W, and z log_z^2: all of a row's training loss.
+inline Doubles smoothed_cross_entropy(const Doubles& logits,
+                                      const std::vector<std::int32_t>& targets, double s,
+                                      double z) {
+  const std::size_t width = logits.size() / targets.size();
+  Doubles loss(targets.size(), 0.0);
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] < 0) continue;
+    double sum = 0;
+    for (std::size_t j = 0; j < width; ++j) sum += std::exp(logits[i * width + j]);
+    const double log_z = std::log(sum);
+    for (std::size_t j = 0; j < width; ++j) {
+      const bool is_target = j == static_cast<std::size_t>(targets[i]);
+      const double probability = (is_target ? 1 - s : 0) + s / static_cast<double>(width);
+      loss[i] += probability * (log_z - logits[i * width + j]);
+    }
+    loss[i] += z * log_z * log_z;
+  }
+  return loss;
+}
+
 inline double dot(const Doubles& a, const Doubles& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];

@@ -59,6 +59,8 @@ class Evaluation {
     const Var cross_entropy =
         tape_.scale(tape_.sum(token_losses_), 1.0 / static_cast<double>(batch_.target_tokens));
     losses.push_back(cross_entropy);
+    losses.push_back(
+        tape_.scale(tape_.sum(extra_losses_), 1.0 / static_cast<double>(batch_.target_tokens)));
     losses.insert(losses.end(), router_losses_.begin(), router_losses_.end());
     const Var loss = tape_.sum(losses);
 
@@ -66,6 +68,7 @@ class Evaluation {
     out.loss = tape_.value(loss);
     out.cross_entropy = tape_.value(cross_entropy);
     for (Var t : token_losses_) out.token_loss.push_back(tape_.value(t));
+    for (Var t : extra_losses_) out.extra_loss.push_back(tape_.value(t));
     out.dropped_tokens = dropped_;
     if (with_gradients) {
       const std::vector<double> adjoint = tape_.gradients(loss);
@@ -126,7 +129,8 @@ class Evaluation {
   }
 
   Var token_loss(const Stack& decoder, const Matrix& h, std::int64_t t) {
-    if (!decoder.real[static_cast<std::size_t>(t)]) return tape_.constant(0);
+    if (!decoder.real[static_cast<std::size_t>(t)])
+      return extra_losses_.emplace_back(tape_.constant(0));
     const std::int64_t row = decoder.first_row + t / decoder.length;
     const std::int32_t target = batch_.targets[at(row, decoder.length, t % decoder.length)];
     std::vector<Var> logits;
@@ -140,7 +144,25 @@ class Evaluation {
                                    k.cols, h.cols));
       }
     }
-    return tape_.sub(log_sum_exp(logits), logits[static_cast<std::size_t>(target)]);
+    const Var normalizer = log_sum_exp(logits);
+    const Var loss = tape_.sub(normalizer, logits[static_cast<std::size_t>(target)]);
+    extra_losses_.push_back(extra_loss(logits, normalizer, loss));
+    return loss;
+  }
+
+  // Label smoothing by its definition: the cross-entropy with the smoothed distribution, less that
+  // with the one-hot one; and the z-loss.
+  Var extra_loss(const std::vector<Var>& logits, Var normalizer, Var loss) {
+    if (!run_.training) return tape_.constant(0);
+    const auto smoothing = static_cast<double>(config_.extra_loss.label_smoothing);
+    std::vector<Var> terms = {tape_.scale(loss, -smoothing)};
+    for (Var logit : logits) {
+      terms.push_back(tape_.scale(tape_.sub(normalizer, logit),
+                                  smoothing / static_cast<double>(config_.vocab_size)));
+    }
+    terms.push_back(tape_.scale(tape_.mul(normalizer, normalizer),
+                                static_cast<double>(config_.extra_loss.z_loss)));
+    return tape_.sum(terms);
   }
 
   Var log_sum_exp(std::span<const Var> x) {
@@ -412,7 +434,7 @@ class Evaluation {
   const ModelRun& run_;
   Tape tape_;
   std::map<std::string, Matrix> weights_;
-  std::vector<Var> token_losses_, router_losses_;
+  std::vector<Var> token_losses_, extra_losses_, router_losses_;
   std::int64_t dropped_ = 0;
 };
 

@@ -29,6 +29,7 @@ struct ModelResult {
   double loss = 0;                                       // what training minimises
   double cross_entropy = 0;                              // mean over real targets
   std::vector<double> token_loss;                        // [V*b, T]
+  std::vector<double> extra_loss;                        // [V*b, T] label smoothing and z-loss
   std::map<std::string, std::vector<double>> gradients;  // by tensor name; empty unless asked for
   std::int64_t dropped_tokens = 0;
 };

@@ -25,7 +25,7 @@ CrossEntropyResult run(View<const float> logits, std::span<const std::int32_t> t
   CrossEntropyResult result{std::vector<float>(rows), std::vector<float>(rows),
                             std::vector<std::int32_t>(rows), copy_of(logits)};
   cross_entropy_forward(logits, targets, result.loss, result.log_z, result.argmax.data());
-  cross_entropy_backward(result.d.view(), targets, result.log_z, scale, result.d.view());
+  cross_entropy_backward(result.d.view(), targets, result.log_z, scale, {}, result.d.view());
   return result;
 }
 
@@ -42,6 +42,32 @@ TEST(CrossEntropy, AndItsGradientAgreeWithTheReference) {
   });
   EXPECT_LT(relative_error(result.d.flat(), expected), 1e-5);
   for (std::int64_t j = 0; j < 101; ++j) EXPECT_EQ(result.d.view()(2, j), 0.0f);
+}
+
+TEST(ExtraLoss, AndItsGradientAgreeWithTheReference) {
+  auto logits = random_tensor(6, 101, 1);
+  for (float& v : logits.flat()) v *= 5;
+  const std::vector<std::int32_t> targets = {0, 100, -1, 50, 7, 7};
+  const Doubles xs = as_doubles(logits.flat());
+  const auto plain = run(logits.view(), targets, 0.25f);
+  for (const ExtraLoss extra : {ExtraLoss{0.1f, 0}, ExtraLoss{0, 0.01f}, ExtraLoss{0.3f, 0.1f}}) {
+    const auto expected_loss = [&](const Doubles& v) {
+      return reference::smoothed_cross_entropy(v, targets, extra.label_smoothing, extra.z_loss);
+    };
+    std::vector<float> total(6);
+    extra_loss_forward(logits.view(), targets, plain.log_z, extra, total);
+    EXPECT_EQ(total[2], 0.0f);
+    for (std::size_t i = 0; i < 6; ++i) total[i] += plain.loss[i];
+    EXPECT_LT(relative_error(total, expected_loss(xs)), 1e-6);
+
+    Tensor<float> d = copy_of(logits.view());
+    cross_entropy_backward(d.view(), targets, plain.log_z, 0.25f, extra, d.view());
+    const auto expected = reference::central_differences(xs, [&](const Doubles& v) {
+      return 0.25 * reference::dot(expected_loss(v), Doubles(6, 1.0));
+    });
+    EXPECT_LT(relative_error(d.flat(), expected), 1e-5);
+    for (std::int64_t j = 0; j < 101; ++j) EXPECT_EQ(d.view()(2, j), 0.0f);
+  }
 }
 
 TEST(CrossEntropy, TheLossIsLogZMinusTheTargetsLogit) {

@@ -46,6 +46,32 @@ TEST(BatchBuilder, PadsRowsWithZerosPastTheirLength) {
   }
 }
 
+TEST(BatchBuilder, SplitsEachVirtualRanksRowsIntoMicroSteps) {
+  const Comm& world = test_world();
+  const Layout layout(4, world.size(), 1, 0);
+  const Batch whole = build_batch(world, layout, Numbered(), shape, 16, 24);
+  const std::vector<Batch> parts = split_batch(whole, 2);
+  ASSERT_EQ(parts.size(), 2U);
+  const auto samples = [&](std::size_t m) {
+    return all_gather_v(world, std::span<const std::int64_t>(parts[m].samples));
+  };
+  EXPECT_THAT(samples(0), ElementsAre(16, 18, 20, 22));
+  EXPECT_THAT(samples(1), ElementsAre(17, 19, 21, 23));
+  for (const Batch& part : parts) {
+    EXPECT_EQ(part.rows, 1);
+    EXPECT_EQ(part.input_tokens, whole.input_tokens);
+    EXPECT_EQ(part.target_tokens, whole.target_tokens);
+    for (std::size_t i = 0; i < part.samples.size(); ++i) {
+      const auto sample = static_cast<std::int32_t>(part.samples[i]);
+      EXPECT_EQ(part.input_lengths[i], sample % 4 + 1);
+      EXPECT_EQ(part.target_lengths[i], sample % 3 + 1);
+      EXPECT_EQ(part.inputs[i * 5], sample);
+      EXPECT_EQ(part.targets[i * 3], sample);
+    }
+  }
+  EXPECT_EQ(split_batch(whole, 1)[0].inputs, whole.inputs);
+}
+
 TEST(BatchBuilder, CountsRealPositionsOverAllVirtualRanks) {
   const Layout layout(4, test_world().size(), 1, 0);
   const Batch batch = build_batch(test_world(), layout, Numbered(), shape, 16, 24);

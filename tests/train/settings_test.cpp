@@ -32,6 +32,28 @@ TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
   EXPECT_EQ(settings.model.num_decoder_layers, 5);
 }
 
+TEST(SettingsTest, ReadsEverySchedule) {
+  using enum ScheduleConfig::Shape;
+  for (const auto& [name, shape] : {std::pair("RSQRT", rsqrt), std::pair("CONSTANT", constant),
+                                    std::pair("LINEAR", linear), std::pair("COSINE", cosine)}) {
+    const std::string schedule = std::string("optimizer { schedule: ") + name + " }";
+    EXPECT_EQ(settings_of("model { vocab_size: 256 } " + schedule).schedule.shape, shape) << name;
+  }
+}
+
+TEST(SettingsTest, ReadsEveryUpdateRule) {
+  const std::string model = "model { vocab_size: 256 } ";
+  const auto adamw = std::get<AdamWConfig>(
+      settings_of(model + "optimizer { name: ADAMW adam_beta1: 0.8 adam_beta2: 0.95 "
+                          "adam_epsilon: 1e-6 weight_decay: 0.1 }")
+          .optimizer);
+  EXPECT_EQ(std::tuple(adamw.beta_1, adamw.beta_2, adamw.epsilon, adamw.weight_decay),
+            std::tuple(0.8, 0.95, 1e-6, 0.1));
+  const auto sgd =
+      std::get<SgdConfig>(settings_of(model + "optimizer { name: SGD momentum: 0.7 }").optimizer);
+  EXPECT_EQ(sgd.momentum, 0.7);
+}
+
 TEST(SettingsTest, ReadsEveryBlock) {
   const Settings settings = settings_of(R"(
       model { vocab_size: 256 d_model: 8 d_ff: 16 d_kv: 2 num_heads: 4 num_layers: 3 num_decoder_layers: 1
@@ -40,12 +62,13 @@ TEST(SettingsTest, ReadsEveryBlock) {
       moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 capacity_factor: 1.5
             eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
             z_loss_coef: 0.25 jitter_eps: 0.125 }
-      parallel { virtual_ranks: 6 }
+      parallel { virtual_ranks: 6 expert_replicas: 3 }
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
-                  min_dim_size_to_factor: 4 }
+                  min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
+                  decay_steps: 30 final_ramp_steps: 5 gradient_clipping: 1.25 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
-              eval_samples: 5 precision: BFLOAT16 }
+              eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 accumulation_steps: 3 precision: BFLOAT16 }
       checkpoint { interval: 8 keep_last: 6 })");
   const ModelConfig& model = settings.model;
   EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
@@ -63,18 +86,25 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(std::tuple(moe.capacity_factor, moe.eval_capacity_factor), std::tuple(1.5, 3.0));
   EXPECT_EQ(std::tuple(moe.aux_loss_coef, moe.z_loss_coef, moe.jitter_eps),
             std::tuple(0.5, 0.25, 0.125));
-  EXPECT_EQ(settings.virtual_ranks, 6);
+  EXPECT_EQ(std::tuple(model.extra_loss.label_smoothing, model.extra_loss.z_loss),
+            std::tuple(0.25f, 0.5f));
+  EXPECT_EQ(std::tuple(settings.virtual_ranks, settings.groups), std::tuple(6, 3));
   const SpanCorruptionConfig& spans = settings.spans;
   EXPECT_EQ(std::tuple(spans.input_length, spans.target_length, spans.noise_density,
                        spans.mean_noise_span_length),
             std::tuple(64, std::optional<std::int64_t>(20), 0.25, 2.0));
   EXPECT_EQ(std::tuple(settings.schedule.learning_rate, settings.schedule.warmup_steps),
             std::tuple(0.5, 7));
-  const AdafactorConfig& adafactor = settings.adafactor;
+  EXPECT_EQ(std::tuple(settings.schedule.shape, settings.schedule.linear_warmup_steps,
+                       settings.schedule.decay_steps, settings.schedule.final_ramp_steps),
+            std::tuple(ScheduleConfig::Shape::constant, 2, 30, 5));
+  EXPECT_EQ(settings.gradient_clipping, 1.25);
+  const auto& adafactor = std::get<AdafactorConfig>(settings.optimizer);
   EXPECT_EQ(std::tuple(adafactor.decay_exponent, adafactor.clipping_threshold,
                        adafactor.min_dim_size_to_factor),
             std::tuple(0.75, 2.0, 4));
   EXPECT_EQ(std::tuple(settings.batch_size, settings.steps, settings.seed), std::tuple(12, 9, 77U));
+  EXPECT_EQ(std::tuple(settings.accumulation_steps, settings.rows_at_once()), std::tuple(3, 4));
   EXPECT_EQ(settings.max_minutes, 1.5);
   EXPECT_EQ(std::tuple(settings.log_interval, settings.eval_interval, settings.eval_samples),
             std::tuple(3, 4, 5));

@@ -24,28 +24,36 @@ RoutingStats routing_of(std::int64_t v) {
   return stats;
 }
 
-// One row of two targets a virtual rank, of losses v and 1.
-StepStatistics gather(const Layout& layout) {
-  const Interval<VirtualRank> hosted = layout.hosted(test_world().rank());
-  Batch batch;
-  batch.rows = 1;
-  batch.target_length = 2;
-  batch.target_tokens = 8;
-  Transformer::Output output;
+void fill(Interval<VirtualRank> hosted, Transformer::Output& output) {
   output.token_loss = Tensor<float>::zeros(hosted.size(), 2);
+  output.extra_loss = Tensor<float>::zeros(hosted.size(), 2);
   output.sparse_layers.push_back({.name = "encoder.block.1", .decoder = false, .groups = {}});
   for (const VirtualRank v : hosted) {
     float* row = output.token_loss.view().row(v.value - hosted.first.value);
     row[0] = static_cast<float>(v.value);
     row[1] = 1;
+    output.extra_loss.view().row(v.value - hosted.first.value)[1] = 0.5f;
     output.sparse_layers[0].groups.push_back(routing_of(v.value));
   }
-  return gather_statistics(test_world(), layout, batch, output);
+}
+
+// `micro_steps` equal ones of one row of two targets a virtual rank, of losses v and 1.
+StepStatistics gather(const Layout& layout, std::size_t micro_steps = 1) {
+  const Interval<VirtualRank> hosted = layout.hosted(test_world().rank());
+  Batch batch;
+  batch.rows = 1;
+  batch.target_length = 2;
+  batch.target_tokens = 8 * static_cast<std::int64_t>(micro_steps);
+  const std::vector<Batch> batches(micro_steps, batch);
+  std::vector<Transformer::Output> outputs(micro_steps);
+  for (Transformer::Output& output : outputs) fill(hosted, output);
+  return gather_statistics(test_world(), layout, batches, outputs);
 }
 
 TEST(StepStatistics, AddVirtualRanksOfAllProcesses) {
   const StepStatistics statistics = gather(Layout(4, test_world().size(), 1, 3));
   EXPECT_EQ(statistics.loss, (0 + 1 + 2 + 3 + 4) / 8.0);
+  EXPECT_EQ(statistics.extra_loss, 4 * 0.5 / 8);
   ASSERT_EQ(statistics.layers.size(), 1U);
   const LayerStatistics& layer = statistics.layers[0];
   EXPECT_EQ(layer.name, "encoder.block.1");
@@ -54,6 +62,21 @@ TEST(StepStatistics, AddVirtualRanksOfAllProcesses) {
   EXPECT_EQ(layer.dropped_tokens, 5 + 4 + 3 + 2);
   EXPECT_EQ(layer.balance_loss, 1.5);
   EXPECT_EQ(layer.z_loss, 2);
+}
+
+TEST(StepStatistics, AddMicroStepsAndAverageOverAllRoutingGroups) {
+  const Layout layout(4, test_world().size(), 1, 3);
+  const StepStatistics one = gather(layout), three = gather(layout, 3);
+  EXPECT_DOUBLE_EQ(three.loss, one.loss);
+  EXPECT_DOUBLE_EQ(three.extra_loss, one.extra_loss);
+  const LayerStatistics &layer = three.layers[0], &single = one.layers[0];
+  EXPECT_THAT(layer.tokens_per_expert, ElementsAre(30, 0, 90));
+  EXPECT_EQ(layer.real_tokens, 120);
+  EXPECT_EQ(layer.dropped_tokens, 3 * single.dropped_tokens);
+  EXPECT_EQ(layer.moved_rows, 3 * single.moved_rows);
+  EXPECT_EQ(layer.balance_loss, single.balance_loss);
+  EXPECT_EQ(layer.z_loss, single.z_loss);
+  EXPECT_EQ(layer.confidence_sum, 3 * single.confidence_sum);
 }
 
 TEST(StepStatistics, CountTheRowsThatLeaveTheirProcess) {
@@ -80,7 +103,7 @@ TEST(StepStatistics, BecomeTheFiguresOfARecord) {
   StepRecord record;
   record_statistics(statistics, config, record);
   EXPECT_EQ(record.loss(), 1.25);
-  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.01 * 1.5 + 0.5 * 2);
+  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.01 * 1.5 + 0.5 * 2 + 0.25);
   EXPECT_EQ(record.aux(), 1.5);
   EXPECT_EQ(record.dropped_fraction(), 14 / 40.0);
   EXPECT_EQ(record.load_imbalance(), 30 / (40 / 3.0));

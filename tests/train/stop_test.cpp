@@ -1,6 +1,14 @@
 #include "train/stop.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "support/random_tensor.hpp"
+#include "tensor/gemm.hpp"
 
 namespace switchyard {
 namespace {
@@ -11,6 +19,33 @@ TEST(StopSignals, RaiseAFlagInsteadOfEndingTheProcess) {
     EXPECT_FALSE(signals.requested());
     std::raise(signal);
     EXPECT_TRUE(signals.requested());
+  }
+}
+
+// oneDNN's kernels use the stack pointer for their buffers: a handler on that stack writes over the
+// heap.
+TEST(StopSignals, LeaveMatrixProductsAlone) {
+  const StopSignals signals;
+  const auto a = random_tensor(1024, 256, 1), b = random_tensor(256, 256, 2);
+  auto undisturbed = Tensor<float>::zeros(1024, 256), disturbed = Tensor<float>::zeros(1024, 256);
+  Work work;
+  const auto multiply = [&](Tensor<float>& c) {
+    gemm<float, float>(work, a.view(), Transpose::no, b.view(), Transpose::no, c.view());
+  };
+  multiply(undisturbed);
+  std::jthread nuisance([](const std::stop_token& enough) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    while (!enough.stop_requested()) {
+      kill(getpid(), SIGUSR1);
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  });
+  while (!signals.requested()) multiply(disturbed);
+  for (int i = 0; i < 200; ++i) {
+    multiply(disturbed);
+    ASSERT_TRUE(std::ranges::equal(disturbed.flat(), undisturbed.flat()));
   }
 }
 

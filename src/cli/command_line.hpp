@@ -1,0 +1,22 @@
+// Command lines for people to paste into their shell: words quoted, paths that hold where they
+// stand. Knows where this program and its launch scripts lie, nothing of what commands do.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace switchyard {
+
+// The words as a shell reads them again; only those that need it are quoted.
+std::string shell_text(std::span<const std::string> words);
+
+// This program with `words`, as one process: "build/release/switchyard train --output runs/a".
+std::string program_command_line(std::span<const std::string> words);
+
+// The same on several processes of this host: "launch/local.sh -n 2 -t 1 train --output runs/a".
+std::string local_command_line(int processes, int threads, std::span<const std::string> words);
+
+// The same on the processes of several hosts, by mpirun itself.
+std::string mpirun_command_line(int processes, std::span<const std::string> words);
+
+}  // namespace switchyard

@@ -1,0 +1,247 @@
+// `switchyard describe`: what a configuration means on so many processes, before anything is
+// started: who hosts what, parameters, operations, traffic, memory, capacity. The figures are
+// plan/'s; this file only arranges them.
+#include <omp.h>
+
+#include <cstdio>
+#include <iomanip>
+#include <iostream>
+#include <sstream>
+#include <vector>
+
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
+#include "cli/memory.hpp"
+#include "cli/validate.hpp"
+#include "data/dataset.hpp"
+#include "plan/capacity.hpp"
+#include "plan/operations.hpp"
+#include "plan/parameters.hpp"
+#include "plan/traffic.hpp"
+#include "train/start_report.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr std::int32_t t5_vocabulary_rows = 32128;  // 32,000 pieces and 100 sentinels, padded
+
+struct Plan {
+  Settings settings;
+  Layout layout;
+  StepShape shape;
+  std::string vocabulary;  // where model.vocab_size comes from
+
+  const ModelConfig& model() const { return settings.model; }
+  bool is_sparse() const { return has_sparse_blocks(model()); }
+};
+
+// Sets model.vocab_size where it is unset; says where it is from.
+std::string resolve_vocabulary(RunConfig& config) {
+  ModelOptions& model = *config.mutable_model();
+  if (model.has_vocab_size()) return "model.vocab_size";
+  if (const std::string& data = config.data().train(); !data.empty()) {
+    model.set_vocab_size(Dataset::open(PosixEnv(), data).vocabulary().rows());
+    return "the data's, " + data;
+  }
+  model.set_vocab_size(t5_vocabulary_rows);
+  return "assumed: T5's, since neither model.vocab_size nor data.train is set";
+}
+
+void title(std::ostream& out, const std::string& text) { out << "\n" << text << "\n"; }
+
+void row(std::ostream& out, const std::string& name, const std::string& value,
+         const std::string& note = "") {
+  out << "  " << std::left << std::setw(24) << name << std::right << std::setw(20) << value;
+  if (!note.empty()) out << "  " << note;
+  out << "\n";
+}
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f%%", 100 * share);
+  return text;
+}
+
+// "1.25e+12", four figures.
+std::string scientific(std::int64_t number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3e", static_cast<double>(number));
+  return text;
+}
+
+const char* stack_text(bool decoder) { return decoder ? "decoder" : "encoder"; }
+
+void print_run(std::ostream& out, const Plan& plan) {
+  const StepShape& shape = plan.shape;
+  out << "model       " << model_text(plan.model()) << "\n"
+      << "vocabulary  " << grouped(plan.model().vocab_size) << " rows (" << plan.vocabulary << ")\n"
+      << "step        " << grouped(shape.rows) << " rows of " << shape.input_length << " + "
+      << shape.target_length << " positions, of which span corruption fills " << shape.real_inputs
+      << " + " << shape.real_targets << "\n";
+}
+
+void print_layout(std::ostream& out, const Plan& plan) {
+  const Layout& layout = plan.layout;
+  title(out, "layout: " + std::to_string(layout.virtual_ranks()) + " virtual ranks on " +
+                 std::to_string(layout.processes()) +
+                 (layout.processes() == 1 ? " process" : " processes"));
+  for (Rank p(0); p.value < layout.processes(); ++p) {
+    out << "  process " << p.value << ": " << share_text(layout, p) << "\n";
+  }
+}
+
+void print_parameters(std::ostream& out, const Plan& plan) {
+  const ParameterCount count = count_parameters(plan.model());
+  title(out, "parameters");
+  row(out, "embedding", grouped(count.embedding));
+  if (count.logits > 0) row(out, "logits", grouped(count.logits));
+  row(out, "attention", grouped(count.attention));
+  row(out, "dense feed-forward", grouped(count.feed_forward));
+  if (plan.is_sparse()) {
+    row(out, "routers", grouped(count.routers));
+    row(out, "experts", grouped(count.experts));
+  }
+  row(out, "norms", grouped(count.norms));
+  row(out, "total", grouped(count.total()));
+  row(out, "active a token", grouped(count.active()));
+}
+
+void print_operations(std::ostream& out, const Plan& plan) {
+  const Operations operations = count_operations(plan.model(), plan.shape);
+  title(out, "operations a step, forward and backward, of all processes");
+  row(out, "attention kernels", scientific(operations.attention_kernels));
+  row(out, "attention scores", scientific(operations.attention_scores));
+  row(out, "dense feed-forward", scientific(operations.feed_forward));
+  if (plan.is_sparse()) row(out, "experts", scientific(operations.experts));
+  row(out, "logits", scientific(operations.logits));
+  row(out, "total", scientific(operations.total()));
+  std::string besides = scientific(operations.repeated_logits) + " to compute the logits again";
+  if (plan.is_sparse()) besides += ", " + scientific(operations.routers) + " of routers";
+  out << "  besides, not counted by custom: " << besides << "\n";
+}
+
+void print_capacity(std::ostream& out, const Plan& plan) {
+  title(out, "capacity of an expert in training, and what uniform routing drops");
+  for (const bool decoder : {false, true}) {
+    if (sparse_block_count(plan.model(), decoder) == 0) continue;
+    const CapacityPlan capacity = plan_capacity(plan.model(), plan.layout, plan.shape, decoder);
+    row(out, std::string(stack_text(decoder)) + " group",
+        grouped(capacity.positions) + " positions",
+        plan.model().moe.dropless ? "dropless"
+                                  : grouped(capacity.capacity) + " places, " +
+                                        percent(capacity.dropped_share) + " dropped");
+  }
+}
+
+void print_traffic(std::ostream& out, const Plan& plan) {
+  title(out, "bytes between processes a step");
+  std::int64_t exchanged = 0;
+  for (const bool decoder : {false, true}) {
+    const int layers = sparse_block_count(plan.model(), decoder);
+    if (layers == 0) continue;
+    const ExchangeTraffic traffic = plan_exchange(plan.model(), plan.layout, plan.shape, decoder);
+    exchanged += plan.shape.micro_steps * layers * traffic.bytes_of_step();
+    row(out, std::string(stack_text(decoder)) + " exchange",
+        bytes_text(traffic.bytes_of_transfer()),
+        grouped(static_cast<std::int64_t>(traffic.rows + 0.5)) + " rows of " +
+            grouped(traffic.row_bytes) + " bytes; " + std::to_string(layers) + " layers x " +
+            std::to_string(ExchangeTraffic::transfers) + " transfers" +
+            (plan.shape.micro_steps > 1
+                 ? " x " + std::to_string(plan.shape.micro_steps) + " micro-steps"
+                 : ""));
+  }
+  if (plan.is_sparse()) row(out, "exchanges together", bytes_text(exchanged));
+  ReductionTraffic most;
+  for (Rank p(0); p.value < plan.layout.processes(); ++p) {
+    const ReductionTraffic traffic = plan_reduction(plan.model(), plan.layout, p);
+    most.dense_bytes = std::max(most.dense_bytes, traffic.dense_bytes);
+    most.expert_bytes = std::max(most.expert_bytes, traffic.expert_bytes);
+  }
+  row(out, "dense gradients", bytes_text(most.dense_bytes), "sent by a process");
+  if (plan.is_sparse())
+    row(out, "experts' gradients", bytes_text(most.expert_bytes), "sent by a process");
+}
+
+void print_memory(std::ostream& out, const Plan& plan) {
+  const auto predict = [&](Rank p, Load load) {
+    return predicted_memory(plan.settings, plan.layout, p, load, omp_get_max_threads());
+  };
+  const auto print = [&](std::initializer_list<std::string> cells) {
+    for (const std::string& cell : cells) out << std::setw(12) << cell;
+  };
+  title(out, "memory of each process" +
+                 std::string(plan.is_sparse() ? ", experts balanced, and at worst" : ""));
+  print({"process", "weights", "gradients", "optimizer", "activations", "buffers", "gaps",
+         "program", "total", "at worst"});
+  for (Rank p(0); p.value < plan.layout.processes(); ++p) {
+    const ProcessMemory memory = predict(p, Load::balanced);
+    out << "\n";
+    print({std::to_string(p.value), bytes_text(memory.weights), bytes_text(memory.gradients),
+           bytes_text(memory.optimizer), bytes_text(memory.activations), bytes_text(memory.buffers),
+           bytes_text(memory.gaps), bytes_text(memory.program), bytes_text(memory.total()),
+           bytes_text(predict(p, Load::worst).total())});
+  }
+  out << "\n";
+}
+
+ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+  namespace po = boost::program_options;
+  std::vector<std::string> configs, sets;
+  int processes = 1;
+  po::options_description known;
+  known.add_options()                                             //
+      ("config", po::value(&configs)->multitoken()->composing())  //
+      ("set", po::value(&sets)->multitoken()->composing())        //
+      ("processes", po::value(&processes));
+  parse_arguments(describe_command, arguments, known);
+  if (world.size() > 1) {
+    throw Error(ExitCode::usage,
+                "describe runs as one process, not " + std::to_string(world.size()),
+                "start it without mpirun and say --processes " + std::to_string(world.size()));
+  }
+  if (processes < 1) {
+    throw Error(ExitCode::usage, "describe: --processes is " + std::to_string(processes) +
+                                     ", but must be 1 or more");
+  }
+  RunConfig config = load_config(configs, sets);
+  validate(config, processes);
+  const std::string vocabulary = resolve_vocabulary(config);
+  const Settings settings = read_settings(config);
+  const Plan plan{
+      settings,
+      {settings.virtual_ranks, processes, settings.groups, settings.model.moe.num_experts},
+      step_shape(settings),
+      vocabulary};
+  std::ostringstream out;
+  print_run(out, plan);
+  print_layout(out, plan);
+  print_parameters(out, plan);
+  print_operations(out, plan);
+  if (plan.is_sparse()) print_capacity(out, plan);
+  if (processes > 1) print_traffic(out, plan);
+  print_memory(out, plan);
+  std::cout << out.str();
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command describe_command = {
+    "describe", "shows what a configuration needs, before it is started",
+    "usage: switchyard describe [--config FILE]... [--set PATH=VALUE]... [--processes R]\n"
+    "\n"
+    "  --config FILE     configuration, a file or the name of a shipped one; several merge in "
+    "order\n"
+    "  --set PATH=VALUE  one option, after all files; `switchyard options` lists them\n"
+    "  --processes R     as many processes as the run would have; 1 where it is not said\n"
+    "\n"
+    "Prints who hosts what, the parameters, the operations of a step, each expert's capacity and\n"
+    "what uniform routing would drop, the bytes between processes, and the memory of each process\n"
+    "by part. It needs no data and no mpirun; OMP_NUM_THREADS counts as it would in the run.\n"
+    "\n"
+    "example:\n"
+    "  switchyard describe --config base_128 --processes 16\n",
+    run};
+
+}  // namespace switchyard

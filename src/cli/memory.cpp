@@ -1,0 +1,131 @@
+#include "cli/memory.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "cli/startup.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::max();
+
+// MemAvailable, which /proc/meminfo gives in units of 1024 bytes.
+std::int64_t available_on_host() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  for (std::int64_t amount; file >> name >> amount;
+       file.ignore(std::numeric_limits<std::streamsize>::max(), '\n')) {
+    if (name == "MemAvailable:") return amount * 1024;
+  }
+  return unknown;
+}
+
+// The limit of the container, seen from inside it; the file says "max" where there is none.
+std::int64_t container_limit() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  std::int64_t limit;
+  return file >> limit ? limit : unknown;
+}
+
+struct Host {
+  int processes = 0;
+  std::int64_t needed = 0, available = unknown;
+};
+
+// Collective.
+std::map<std::string, Host> demand_of_hosts(const Comm& world, const Settings& settings) {
+  const Layout layout(settings.virtual_ranks, world.size(), settings.groups,
+                      settings.model.moe.num_experts);
+  const std::int64_t own = available_memory().value_or(unknown);
+  const std::vector<std::string> names = all_gather_strings(world, host_name());
+  const auto available = all_gather(world, std::span<const std::int64_t>(&own, 1));
+  std::map<std::string, Host> hosts;
+  for (Rank p(0); p.value < layout.processes(); ++p) {
+    const auto i = static_cast<std::size_t>(p.value);
+    Host& host = hosts[names[i]];
+    ++host.processes;
+    // The program itself is there already.
+    host.needed +=
+        predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).heap();
+    host.available = std::min(host.available, available[i]);
+  }
+  return hosts;
+}
+
+}  // namespace
+
+StepShape step_shape(const Settings& settings) {
+  const SpanLengths lengths = fit_segment(settings.spans);
+  return {.rows = settings.batch_size,
+          .input_length = settings.spans.input_length,
+          .target_length = settings.spans.target_length.value_or(lengths.targets),
+          .real_inputs = lengths.inputs,
+          .real_targets = lengths.targets,
+          .micro_steps = settings.accumulation_steps};
+}
+
+namespace {
+
+OptimizerShape optimizer_shape(const OptimizerConfig& config) {
+  if (const auto* adafactor = std::get_if<AdafactorConfig>(&config)) {
+    return {.moments = 1, .factor_from = adafactor->min_dim_size_to_factor};
+  }
+  if (const auto* sgd = std::get_if<SgdConfig>(&config)) {
+    return {.moments = sgd->momentum > 0 ? 1 : 0, .factor_from = std::nullopt};
+  }
+  return {.moments = 2, .factor_from = std::nullopt};  // AdamW
+}
+
+}  // namespace
+
+ProcessMemory predicted_memory(const Settings& settings, const Layout& layout, Rank p, Load load,
+                               int threads) {
+  return plan_memory({.config = settings.model,
+                      .layout = layout,
+                      .shape = step_shape(settings),
+                      .optimizer = optimizer_shape(settings.optimizer),
+                      .threads = threads},
+                     p, load);
+}
+
+std::optional<std::int64_t> available_memory() {
+  const std::int64_t available = std::min(available_on_host(), container_limit());
+  if (available == unknown) return std::nullopt;
+  return available;
+}
+
+void require_memory(const Comm& world, const Settings& settings) {
+  for (const auto& [name, host] : demand_of_hosts(world, settings)) {
+    if (host.needed <= host.available) continue;
+    const std::string processes = std::to_string(host.processes);
+    throw Error(ExitCode::machine_cannot,
+                "training needs " + bytes_text(host.needed) + " for the " +
+                    (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
+                    ", which has " + bytes_text(host.available) + " left",
+                "start it on more hosts, or make train.batch_size or the model smaller; "
+                "`switchyard describe` shows what takes how much");
+  }
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  constexpr std::array units = {"B", "kB", "MB", "GB", "TB", "PB"};
+  auto amount = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; amount >= 999.5 && unit + 1 < units.size(); ++unit) amount /= 1000;
+  const int decimals = unit == 0 || amount >= 99.95 ? 0 : amount >= 9.995 ? 1 : 2;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f %s", decimals, amount, units[unit]);
+  return text;
+}
+
+}  // namespace switchyard

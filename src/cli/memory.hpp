@@ -1,0 +1,32 @@
+// Memory before it is needed: the prediction for a configuration, what the machine has, and the
+// refusal to begin what cannot end well.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "comm/comm.hpp"
+#include "plan/memory.hpp"
+#include "train/settings.hpp"
+
+namespace switchyard {
+
+// The rows of one of the run's steps: span corruption fills all rows alike.
+StepShape step_shape(const Settings& settings);
+
+// The prediction for process p of `layout`, with `threads` threads.
+ProcessMemory predicted_memory(const Settings& settings, const Layout& layout, Rank p, Load load,
+                               int threads);
+
+// Bytes that new allocations of this host, or of the container that it is, may still take; nothing
+// where the system does not say.
+std::optional<std::int64_t> available_memory();
+
+// Throws one Error(machine_cannot), the same on all processes, where those of a host will need more
+// than it has, even with balanced experts. Collective.
+void require_memory(const Comm& world, const Settings& settings);
+
+// "12.3 GB", three figures; units of 1000.
+std::string bytes_text(std::int64_t bytes);
+
+}  // namespace switchyard

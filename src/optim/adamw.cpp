@@ -1,0 +1,82 @@
+// AdamW: its state and its update, element by element, in f32. It knows no ranks.
+#include <cmath>
+
+#include "optim/elementwise.hpp"
+#include "optim/optimizer.hpp"
+
+namespace switchyard {
+namespace {
+
+// A step's factors, the same for every element of a tensor.
+struct Factors {
+  float keep_1, take_1;  // beta_1 and what is left of 1
+  float keep_2, take_2;
+  float rate;    // over the first moment's correction
+  float second;  // one over the root of the second's
+  float epsilon;
+  float decay;  // rate times weight decay
+};
+
+class AdamW final : public Optimizer {
+ public:
+  AdamW(const AdamWConfig& config, std::span<const Param> params)
+      : config_(config), first_(params, "adamw.m"), second_(params, "adamw.v") {}
+
+  void update(std::span<Param> params, std::int64_t step, double learning_rate) override {
+    Factors factors = factors_of(step, learning_rate);
+    const float decay = factors.decay;
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      factors.decay = params[i].spec.rows > 1 ? decay : 0;
+      step_by(factors, params[i], first_.of(params, i), second_.of(params, i));
+    }
+  }
+
+  std::vector<NamedTensor> state() override {
+    std::vector<NamedTensor> tensors;
+    first_.append_to(tensors);
+    second_.append_to(tensors);
+    return tensors;
+  }
+
+ private:
+  Factors factors_of(std::int64_t step, double learning_rate) const {
+    const auto steps = static_cast<double>(step + 1);
+    const double correction_1 = 1 - std::pow(config_.beta_1, steps);
+    const double correction_2 = 1 - std::pow(config_.beta_2, steps);
+    return {.keep_1 = static_cast<float>(config_.beta_1),
+            .take_1 = static_cast<float>(1 - config_.beta_1),
+            .keep_2 = static_cast<float>(config_.beta_2),
+            .take_2 = static_cast<float>(1 - config_.beta_2),
+            .rate = static_cast<float>(learning_rate / correction_1),
+            .second = static_cast<float>(1 / std::sqrt(correction_2)),
+            .epsilon = static_cast<float>(config_.epsilon),
+            .decay = static_cast<float>(learning_rate * config_.weight_decay)};
+  }
+
+  static void step_by(const Factors& f, Param& param, View<float> first, View<float> second) {
+    for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
+      float* __restrict w = param.value.data + begin;
+      const float* __restrict g = param.gradient.data + begin;
+      float* __restrict m = first.data + begin;
+      float* __restrict v = second.data + begin;
+#pragma omp simd
+      for (std::int64_t i = 0; i < count; ++i) {
+        m[i] = f.keep_1 * m[i] + f.take_1 * g[i];
+        v[i] = f.keep_2 * v[i] + f.take_2 * (g[i] * g[i]);
+        const float direction = m[i] / (std::sqrt(v[i]) * f.second + f.epsilon);
+        w[i] -= f.rate * direction + f.decay * w[i];
+      }
+    });
+  }
+
+  AdamWConfig config_;
+  ShapedState first_, second_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, std::span<const Param> params) {
+  return std::make_unique<AdamW>(config, params);
+}
+
+}  // namespace switchyard

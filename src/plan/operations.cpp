@@ -1,0 +1,43 @@
+#include "plan/operations.hpp"
+
+#include "plan/parameters.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr std::int64_t forward_and_backward = 6;
+
+// One attention of `blocks` blocks: a row's n queries see m keys.
+void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows,
+                   std::int64_t n, std::int64_t m, Operations& sum) {
+  const std::int64_t width = config.num_heads * config.d_kv;
+  const std::int64_t kernel = config.d_model * width;
+  sum.attention_kernels += blocks * forward_and_backward * kernel * rows * 2 * (n + m);
+  sum.attention_scores += blocks * 12 * rows * n * m * width;
+}
+
+}  // namespace
+
+Operations count_operations(const ModelConfig& config, const StepShape& shape) {
+  Operations sum;
+  const std::int64_t inputs = shape.real_inputs, targets = shape.real_targets;
+  add_attention(config, config.num_layers, shape.rows, inputs, inputs, sum);
+  add_attention(config, config.num_decoder_layers, shape.rows, targets, targets, sum);
+  add_attention(config, config.num_decoder_layers, shape.rows, targets, inputs, sum);
+  for (const bool decoder : {false, true}) {
+    const std::int64_t positions = shape.rows * shape.real(decoder);
+    const std::int64_t sparse = sparse_block_count(config, decoder);
+    const std::int64_t mlp = forward_and_backward * mlp_elements(config) * positions;
+    const std::int64_t router =
+        forward_and_backward * config.d_model * config.moe.num_experts * positions;
+    sum.feed_forward += (block_count(config, decoder) - sparse) * mlp;
+    sum.experts += sparse * mlp;
+    sum.routers += sparse * router;
+  }
+  const std::int64_t kernel = config.d_model * config.vocab_size;
+  sum.logits = forward_and_backward * kernel * shape.rows * targets;
+  sum.repeated_logits = 2 * kernel * shape.rows * targets;
+  return sum;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,35 @@
+// Bytes that leave processes in one step: rows to experts and back, and the sums of gradients.
+// Under uniform routing; what a run records follows its real routing.
+#pragma once
+
+#include <cstdint>
+
+#include "model/config.hpp"
+#include "plan/step_shape.hpp"
+
+namespace switchyard {
+
+// One sparse layer of a stack. A row crosses four times a step: to its expert and back, forward and
+// backward.
+struct ExchangeTraffic {
+  static constexpr int transfers = 4;
+  double rows = 0;          // kept rows whose expert another process owns, over all processes
+  double busiest_rows = 0;  // the most that one process sends
+  std::int64_t row_bytes = 0;
+
+  std::int64_t bytes_of_transfer() const;  // over all processes
+  std::int64_t bytes_of_step() const { return transfers * bytes_of_transfer(); }
+};
+
+// Needs at least one expert.
+ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
+                              const StepShape& shape, bool decoder);
+
+// What process p sends to sum the gradients of all virtual ranks (and of an expert's copies) in the
+// canonical tree: its nodes, cut in pieces, and its summed piece to everybody.
+struct ReductionTraffic {
+  std::int64_t dense_bytes = 0, expert_bytes = 0;
+};
+ReductionTraffic plan_reduction(const ModelConfig& config, const Layout& layout, Rank p);
+
+}  // namespace switchyard

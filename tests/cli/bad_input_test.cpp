@@ -1,0 +1,425 @@
+// What users get wrong, on the whole program: each mistake is one clear sentence and the right exit
+// code, and every stored file is afterwards what it was before. Then the ways in which a job ends
+// before its time.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <regex>
+
+#include "support/program.hpp"
+#include "support/synthetic_text.hpp"
+
+namespace switchyard::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using Phrases = std::vector<std::string>;
+
+constexpr const char* mpirun =
+    "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 "
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
+    "OMPI_MCA_btl_vader_single_copy_mechanism=none mpirun --quiet --oversubscribe --bind-to none "
+    "--timeout 60 ";
+
+constexpr const char* configuration = R"(
+model { d_model: 32 d_ff: 64 num_heads: 2 num_layers: 2 }
+moe { num_experts: 4 }
+parallel { virtual_ranks: 4 }
+data { input_length: 32 }
+train { batch_size: 8 steps: 4 log_interval: 2 eval_interval: 0 eval_samples: 5 }
+checkpoint { interval: 2 }
+)";
+
+// Every file below the working directory with its contents; the lock and the log are there to
+// change.
+std::map<std::string, std::string> stored_files() {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(".")) {
+    const std::string name = entry.path().filename();
+    if (name == "lock" || name == "log.txt") continue;
+    files[entry.path()] = entry.is_regular_file() ? read_text(entry.path()) : "";
+  }
+  return files;
+}
+
+struct Mistake {
+  std::string arguments;
+  int code;
+  Phrases phrases;
+  int processes = 0;
+};
+
+// The working directory holds, and each test leaves behind: text.txt, data (made from it), other
+// (data with another tokenizer), same (other data with the same one), run.textproto, run (four
+// steps of it), empty (a directory).
+class BadInput : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory = std::make_unique<TemporaryDirectory>();
+    fs::current_path(directory->path());
+    write_text("text.txt", synthetic_text(300, 30));
+    write_text("half.txt", synthetic_text(150, 30));
+    write_text("run.textproto", configuration);
+    fs::create_directory("empty");
+    succeed("prepare --lines --input text.txt --vocab-size 300 --output data");
+    succeed("prepare --lines --input half.txt --vocab-size 280 --output other");
+    succeed("prepare --lines --input half.txt --tokenizer data/tokenizer.model --output same");
+    succeed("train --config run.textproto --set data.train=data --output run");
+  }
+  static void TearDownTestSuite() {
+    fs::current_path("/");
+    directory.reset();
+  }
+
+  static void succeed(const std::string& arguments) {
+    const Outcome outcome = run_program(arguments);
+    ASSERT_EQ(outcome.exit_code, 0) << arguments << "\n" << outcome.output;
+  }
+
+  // The command is refused with this code and these words, and harms nothing.
+  static void expect_refused(const std::string& command, int code, const Phrases& phrases) {
+    SCOPED_TRACE(command);
+    const auto before = stored_files();
+    const Outcome outcome = run_shell(command);
+    EXPECT_EQ(outcome.exit_code, code) << outcome.output;
+    for (const std::string& phrase : phrases) EXPECT_THAT(outcome.output, HasSubstr(phrase));
+    EXPECT_THAT(outcome.output, HasSubstr("hint: ")) << "it does not say what to do";
+    EXPECT_TRUE(stored_files() == before) << "it wrote or harmed something";
+  }
+
+  static void expect_refused(const Mistake& mistake) {
+    const std::string start = mistake.processes == 0 ? std::string("OMP_NUM_THREADS=1 ")
+                                                     : mpirun + std::string("-n ") +
+                                                           std::to_string(mistake.processes) + " ";
+    expect_refused(start + SWITCHYARD_PROGRAM + " " + mistake.arguments, mistake.code,
+                   mistake.phrases);
+  }
+
+  static std::unique_ptr<TemporaryDirectory> directory;
+};
+
+std::unique_ptr<TemporaryDirectory> BadInput::directory;
+
+const std::string train = "train --config run.textproto --set data.train=data --output new ";
+
+TEST_F(BadInput, OnTheCommandLineIs64) {
+  const Mistake mistakes[] = {
+      {"trian --output new", 64, {"no command 'trian'", "did you mean train?"}},
+      {"train --ouput new", 64, {"no option --ouput", "did you mean --output?"}},
+      {"train --config run.textproto", 64, {"--output is missing"}},
+      {"train --config run.textproto --output ''", 64, {"--output is empty"}},
+      {"train run.textproto --output new", 64, {"too many words"}},
+      {"train --config run.textproto --output new", 64, {"data.train is not set"}},
+      {"evaluate --checkpoint run --samples 0", 64, {"--samples"}},
+      {"evaluate --checkpoint run --show three", 64, {"three", "--show"}},
+      {"evaluate --checkpoint run", 64, {"4 virtual ranks", "5 processes"}, 5},
+      {"inspect ''", 64, {"--checkpoint is empty"}},
+      {"inspect run", 64, {"one process, not 2"}, 2},
+      {"options model.d_modle", 64, {"d_modle", "model.d_model"}},
+      {"prepare --lines --input text.txt --output new", 64, {"--vocab-size is missing"}},
+      {"prepare --lines --input text.txt --vocab-size 9 --output new", 64, {"9 is too few"}},
+      {"prepare --lines --input text.txt --vocab-size 90000 --output new", 64, {"at most"}},
+      {"prepare --input run.textproto --vocab-size 90 --output new", 64, {"tell its format"}},
+  };
+  for (const Mistake& mistake : mistakes) expect_refused(mistake);
+}
+
+TEST_F(BadInput, InAnAssignmentIs64WithTheNearestName) {
+  const std::pair<std::string, Phrases> assignments[] = {
+      {"train.stpes=3", {"train.stpes", "did you mean train.steps?"}},
+      {"trian.steps=3", {"did you mean train?"}},
+      {"train=3", {"block of options"}},
+      {"train.steps", {"no '='"}},
+      {"train.steps=many", {"many", "int64"}},
+      {"train.steps=99999999999999999999", {"out of range"}},
+      {"train.batch_size=4294967296", {"out of range"}},
+      {"model.activation=tanh", {"TANH", "GATED_GELU"}},
+      {"optimizer.learning_rate=nan", {"optimizer.learning_rate is nan", "finite"}},
+      {"moe.capacity_factor=1e999", {"moe.capacity_factor is inf"}},
+      {"moe.capacity_factor=-1", {"moe.capacity_factor is -1", "above 0"}},
+      {"model.num_heads=3", {"model.d_model (32)", "model.num_heads (3)"}},
+      {"model.vocab_size=1000", {"model.vocab_size is 1000", "/data has "}},
+      {"train.batch_size=6", {"train.batch_size (6)", "parallel.virtual_ranks (4)"}},
+      {"data.input_length=4096", {"hidden spans", "100 sentinels"}},
+      {"data.input_length=2", {"data.input_length is 2"}},
+      {"data.target_length=3", {"data.target_length is 3", "raise data.target_length to 8"}},
+  };
+  for (const auto& [assignment, phrases] : assignments)
+    expect_refused({train + "--set " + assignment, 64, phrases});
+  expect_refused({train, 64, {"more processes (5)", "parallel.virtual_ranks (4)"}, 5});
+}
+
+TEST_F(BadInput, InAConfigurationFileIs64WithItsPlace) {
+  const std::string binary(
+      "\x7f"
+      "ELF\0\1",
+      6);
+  const std::pair<std::string, Phrases> files[] = {
+      {"model {\n  d_modle: 4\n}\n", {"bad:2:3: ", "d_modle", "did you mean model.d_model?"}},
+      {"train {}\nmodle { d_model: 4 }", {"bad:2:1: ", "did you mean model?"}},
+      {"train { steps: 99999999999999999999 }", {"bad:1:16: ", "out of range"}},
+      {"train { steps: 3", {"bad:1:17: ", "the end of the file"}},
+      {"model { activation: TANH }", {"bad:1:", "TANH", "GATED_GELU"}},
+      {"optimizer { learning_rate: nan }", {"optimizer.learning_rate is nan"}},
+      {"", {"bad is empty"}},
+      {binary, {"bad is not a text file"}},
+  };
+  for (const auto& [text, phrases] : files) {
+    write_text("bad", text);
+    expect_refused({"train --config bad --set data.train=data --output new", 64, phrases});
+  }
+  fs::remove("bad");
+}
+
+TEST_F(BadInput, ThatIsMissingIs66) {
+  const Mistake mistakes[] = {
+      {"train --config tinny --set data.train=data --output new", 66, {"did you mean tiny?"}},
+      {"train --config empty --set data.train=data --output new", 66, {"empty: no such file"}},
+      {train + "--set data.train=nowhere", 66, {"nowhere does not exist"}, 2},
+      {train + "--set data.train=empty", 66, {"empty is not prepared data"}},
+      {train + "--set data.train=text.txt", 66, {"text.txt is not prepared data"}},
+      {train + "--set data.validation=nowhere", 66, {"nowhere does not exist"}},
+      {"evaluate --checkpoint nowhere", 66, {"nowhere"}},
+      {"evaluate --checkpoint empty", 66, {"empty holds no checkpoint"}},
+      {"evaluate --checkpoint run --data nowhere", 66, {"nowhere does not exist"}},
+      {"inspect nowhere", 66, {"nowhere"}},
+      {"prepare --input nowhere.txt --vocab-size 90 --output new", 66, {"nowhere.txt"}},
+      {"prepare --input text.txt --tokenizer nowhere --output new", 66, {"nowhere"}},
+  };
+  for (const Mistake& mistake : mistakes) expect_refused(mistake);
+  fs::create_directory("folder.txt");
+  expect_refused({"prepare --input folder.txt --vocab-size 90 --output new", 66, {"directory"}});
+  fs::remove("folder.txt");
+}
+
+TEST_F(BadInput, AsDamagedDataIs65) {
+  for (const std::string file : {"train.bin", "train.idx", "validation.bin", "validation.idx",
+                                 "dataset.textproto", "tokenizer.model"}) {
+    std::string flipped = read_text("data/" + file);
+    flipped[flipped.size() / 2] ^= 1;
+    for (const std::string& content : {std::string(), read_text("other/" + file), flipped}) {
+      fs::remove_all("bad");
+      fs::copy("data", "bad", fs::copy_options::recursive);
+      write_text("bad/" + file, content);
+      // Where tokenizer and manifest contradict each other, it is the tokenizer that does not fit.
+      const bool foreign = file == "dataset.textproto" && content == read_text("other/" + file);
+      const int code = file == "tokenizer.model" || foreign ? 78 : 65;
+      expect_refused({train + "--set data.train=bad", code, {"/bad/"}});
+    }
+    fs::remove("bad/" + file);
+    fs::create_directory("bad/" + file);
+    expect_refused({train + "--set data.train=bad", 65, {"/bad/" + file, "directory"}});
+  }
+  fs::remove_all("bad");
+}
+
+TEST_F(BadInput, IsNotWhatEvaluateMeasures) {
+  fs::copy("data", "bad", fs::copy_options::recursive);
+  std::string tokens = read_text("bad/validation.bin");
+  std::reverse(tokens.begin(), tokens.end());
+  write_text("bad/validation.bin", tokens);
+  expect_refused({"evaluate --checkpoint run --data bad", 65, {"bad/validation.bin"}});
+  fs::remove_all("bad");
+}
+
+TEST_F(BadInput, AsADamagedNewestCheckpointGivesWayToTheOneBefore) {
+  for (const std::string file : {"MANIFEST", "shard-00000.bin"}) {
+    fs::remove_all("bad");
+    fs::copy("run", "bad", fs::copy_options::recursive);
+    const std::string damaged = "bad/checkpoints/step-00000004/" + file;
+    std::string bytes = read_text(damaged);
+    bytes[bytes.size() / 2] ^= 1;
+    for (const std::string& content :
+         {std::string(), read_text("run/checkpoints/step-00000002/" + file), bytes}) {
+      write_text(damaged, content);
+      expect_refused({"inspect bad/checkpoints/step-00000004", 65, {"bad/checkpoints/step-0000"}});
+    }
+    const Outcome evaluated = run_program("evaluate --checkpoint bad");
+    EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
+    EXPECT_THAT(evaluated.output, AllOf(HasSubstr("warning: checkpoint of step 4 passed over"),
+                                        HasSubstr("bad/checkpoints/step-00000002")));
+    const Outcome trained = run_program("train --output bad", file == "MANIFEST" ? 0 : 2);
+    EXPECT_EQ(trained.exit_code, 0) << trained.output;
+    EXPECT_THAT(read_text("bad/log.txt"), HasSubstr("resumed from step 2"));
+    EXPECT_EQ(tensor_hashes("bad"), tensor_hashes("run"));
+    EXPECT_EQ(read_metrics("bad").size(), 4u);
+  }
+  for (const char* step : {"2", "4"})
+    write_text(std::string("bad/checkpoints/step-0000000") + step + "/MANIFEST", "");
+  const Phrases none = {"none of the 2 checkpoints in bad/checkpoints is valid"};
+  expect_refused({"train --output bad", 65, none, 2});
+  expect_refused({"evaluate --checkpoint bad", 65, none});
+  expect_refused({"inspect bad", 65, none});
+  fs::remove_all("bad");
+}
+
+TEST_F(BadInput, AsDamagedTextIsCountedAndRefusedPastALimit) {
+  std::string lines, damaged;
+  for (int i = 0; i < 300; ++i) lines += "{\"text\": \"a plain sentence about lines\"}\n";
+  for (int i = 0; i < 150; ++i) damaged += "{\"text\": \n";
+  write_text("few.jsonl", lines + "{\"text\": \n{\"text\": 3}\nnothing\n");
+  write_text("many.jsonl", lines + damaged);
+  write_text("not.txt.gz", "plain text");
+  ASSERT_EQ(run_shell("gzip -c text.txt | head -c 9000 >cut.txt.gz").exit_code, 0);
+
+  expect_refused({"prepare --input many.jsonl --vocab-size 30 --output new",
+                  65,
+                  {"too many damaged lines", "many.jsonl:"}});
+  expect_refused({"prepare --lines --input not.txt.gz --vocab-size 300 --output new",
+                  65,
+                  {"not.txt.gz", "not gzip data"}});
+  expect_refused({"prepare --input text.txt --tokenizer half.txt --output new",
+                  65,
+                  {"half.txt is not a SentencePiece model"}});
+  const Outcome few =
+      run_program("prepare --input few.jsonl --tokenizer data/tokenizer.model --output few");
+  EXPECT_EQ(few.exit_code, 0);
+  EXPECT_THAT(few.output, AllOf(HasSubstr("3 of 303 lines"), HasSubstr("few.jsonl:301")));
+  const Outcome cut = run_program(
+      "prepare --lines --input cut.txt.gz --tokenizer data/tokenizer.model --output cut");
+  EXPECT_EQ(cut.exit_code, 0);
+  EXPECT_THAT(cut.output, AllOf(HasSubstr("cut.txt.gz:"), HasSubstr("ends inside its gzip data")));
+  for (const char* made : {"few.jsonl", "many.jsonl", "not.txt.gz", "cut.txt.gz", "few", "cut"})
+    fs::remove_all(made);
+}
+
+TEST_F(BadInput, AsAnOutputThatCannotBeWrittenIs73) {
+  const std::string prepare = "prepare --lines --input text.txt --vocab-size 300 --output ";
+  const Mistake mistakes[] = {
+      {train + "--output text.txt", 64, {"more than once"}},
+      {"train --config run.textproto --set data.train=data --output text.txt", 73, {"text.txt"}},
+      {"train --config run.textproto --set data.train=data --output text.txt/a", 73, {"text.txt"}},
+      {"train --config run.textproto --set data.train=data --output /proc/a", 73, {"/proc/a"}, 2},
+      {prepare + "data", 73, {"data already holds prepared data"}},
+      {prepare + "run", 73, {"run exists and is not empty"}},
+      {prepare + "text.txt", 73, {"text.txt exists and is not a directory"}},
+      {prepare + "/proc/a", 73, {"/proc/a"}},
+  };
+  for (const Mistake& mistake : mistakes) expect_refused(mistake);
+}
+
+TEST_F(BadInput, ThatDoesNotFitTheRunIs78) {
+  const std::string go_on = "train --config run.textproto --output run --set data.train=";
+  const Mistake mistakes[] = {
+      {go_on + "data --set model.d_ff=128", 78, {"model.d_ff: 64 -> 128"}},
+      {go_on + "data --set train.seed=2 --set train.steps=9", 78, {"train.seed: 1 -> 2"}},
+      {go_on + "data --set train.seed=2", 78, {"train.seed: 1 -> 2"}, 2},
+      {go_on + "same", 78, {"trained on other data"}},
+      {go_on + "other", 78, {"run has another configuration", "model.vocab_size"}},
+      {train + "--set data.validation=other", 78, {"the tokenizer of ", "/other"}},
+      {"evaluate --checkpoint run --data other", 78, {"the tokenizer of other"}},
+  };
+  for (const Mistake& mistake : mistakes) expect_refused(mistake);
+  for (const std::string promise : {"PMI_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}) {
+    expect_refused(promise + "=2 " SWITCHYARD_PROGRAM " " + train, 78,
+                   {promise + " is 2", "this one process only"});
+  }
+}
+
+TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
+  const std::string here = directory->path();
+  fs::create_directories("a");
+  fs::create_directories("b");
+  write_text("a/c.textproto", configuration);
+  write_text("b/c.textproto",
+             std::regex_replace(configuration, std::regex("steps: 4"), "steps: 5"));
+  const std::string same =
+      " " SWITCHYARD_PROGRAM " train --config c.textproto --set data.train=" + here +
+      "/data --output " + here + "/new";
+  expect_refused(
+      mpirun + ("-n 1 -wdir " + here + "/a" + same + " : -n 1 -wdir " + here + "/b" + same), 78,
+      {"rank 1, train.steps: 4 -> 5"});
+  const std::string evaluate = " " SWITCHYARD_PROGRAM " evaluate --checkpoint run";
+  expect_refused(mpirun + ("-n 1" + evaluate + " : -n 1" + evaluate + " --samples 1"), 78,
+                 {"the command line", "--samples 1"});
+
+  // A program that differs in nothing but its build id is another program.
+  std::smatch id;
+  const std::string version = run_program("--version").output;
+  ASSERT_TRUE(std::regex_search(version, id, std::regex("build id +([0-9a-f]{40})")));
+  std::string bytes, program = read_text(SWITCHYARD_PROGRAM);
+  for (std::size_t i = 0; i < 40; i += 2)
+    bytes += static_cast<char>(std::stoi(id.str(1).substr(i, 2), nullptr, 16));
+  ASSERT_NE(program.find(bytes), std::string::npos);
+  program[program.find(bytes)] ^= 1;
+  write_text("other_program", program);
+  fs::permissions("other_program", fs::perms::owner_all);
+  expect_refused(mpirun + ("-n 1" + evaluate + " : -n 1 ./other_program evaluate --checkpoint run"),
+                 78, {"the program's build", "rank 1"});
+  for (const char* made : {"a", "b", "other_program"}) fs::remove_all(made);
+}
+
+// A run that goes on for ever, in the background of the shell, as job `$!`.
+std::string endless(const std::string& start) {
+  return start + " " SWITCHYARD_PROGRAM
+                 " train --config run.textproto --set data.train=data --set train.steps=1000000 "
+                 "--set checkpoint.interval=0 --output busy & until [ -s busy/metrics.jsonl ]; do "
+                 "sleep 0.05; done; ";
+}
+
+TEST_F(BadInput, AsASecondTrainerOnARunIs73AndNamesTheFirst) {
+  const Outcome outcome =
+      run_shell(endless("OMP_NUM_THREADS=1") + SWITCHYARD_PROGRAM
+                " train --output busy >second 2>&1; echo second $?; cat second; "
+                "touch busy/stop; wait $!; echo first $?; hostname");
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("second 73"), HasSubstr("busy is in use by process "),
+                                    HasSubstr("hint: "), HasSubstr("first 75")));
+  for (const char* made : {"busy", "second"}) fs::remove_all(made);
+}
+
+TEST_F(BadInput, NorAKilledProcessKeepsAJobAlive) {
+  const Outcome outcome = run_shell(endless(LAUNCHER " -n 2 -t 1") +
+                                    "kill -KILL $(grep -o '[0-9]\\+' busy/lock | head -n 1); "
+                                    "for i in $(seq 50); do kill -0 $! || break; sleep 0.1; done; "
+                                    "kill -0 $! && echo alive; wait $!; echo code $?");
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("ended by signal 9 (KILL)"), HasSubstr("code 137"),
+                                    testing::Not(HasSubstr("alive"))));
+  fs::remove_all("busy");
+}
+
+TEST_F(BadInput, ButAStoppedRunPrintsTheCommandThatGoesOn) {
+  for (const std::string start : {"OMP_NUM_THREADS=1", LAUNCHER " -n 2 -t 1"}) {
+    const Outcome stopped =
+        run_shell(endless(start) + "touch busy/stop; wait $!; echo code $?; exit");
+    std::smatch command;
+    ASSERT_TRUE(std::regex_search(stopped.output, command,
+                                  std::regex("stopped after step ([0-9]+) .*go on with: (.*)\n")))
+        << stopped.output;
+    EXPECT_THAT(stopped.output, HasSubstr("code 75"));
+    const int step = std::stoi(command.str(1));
+    const Outcome resumed =
+        run_shell(command.str(2) + " --set train.steps=" + std::to_string(step + 2));
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
+    EXPECT_THAT(read_text("busy/log.txt"), HasSubstr("resumed from step " + command.str(1)));
+    EXPECT_EQ(read_metrics("busy").size(), static_cast<std::size_t>(step + 2));
+    fs::remove_all("busy");
+  }
+}
+
+TEST_F(BadInput, IsNoNumberOfSamplesToEvaluate) {
+  for (const std::string samples : {"1", "3", "1000"}) {
+    const std::string arguments = "evaluate --checkpoint run --show 1 --samples " + samples;
+    const Outcome alone = run_program(arguments + " 2>/dev/null");
+    EXPECT_EQ(alone.exit_code, 0) << alone.output;
+    EXPECT_EQ(run_program(arguments + " 2>/dev/null", 3).output, alone.output);
+  }
+}
+
+TEST_F(BadInput, IsNotARunWithNothingLeftToDo) {
+  const auto before = stored_files();
+  for (const std::string steps : {"4", "3"}) {
+    const Outcome outcome = run_program("train --output run --set train.steps=" + steps);
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_THAT(outcome.output, HasSubstr("nothing left to do"));
+  }
+  EXPECT_TRUE(stored_files() == before);
+}
+
+}  // namespace
+}  // namespace switchyard::test

@@ -1,0 +1,126 @@
+// `switchyard describe` on the configurations that ship: the figures that are published.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <regex>
+#include <string>
+
+#include "cli/memory.hpp"
+#include "support/program.hpp"
+#include "support/synthetic_text.hpp"
+
+namespace switchyard::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Outcome describe(const std::string& arguments) { return run_program("describe " + arguments); }
+
+// The figure of the line that begins with `name`, commas removed.
+std::int64_t figure(const std::string& output, const std::string& name) {
+  std::smatch match;
+  if (!std::regex_search(output, match, std::regex("\n  " + name + " +([0-9,]+)"))) return -1;
+  std::string digits = match[1];
+  std::erase(digits, ',');
+  return std::stoll(digits);
+}
+
+// Fedus et al. 2021 give 0.2 B, 1.1 B, 2.0 B, 3.8 B, 7.4 B, 14.7 B and 26 B.
+TEST(Describe, CountsThePublishedModelsAsShipped) {
+  const std::map<std::string, std::int64_t> parameters = {
+      {"t5_base", 222'903'552},   {"base_2", 279'545'088},     {"base_4", 392'809'728},
+      {"base_8", 619'339'008},    {"base_16", 1'072'397'568},  {"base_32", 1'978'514'688},
+      {"base_64", 3'790'748'928}, {"base_128", 7'415'217'408}, {"base_256", 14'664'154'368},
+      {"large", 26'309'291'008}};
+  for (const auto& [config, expected] : parameters) {
+    const Outcome outcome = describe("--config " + config);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    EXPECT_EQ(figure(outcome.output, "total"), expected) << config;
+  }
+}
+
+TEST(Describe, OfTheLargestModelsIsWithinThePapersRounding) {
+  const auto billions = [](const std::string& config) {
+    return static_cast<double>(figure(describe("--config " + config).output, "total")) / 1e9;
+  };
+  EXPECT_NEAR(billions("xxl"), 395, 0.5);
+  EXPECT_NEAR(billions("c"), 1571, 1.5);
+  EXPECT_NEAR(billions("t5_large"), 0.74, 0.01);
+  EXPECT_NEAR(billions("t5_xxl"), 11, 0.5);
+}
+
+TEST(Describe, SaysWhoHostsWhatOnSoManyProcesses) {
+  const Outcome outcome = describe("--config tiny --processes 3");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("4 virtual ranks on 3 processes"),
+                                    HasSubstr("process 0: virtual rank 0, experts 0-1\n"),
+                                    HasSubstr("process 2: virtual ranks 2-3, experts 5-7\n"),
+                                    HasSubstr("encoder exchange"), HasSubstr("dense gradients")));
+}
+
+TEST(Describe, OfADenseModelNamesNoExperts) {
+  const Outcome outcome = describe("--config tiny_dense --processes 2");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("memory of each process"), Not(HasSubstr("expert")),
+                                    Not(HasSubstr("router")), Not(HasSubstr("capacity"))));
+}
+
+TEST(Describe, SaysWhereTheVocabularyIsFrom) {
+  EXPECT_THAT(describe("--config tiny").output, HasSubstr("32,128 rows (assumed"));
+  EXPECT_THAT(describe("--config tiny --set model.vocab_size=640").output,
+              HasSubstr("640 rows (model.vocab_size)"));
+}
+
+TEST(Describe, RefusesWhatTrainWouldRefuse) {
+  const Outcome batch = describe("--config tiny --set train.batch_size=3");
+  EXPECT_EQ(batch.exit_code, 64);
+  EXPECT_THAT(batch.output, HasSubstr("train.batch_size (3)"));
+  EXPECT_EQ(describe("--config tiny --processes 5").exit_code, 64);
+  EXPECT_EQ(describe("--config tiny --processes 0").exit_code, 64);
+  EXPECT_EQ(describe("--config tiny --set data.train=nowhere").exit_code, 66);
+  EXPECT_EQ(run_program("describe --config tiny", 2).exit_code, 64);
+}
+
+// On prepared data: the vocabulary is its own, and what does not fit is refused before it starts.
+TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
+  const TemporaryDirectory directory;
+  const std::string text = directory.path() + "/text.txt", data = directory.path() + "/data",
+                    run = directory.path() + "/run";
+  write_text(text, synthetic_text(1000, 40));
+  const Outcome prepared =
+      run_program("prepare --lines --vocab-size 1500 --input " + text + " --output " + data);
+  ASSERT_EQ(prepared.exit_code, 0) << prepared.output;
+
+  const std::string options = "--config tiny --set data.train=" + data;
+  EXPECT_THAT(describe(options).output, HasSubstr("1,664 rows (the data's, " + data));
+
+  const std::string huge = options + " --set model.d_ff=1048576 model.d_model=65536";
+  EXPECT_THAT(describe(huge).output, HasSubstr(" TB"));
+  for (const int processes : {0, 2}) {
+    const Outcome refused = run_program("train " + huge + " --output " + run, processes);
+    EXPECT_EQ(refused.exit_code, 69);
+    EXPECT_THAT(refused.output, AllOf(HasSubstr("training needs"), HasSubstr("TB"),
+                                      HasSubstr("GB left"), HasSubstr("switchyard describe")));
+  }
+  EXPECT_NE(run_shell("test -e " + run).exit_code, 0) << "it left something behind";
+}
+
+TEST(BytesText, HasThreeFigures) {
+  EXPECT_EQ(bytes_text(0), "0 B");
+  EXPECT_EQ(bytes_text(999), "999 B");
+  EXPECT_EQ(bytes_text(1000), "1.00 kB");
+  EXPECT_EQ(bytes_text(12'345'678), "12.3 MB");
+  EXPECT_EQ(bytes_text(999'600'000), "1.00 GB");
+  EXPECT_EQ(bytes_text(123'456'789'012), "123 GB");
+}
+
+TEST(AvailableMemory, IsSomethingOnThisMachine) {
+  ASSERT_TRUE(available_memory().has_value());
+  EXPECT_GT(*available_memory(), 0);
+}
+
+}  // namespace
+}  // namespace switchyard::test

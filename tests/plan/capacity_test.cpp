@@ -1,0 +1,75 @@
+#include "plan/capacity.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "plan/small_plan.hpp"
+
+namespace switchyard {
+namespace {
+
+// The mean over all experts^tokens ways to route, of what expert 0 turns away.
+double overflow_by_enumeration(int tokens, int experts, int capacity) {
+  std::int64_t ways = 1, overflow = 0;
+  for (int t = 0; t < tokens; ++t) ways *= experts;
+  for (std::int64_t way = 0; way < ways; ++way) {
+    int wanted = 0;
+    std::int64_t rest = way;
+    for (int t = 0; t < tokens; ++t, rest /= experts) wanted += rest % experts == 0;
+    overflow += std::max(0, wanted - capacity);
+  }
+  return static_cast<double>(overflow) / static_cast<double>(ways);
+}
+
+TEST(ExpectedOverflow, IsTheMeanOverAllWaysToRoute) {
+  for (const int experts : {1, 2, 3, 4}) {
+    for (const int capacity : {0, 1, 2, 3, 7}) {
+      EXPECT_NEAR(expected_overflow(7, experts, capacity),
+                  overflow_by_enumeration(7, experts, capacity), 1e-12)
+          << experts << " " << capacity;
+    }
+  }
+}
+
+TEST(ExpectedOverflow, IsEveryTokenWithoutPlaces) {
+  EXPECT_NEAR(expected_overflow(8192, 128, 0), 64, 1e-6);
+  EXPECT_NEAR(expected_overflow(100'000, 8, 0), 12'500, 1e-4);
+}
+
+// By the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
+TEST(ExpectedOverflow, IsTheSameByRecurrenceInLargeGroups) {
+  constexpr int tokens = 8192, experts = 128;
+  for (const int capacity : {40, 64, 80, 128}) {
+    double probability = std::pow(1 - 1.0 / experts, tokens), overflow = 0;
+    for (int x = 0; x <= tokens; ++x) {
+      overflow += std::max(0, x - capacity) * probability;
+      probability *= static_cast<double>(tokens - x) / ((x + 1.0) * (experts - 1));
+    }
+    EXPECT_NEAR(expected_overflow(tokens, experts, capacity), overflow, 1e-8 * overflow)
+        << capacity;
+  }
+}
+
+TEST(Capacity, CountsPaddingInPlacesAndDropsRealTokensOnly) {
+  ModelConfig config = test::small_config(4);
+  config.moe.dropless = false;
+  config.moe.capacity_factor = 1.0;
+  config.moe.min_capacity = 1;
+  const Layout layout(2, 1, 1, 4);
+  const StepShape shape{4, 12, 10, 6, 10};
+  const CapacityPlan encoder = plan_capacity(config, layout, shape, false);
+  EXPECT_EQ(encoder.positions, 24);
+  EXPECT_EQ(encoder.tokens, 12);
+  EXPECT_EQ(encoder.capacity, 6);
+  EXPECT_NEAR(encoder.dropped_share, 4 * expected_overflow(12, 4, 6) / 12, 1e-15);
+  EXPECT_EQ(plan_capacity(config, layout, shape, true).capacity, 5);
+
+  config.moe.dropless = true;
+  EXPECT_EQ(plan_capacity(config, layout, shape, false).capacity, 24);
+  EXPECT_EQ(plan_capacity(config, layout, shape, false).dropped_share, 0);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,137 @@
+// The prediction against every byte that a process asks for while it makes a model and takes steps.
+// Deterministic: allocations are counted, not pages. oneDNN and MPI have allocators of their own.
+#include "plan/memory.hpp"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cstring>
+
+#include "model/transformer.hpp"
+#include "optim/gradient_sync.hpp"
+#include "optim/optimizer.hpp"
+#include "plan/small_plan.hpp"
+#include "support/allocations.hpp"
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+ModelConfig medium_config(int experts) {
+  ModelConfig config = test::small_config(experts);
+  config.vocab_size = 1024;
+  config.d_model = 64;
+  config.d_ff = 192;
+  config.d_kv = 16;
+  config.num_heads = 4;
+  return config;
+}
+
+const StepShape shape = test::full_rows(16, 64, 32);
+constexpr int virtual_ranks = 4;
+
+// Router kernels of zeros: all probabilities are equal, so all tokens choose expert 0.
+void prefer_expert_zero(ParamSet& params) {
+  for (Param& param : params.params()) {
+    if (param.name().ends_with(".router")) std::ranges::fill(param.value.flat(), 0.0f);
+  }
+}
+
+std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool all_to_one) {
+  const Comm& comm = test_world();
+  const test::PeakAllocation peak;
+  Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
+  if (all_to_one) prefer_expert_zero(model.parameters());
+  const auto optimizer = make_adafactor({}, model.parameters().params());
+  PhaseTimer timer;
+  Work work;
+  for (std::int64_t step = 0; step < 2; ++step) {
+    StepContext context{comm, layout, 17, step, Mode::train, timer, work};
+    const Batch batch =
+        test::slice(test::full_batch(config, shape, virtual_ranks), layout.hosted(comm.rank()));
+    model.parameters().zero_gradients();
+    Transformer::Output output = model.forward(context, batch);
+    model.backward(context, batch, output);
+    synchronize_gradients(comm, layout, model.parameters());
+    if (all_to_one) continue;  // the routers stay as they are
+    optimizer->update(model.parameters().params(), step, 0.01);
+  }
+  return peak.bytes();
+}
+
+void expect_predicted(const ModelConfig& config, Load load) {
+  const Comm& comm = test_world();
+  const Layout layout(virtual_ranks, comm.size(), 1, config.moe.num_experts);
+  const ProcessMemory memory = plan_memory({.config = config,
+                                            .layout = layout,
+                                            .shape = shape,
+                                            .optimizer = {.moments = 1, .factor_from = 128},
+                                            .threads = omp_get_max_threads()},
+                                           comm.rank(), load);
+  const auto measured = static_cast<double>(measured_peak(config, layout, load == Load::worst));
+  // The worst case is one process's: that of expert 0.
+  if (load == Load::worst && comm.rank() != Rank(0)) return;
+  EXPECT_NEAR(static_cast<double>(memory.arrays()) / measured, 1, 0.1)
+      << memory.weights << " " << memory.gradients << " " << memory.optimizer << " "
+      << memory.activations << " " << memory.buffers << ", measured " << measured;
+}
+
+TEST(Memory, OfADenseModelIsWhatItAllocates) {
+  expect_predicted(medium_config(0), Load::balanced);
+  ModelConfig config = medium_config(0);
+  config.activation = Activation::gated_gelu;
+  config.tie_word_embeddings = false;
+  config.dropout_rate = 0.1f;
+  expect_predicted(config, Load::balanced);
+}
+
+TEST(Memory, OfASwitchTransformerIsWhatItAllocates) {
+  for (const int experts : {1, 4, 16}) expect_predicted(medium_config(experts), Load::balanced);
+  ModelConfig config = medium_config(4);
+  config.encoder_sparse_step = config.decoder_sparse_step = 1;
+  config.activation = Activation::gated_gelu;
+  config.dropout_rate = 0.1f;
+  expect_predicted(config, Load::balanced);
+}
+
+TEST(Memory, WhenOneExpertIsAskedForEverythingIsTheWorstCase) {
+  ModelConfig config = medium_config(4);
+  config.encoder_sparse_step = config.decoder_sparse_step = 1;
+  expect_predicted(config, Load::worst);
+  config.moe.dropless = false;
+  config.moe.capacity_factor = 4.0;
+  expect_predicted(config, Load::worst);
+}
+
+TEST(Memory, IsNoLessAtWorst) {
+  const ModelConfig config = medium_config(4);
+  const Layout layout(virtual_ranks, 2, 1, 4);
+  const MemoryInput input{config, layout, shape, {}, 1};
+  EXPECT_GT(plan_memory(input, Rank(0), Load::worst).total(),
+            plan_memory(input, Rank(0), Load::balanced).total());
+}
+
+TEST(Memory, HasGapsOnlyWhereMatricesChangeTheirSizes) {
+  const Layout layout(virtual_ranks, 1, 1, 4);
+  const auto gaps = [&](int experts) {
+    return plan_memory({medium_config(experts), layout, shape, {}, 1}, Rank(0), Load::balanced)
+        .gaps;
+  };
+  EXPECT_EQ(gaps(0), 0);
+  EXPECT_GT(gaps(4), 0);
+}
+
+TEST(Memory, OfAnOptimizerFollowsItsShape) {
+  const ModelConfig config = medium_config(0);
+  const Layout layout(virtual_ranks, 1, 1, 0);
+  const auto state = [&](OptimizerShape optimizer) {
+    return plan_memory({config, layout, shape, optimizer, 1}, Rank(0), Load::balanced).optimizer;
+  };
+  EXPECT_EQ(state({.moments = 0, .factor_from = std::nullopt}), 0);
+  EXPECT_EQ(state({.moments = 2, .factor_from = std::nullopt}),
+            2 * state({.moments = 1, .factor_from = std::nullopt}));
+  EXPECT_LT(state({.moments = 1, .factor_from = 8}), state({.moments = 1, .factor_from = 128}));
+}
+
+}  // namespace
+}  // namespace switchyard

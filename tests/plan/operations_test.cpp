@@ -1,0 +1,64 @@
+// The formula against the products that a step really computes.
+#include "plan/operations.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "model/transformer.hpp"
+#include "plan/small_plan.hpp"
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+// Two operations a multiply-add, over all processes.
+std::int64_t operations_of_step(const ModelConfig& config, const StepShape& shape, int ranks) {
+  const Comm& comm = test_world();
+  const Layout layout(ranks, comm.size(), 1, config.moe.num_experts);
+  Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
+  PhaseTimer timer;
+  Work work;
+  StepContext context{comm, layout, 17, 3, Mode::train, timer, work};
+  const Batch batch =
+      test::slice(test::full_batch(config, shape, ranks), layout.hosted(comm.rank()));
+  Transformer::Output output = model.forward(context, batch);
+  model.backward(context, batch, output);
+  std::array<std::int64_t, 1> sum = {2 * work.multiply_adds.load()};
+  all_reduce_sum(comm, sum);
+  return sum[0];
+}
+
+TEST(Operations, AreTheProductsOfAStepButForRoutersAndRepeatedLogits) {
+  const StepShape shape = test::full_rows(8, 11, 7);
+  for (const int experts : {0, 3}) {
+    for (const bool gated : {false, true}) {
+      ModelConfig config = test::small_config(experts);
+      config.activation = gated ? Activation::gated_gelu : Activation::relu;
+      config.tie_word_embeddings = !gated;
+      const Operations operations = count_operations(config, shape);
+      EXPECT_EQ(operations_of_step(config, shape, 4),
+                operations.total() + operations.routers + operations.repeated_logits)
+          << experts << " " << gated;
+      EXPECT_EQ(operations.routers > 0, experts > 0);
+    }
+  }
+}
+
+TEST(Operations, OfASwitchTransformerAreThoseOfItsDenseTwin) {
+  const StepShape shape = test::full_rows(8, 11, 7);
+  EXPECT_EQ(count_operations(test::small_config(0), shape).total(),
+            count_operations(test::small_config(64), shape).total());
+}
+
+TEST(Operations, DoNotCountPadding) {
+  const ModelConfig config = test::small_config(3);
+  StepShape padded = test::full_rows(8, 11, 7);
+  padded.input_length = 20;
+  padded.target_length = 20;
+  EXPECT_EQ(count_operations(config, padded).total(),
+            count_operations(config, test::full_rows(8, 11, 7)).total());
+}
+
+}  // namespace
+}  // namespace switchyard

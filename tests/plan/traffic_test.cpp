@@ -1,0 +1,69 @@
+#include "plan/traffic.hpp"
+
+#include <gtest/gtest.h>
+
+#include "plan/parameters.hpp"
+#include "plan/small_plan.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::full_rows;
+using test::small_config;
+
+TEST(ExchangeTraffic, IsWhatTheOtherProcessesExpertsAreAskedFor) {
+  const ModelConfig config = small_config(4);
+  const StepShape shape = full_rows(8, 10, 6);
+  EXPECT_EQ(plan_exchange(config, Layout(4, 1, 1, 4), shape, false).rows, 0);
+  // Of 80 positions half are for the other process; of three processes 0 and 1 own one expert of
+  // four and host one virtual rank of four, 2 owns two and hosts two.
+  EXPECT_DOUBLE_EQ(plan_exchange(config, Layout(4, 2, 1, 4), shape, false).rows, 40);
+  const ExchangeTraffic three = plan_exchange(config, Layout(4, 3, 1, 4), shape, false);
+  EXPECT_DOUBLE_EQ(three.rows, 20 * 0.75 + 20 * 0.75 + 40 * 0.5);
+  EXPECT_DOUBLE_EQ(three.busiest_rows, 20);
+  EXPECT_EQ(three.row_bytes, 24 * 4);
+  EXPECT_EQ(three.bytes_of_step(), 4 * 50 * 24 * 4);
+  // A copy of every expert on each process: nothing moves.
+  EXPECT_EQ(plan_exchange(config, Layout(4, 2, 2, 4), shape, false).rows, 0);
+}
+
+TEST(ExchangeTraffic, LeavesOutWhatCapacityDrops) {
+  ModelConfig config = small_config(4);
+  config.moe.dropless = false;
+  config.moe.capacity_factor = 0.01;
+  config.moe.min_capacity = 0;
+  EXPECT_NEAR(plan_exchange(config, Layout(4, 2, 1, 4), full_rows(8, 10, 6), false).rows, 0, 1e-9);
+}
+
+TEST(ReductionTraffic, IsTwiceTheGradientsButForTheOwnPiece) {
+  const ModelConfig config = small_config(4);
+  const std::int64_t dense = count_parameters(config).dense();
+  std::int64_t sent = 0;
+  for (Rank p(0); p.value < 4; ++p) {
+    const ReductionTraffic traffic = plan_reduction(config, Layout(8, 4, 1, 4), p);
+    sent += traffic.dense_bytes;
+    EXPECT_EQ(traffic.expert_bytes, 0) << "one copy of each expert needs no sum";
+  }
+  EXPECT_EQ(sent, 2 * 3 * dense * 4);
+  EXPECT_EQ(plan_reduction(config, Layout(8, 1, 1, 4), Rank(0)).dense_bytes, 0);
+}
+
+// Virtual ranks 0 1 | 2 3 4: the second process has the nodes (1,1) and (2,1) of the tree.
+TEST(ReductionTraffic, IsMoreWhereAProcessHasSeveralNodes) {
+  const ModelConfig config = small_config(4);
+  const Layout layout(5, 2, 1, 4);
+  const std::int64_t dense = count_parameters(config).dense(), first = dense / 2;
+  EXPECT_EQ(plan_reduction(config, layout, Rank(0)).dense_bytes, 4 * dense);
+  EXPECT_EQ(plan_reduction(config, layout, Rank(1)).dense_bytes, 4 * (2 * first + (dense - first)));
+}
+
+TEST(ReductionTraffic, SumsTheCopiesOfAnExpertAmongTheirHolders) {
+  const ModelConfig config = small_config(4);
+  const std::int64_t experts = count_parameters(config).experts;
+  // Two groups of two processes: each process has half of the experts and one partner.
+  const ReductionTraffic traffic = plan_reduction(config, Layout(4, 4, 2, 4), Rank(3));
+  EXPECT_EQ(traffic.expert_bytes, 2 * (experts / 2) / 2 * 4);
+}
+
+}  // namespace
+}  // namespace switchyard
