@@ -132,7 +132,8 @@ RouterInput SwitchLayer::router_input(const StepContext& context, const ParamSet
   const Jitter jitter{context.mode == Mode::train ? static_cast<float>(config_.jitter_eps) : 0.0f,
                       RandomStream(context.seed, Purpose::router_jitter, layer_, context.step),
                       tokens.index.subspan(i * N, N)};
-  return {x, params[params_.router].value, tokens.real.subspan(i * N, N), jitter};
+  return {x, params[params_.router].value, tokens.real.subspan(i * N, N), jitter,
+          config_.router_precision};
 }
 
 template <class In>
