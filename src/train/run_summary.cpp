@@ -54,7 +54,7 @@ std::vector<StepRecord> read_records(const std::string& text, const std::string&
     if (!record) {
       throw Error(ExitCode::damaged_data,
                   name + ":" + std::to_string(line) + " is not the record of a step",
-                  "delete the line if the rest of the file is to be trusted");
+                  "leave this run out, or delete the line");
     }
     while (!records.empty() && records.back().step() >= record->step()) records.pop_back();
     record->clear_tokens_per_expert();

@@ -15,6 +15,8 @@ namespace switchyard {
 struct ValidationFigure {
   std::int64_t step = 0;  // after which it was measured
   double loss = 0;        // eval/loss: nats a real target token
+
+  bool operator==(const ValidationFigure&) const = default;
 };
 
 struct RunSummary {
@@ -28,6 +30,8 @@ struct RunSummary {
   std::optional<ValidationFigure> last, best;
   // The step at which training gave up. It was not taken.
   std::optional<std::int64_t> diverged_at;
+
+  bool operator==(const RunSummary&) const = default;
 };
 
 // The records in the text of a metrics.jsonl, in order, each step once: a step that follows again
