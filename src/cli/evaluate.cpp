@@ -66,13 +66,12 @@ void require_its_tokenizer(const RunState& state, const Dataset& data,
 void require_sparse(const ModelConfig& model, const std::string& checkpoint) {
   if (has_sparse_blocks(model)) return;
   throw Error(ExitCode::usage,
-              "evaluate: --experts is given, but the model of " + checkpoint +
-                  " is dense: it has no experts",
+              "evaluate: --experts is given, but " + checkpoint + " is a dense model: it has none",
               "leave --experts out, or give a run with moe.num_experts above 0");
 }
 
 // Finds out before minutes of evaluation rather than after. Only a regular file may be replaced:
-// /dev/stdout is not to become one.
+// /dev/null is to stay what it is.
 void require_writable(Env& env, const std::string& path) {
   std::error_code unknown;
   const auto status = std::filesystem::symlink_status(path, unknown);
@@ -89,6 +88,16 @@ void require_writable(Env& env, const std::string& path) {
     throw Error(ExitCode::output_not_writable, error.what(),
                 "give --experts a file in a directory that exists and that you may write to");
   }
+}
+
+// Collective.
+void require_table_of_experts(const Comm& world, Env& env, const ModelConfig& model,
+                              const EvaluateArguments& arguments) {
+  require_sparse(model, arguments.checkpoint);
+  on_first(world, [&] {
+    require_writable(env, arguments.experts);
+    return std::string();
+  });
 }
 
 // Means over targets, as the table shows them.
@@ -188,13 +197,7 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
   const Settings settings = read_settings(config);
   require_precision(settings.model.precision, bfloat16_support(), log);
-  if (!arguments.experts.empty()) {
-    require_sparse(settings.model, checkpoint);
-    on_first(world, [&] {
-      require_writable(env, arguments.experts);
-      return std::string();
-    });
-  }
+  if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
   const Dataset data =
       Dataset::open(env, arguments.data.empty() ? config.data().train() : arguments.data);
   require_its_tokenizer(state, data, checkpoint);
@@ -254,10 +257,8 @@ const Command evaluate_command{
         "  --show N          prints N passages with their gaps, the truth and the model's filling: "
         "its\n"
         "                    most likely token at each place, given the true ones before it\n"
-        "  --experts FILE    writes which pieces go to which expert, layer by layer, as a table "
-        "for "
-        "programs,\n"
-        "                    and prints each expert's load and its most typical pieces\n"
+        "  --experts FILE    writes which pieces go to which expert, layer by layer; prints each\n"
+        "                    expert's load and most typical pieces\n"
         "  --untrained       measures the same model before training too\n"
         "  --unigram         and a model that knows each token's frequency alone\n"
         "\n"
@@ -267,8 +268,20 @@ const Command evaluate_command{
         "processes\n"
         "up to the run's parallel.virtual_ranks.\n"
         "\n"
+        "FILE has a header, then a line for each sparse layer, expert and piece that met:\n"
+        "\n"
+        "  layer, expert\n"
+        "  piece, id      what the layer reads, with ▁ where a word begins; in the decoder the "
+        "piece\n"
+        "                 before the target, and <pad> before the first\n"
+        "  count          how often the piece wanted the expert, had it room or not\n"
+        "  share          of the piece's occurrences in this layer, those that wanted this expert\n"
+        "\n"
+        "Its fields are separated by tabs and never quoted. An existing FILE is replaced.\n"
+        "\n"
         "example:\n"
-        "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n",
+        "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n"
+        "  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv\n",
     .run = run_evaluate};
 
 }  // namespace switchyard

@@ -114,7 +114,7 @@ void summarize_expert(std::ostream& out, const LayerPieces& layer, std::size_t e
   const ExpertPieces& expert = layer.experts[e];
   const auto surplus = [&](const PieceCount& count) { return layer.surplus(expert, count); };
   out << std::setw(8) << e << std::setprecision(1) << std::setw(7) << 100 * layer.load(expert)
-      << "% " << std::setprecision(0);
+      << "%" << std::setprecision(0);
   const std::vector<PieceCount> pieces = ranked(expert.pieces, surplus);
   for (std::size_t i = 0; i < std::min(pieces.size(), shown_pieces); ++i) {
     if (surplus(pieces[i]) <= 0) break;
@@ -166,7 +166,7 @@ std::string expert_summary(const ExpertTable& table, const PieceText& text) {
   for (const ExpertLayer& layer : table.layers) {
     const LayerPieces pieces = by_expert(layer, table.num_experts);
     out << "\n" << layer.name << ", " << grouped(pieces.tokens) << " tokens\n";
-    out << "  expert    load  pieces, and how much of each it takes\n";
+    out << "  expert    load  typical pieces, and how much of each it takes\n";
     const std::size_t shown = std::min(pieces.experts.size(), shown_experts);
     for (std::size_t e = 0; e < shown; ++e) summarize_expert(out, pieces, e, text);
     if (shown < pieces.experts.size())

@@ -11,7 +11,7 @@ std::string text(std::int32_t id) {
   const std::map<std::int32_t, std::string> special = {
       {0, "<pad>"}, {6, "▁the"}, {7, "\"\t\n\r\\\x1b"}};
   const auto found = special.find(id);
-  return found == special.end() ? "p" + std::to_string(id) : found->second;
+  return found == special.end() ? std::string("p").append(std::to_string(id)) : found->second;
 }
 
 // Expert 1 of 3 is dead; the decoder's layer has seen one position.
@@ -51,15 +51,15 @@ TEST(ExpertTable, IsALineForEachLayerExpertAndPiece) {
 TEST(ExpertTable, SummaryShowsLoadsAndWhatAnExpertTakesBeyondItsLoad) {
   EXPECT_EQ(expert_summary(small_table(), text),
             "\nencoder.block.1, 20 tokens\n"
-            "  expert    load  pieces, and how much of each it takes\n"
-            "       0   70.0%   ▁the 90%  p8 100%\n"
-            "       1    0.0% \n"
-            "       2   30.0%   \"\\t\\n\\r\\\\\\x1b 75%  p5 50%\n"
+            "  expert    load  typical pieces, and how much of each it takes\n"
+            "       0   70.0%  ▁the 90%  p8 100%\n"
+            "       1    0.0%\n"
+            "       2   30.0%  \"\\t\\n\\r\\\\\\x1b 75%  p5 50%\n"
             "\ndecoder.block.1, 1 tokens\n"
-            "  expert    load  pieces, and how much of each it takes\n"
-            "       0    0.0% \n"
-            "       1  100.0% \n"
-            "       2    0.0% \n");
+            "  expert    load  typical pieces, and how much of each it takes\n"
+            "       0    0.0%\n"
+            "       1  100.0%\n"
+            "       2    0.0%\n");
 }
 
 TEST(ExpertTable, SummaryIsShortWhereExpertsOrPiecesAreMany) {
@@ -71,7 +71,7 @@ TEST(ExpertTable, SummaryIsShortWhereExpertsOrPiecesAreMany) {
   std::vector<std::string> all;
   for (std::string line; std::getline(lines, line);) all.push_back(line);
   ASSERT_EQ(all.size(), 3U + 16 + 1);
-  EXPECT_EQ(all[3 + 15], "      15    2.5%   p15 100%  p55 100%  p95 100%  p135 100%  p175 100%");
+  EXPECT_EQ(all[3 + 15], "      15    2.5%  p15 100%  p55 100%  p95 100%  p135 100%  p175 100%");
   EXPECT_EQ(all.back(), "  and 24 experts more");
 }
 
