@@ -229,14 +229,16 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   model.round_weights();
   measure("trained", {.predictions = job.show, .experts = !arguments.experts.empty()});
 
-  if (world.rank() != Rank(0)) return ExitCode::done;
-  const std::vector<TableRow> models = rows;
-  if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
-  std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
-  print_table(std::cout, evaluations.back(), rows);
-  print_passages(std::cout, job, models, evaluations);
-  if (!arguments.experts.empty())
-    show_experts(std::cout, env, arguments.experts, data.tokenizer(), evaluations.back().experts);
+  on_first(world, [&] {
+    const std::vector<TableRow> models = rows;
+    if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
+    std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
+    print_table(std::cout, evaluations.back(), rows);
+    print_passages(std::cout, job, models, evaluations);
+    if (!arguments.experts.empty())
+      show_experts(std::cout, env, arguments.experts, data.tokenizer(), evaluations.back().experts);
+    return std::string();
+  });
   return ExitCode::done;
 }
 
