@@ -4,6 +4,8 @@
 #include <cassert>
 #include <span>
 
+#include "model/sequence.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -59,15 +61,27 @@ void gather_predictions(const Comm& comm, const Batch& batch, const Transformer:
   }
 }
 
+// Adds this process's part of a batch.
+void count_experts(const Batch& batch, const Transformer::Output& output, ExpertTable& table) {
+  const std::vector<std::int32_t> decoder_pieces = decoder_input(batch);
+  table.layers.resize(output.sparse_layers.size());
+  for (std::size_t i = 0; i < output.sparse_layers.size(); ++i) {
+    const SparseLayerStats& layer = output.sparse_layers[i];
+    table.layers[i].name = layer.name;
+    count_pieces(layer.decoder ? decoder_pieces : batch.inputs, layer.expert, table.layers[i]);
+  }
+}
+
 }  // namespace
 
 Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
-                    std::int64_t keep_predictions) {
+                    const Keep& keep) {
   assert(context.mode == Mode::evaluate);
   Evaluation result;
   result.samples = stream.samples;
+  result.experts.num_experts = model.config().moe.num_experts;
   RowLoss total;
-  const auto wanted = static_cast<std::size_t>(std::min(keep_predictions, stream.samples));
+  const auto wanted = static_cast<std::size_t>(std::min(keep.predictions, stream.samples));
   for (std::int64_t first = 0; first < stream.samples; first += stream.shape.rows) {
     const Batch batch = build_batch(context.comm, context.layout, stream.source, stream.shape,
                                     first, stream.samples);
@@ -81,7 +95,9 @@ Evaluation evaluate(StepContext& context, const Transformer& model, const Valida
     if (result.predictions.size() < wanted) {
       gather_predictions(context.comm, batch, output, wanted, result.predictions);
     }
+    if (keep.experts) count_experts(batch, output, result.experts);
   }
+  if (keep.experts) result.experts = join_on_first(context.comm, result.experts);
   result.targets = static_cast<std::int64_t>(total.targets);
   result.text_targets = static_cast<std::int64_t>(total.text_targets);
   result.loss = total.sum / std::max(total.targets, 1.0);
