@@ -59,6 +59,12 @@ std::string precision_text(Precision precision) {
              : "FLOAT32";
 }
 
+std::string recompute_text(Recompute recompute) {
+  return recompute == Recompute::block
+             ? "each block in backward, from its input: less memory, the same numbers"
+             : "attention's weights in backward: less memory, the same numbers";
+}
+
 std::string steps_text(const Settings& settings) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
@@ -172,6 +178,8 @@ std::string start_report(const Comm& comm, const Layout& layout, const std::stri
   row(table, "data", data_description);
   row(table, "batch", batch_text(settings, target_length));
   row(table, "precision", precision_text(settings.model.precision));
+  if (settings.model.recompute != Recompute::none)
+    row(table, "recompute", recompute_text(settings.model.recompute));
   row(table, "optimizer", optimizer_text(settings));
   row(table, "steps", steps_text(settings));
   row(table, "layout", layout_lines);
