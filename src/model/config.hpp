@@ -40,8 +40,8 @@ struct ModelConfig {
   MoeConfig moe;
   ExtraLoss extra_loss{};  // of the outputs, in training
 
-  // Of one element of a row that travels.
-  std::int64_t exchanged_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
+  // Of one element of what enters products and travels.
+  std::int64_t input_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
   // How often a kept row travels in a step: to its expert and back, forward and backward; and
   // forward again where blocks are recomputed.
   std::int64_t transfers() const { return recompute == Recompute::block ? 6 : 4; }

@@ -182,7 +182,7 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
   record.set_load_balancing_loss(balance_loss);
   record.set_z_loss(z_loss);
   record_routing(statistics.layers, record);
-  record.set_a2a_bytes(moved_rows * config.transfers() * config.d_model * config.exchanged_bytes());
+  record.set_a2a_bytes(moved_rows * config.transfers() * config.d_model * config.input_bytes());
 }
 
 }  // namespace switchyard

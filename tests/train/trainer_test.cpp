@@ -208,7 +208,6 @@ void add_losses(Settings& settings) {
 }
 void round_inputs(Settings& settings) { settings.model.precision = Precision::bfloat16; }
 void accumulate(Settings& settings) { settings.accumulation_steps = 2; }
-void compute_again(Settings& settings) { settings.model.recompute = Recompute::block; }
 void replicate_experts(Settings& settings) {
   settings.model.moe.num_experts = 2;
   settings.groups = 2;
@@ -218,8 +217,7 @@ INSTANTIATE_TEST_SUITE_P(
     Options, TrainerVariants,
     testing::Values(Variant{"AdamW", use_adamw}, Variant{"ExpertReplicas", replicate_experts},
                     Variant{"Accumulation", accumulate}, Variant{"ExtraLosses", add_losses},
-                    Variant{"Bfloat16", round_inputs}, Variant{"Momentum", use_momentum},
-                    Variant{"Recompute", compute_again}),
+                    Variant{"Bfloat16", round_inputs}, Variant{"Momentum", use_momentum}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST_F(TrainerTest, ClipsTheGradientsThatTheRuleSees) {
