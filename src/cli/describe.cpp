@@ -78,7 +78,10 @@ void print_run(std::ostream& out, const Plan& plan) {
       << "vocabulary  " << grouped(plan.model().vocab_size) << " rows (" << plan.vocabulary << ")\n"
       << "step        " << grouped(shape.rows) << " rows of " << shape.input_length << " + "
       << shape.target_length << " positions, of which span corruption fills " << shape.real_inputs
-      << " + " << shape.real_targets << "\n";
+      << " + " << shape.real_targets << "\n"
+      << "precision   " << precision_text(plan.model().precision) << "\n";
+  if (plan.model().recompute != Recompute::none)
+    out << "recompute   " << recompute_text(plan.model().recompute) << "\n";
 }
 
 void print_layout(std::ostream& out, const Plan& plan) {
@@ -117,6 +120,8 @@ void print_operations(std::ostream& out, const Plan& plan) {
   row(out, "logits", scientific(operations.logits));
   row(out, "total", scientific(operations.total()));
   std::string besides = scientific(operations.repeated_logits) + " to compute the logits again";
+  if (operations.recomputed > 0)
+    besides += ", " + scientific(operations.recomputed) + " of recomputation";
   if (plan.is_sparse()) besides += ", " + scientific(operations.routers) + " of routers";
   out << "  besides, not counted by custom: " << besides << "\n";
 }
@@ -146,7 +151,7 @@ void print_traffic(std::ostream& out, const Plan& plan) {
         bytes_text(traffic.bytes_of_transfer()),
         grouped(static_cast<std::int64_t>(traffic.rows + 0.5)) + " rows of " +
             grouped(traffic.row_bytes) + " bytes; " + std::to_string(layers) + " layers x " +
-            std::to_string(ExchangeTraffic::transfers) + " transfers" +
+            std::to_string(traffic.transfers) + " transfers" +
             (plan.shape.micro_steps > 1
                  ? " x " + std::to_string(plan.shape.micro_steps) + " micro-steps"
                  : ""));
@@ -167,22 +172,25 @@ void print_memory(std::ostream& out, const Plan& plan) {
   const auto predict = [&](Rank p, Load load) {
     return predicted_memory(plan.settings, plan.layout, p, load, omp_get_max_threads());
   };
-  const auto print = [&](std::initializer_list<std::string> cells) {
-    for (const std::string& cell : cells) out << std::setw(12) << cell;
+  const std::vector<std::string> names = {"process",   "weights",     "copies",  "gradients",
+                                          "optimizer", "activations", "buffers", "gaps",
+                                          "program",   "total",       "at worst"};
+  const auto print = [&](const std::vector<std::string>& cells) {
+    for (std::size_t i = 0; i < names.size(); ++i)
+      out << std::setw(static_cast<int>(std::max<std::size_t>(names[i].size(), 7)) + 3) << cells[i];
+    out << "\n";
   };
   title(out, "memory of each process" +
                  std::string(plan.is_sparse() ? ", experts balanced, and at worst" : ""));
-  print({"process", "weights", "gradients", "optimizer", "activations", "buffers", "gaps",
-         "program", "total", "at worst"});
+  print(names);
   for (Rank p(0); p.value < plan.layout.processes(); ++p) {
     const ProcessMemory memory = predict(p, Load::balanced);
-    out << "\n";
-    print({std::to_string(p.value), bytes_text(memory.weights), bytes_text(memory.gradients),
-           bytes_text(memory.optimizer), bytes_text(memory.activations), bytes_text(memory.buffers),
-           bytes_text(memory.gaps), bytes_text(memory.program), bytes_text(memory.total()),
+    print({std::to_string(p.value), bytes_text(memory.weights), bytes_text(memory.copies),
+           bytes_text(memory.gradients), bytes_text(memory.optimizer),
+           bytes_text(memory.activations), bytes_text(memory.buffers), bytes_text(memory.gaps),
+           bytes_text(memory.program), bytes_text(memory.total()),
            bytes_text(predict(p, Load::worst).total())});
   }
-  out << "\n";
 }
 
 ExitCode run(const Comm& world, std::span<const std::string> arguments) {

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -87,6 +88,36 @@ class ThreadRoom {
 template <class In>
 constexpr bool rounds = !std::is_same_v<In, float>;
 
+// Makes the weights of one pair after the other, the same bits in forward and in backward.
+template <class In>
+class PairWeights {
+ public:
+  PairWeights(const AttentionConfig& config, const AttentionInput<In>& input,
+              const PositionBias* bias, const Pairs& pairs)
+      : causal_(config.causal),
+        key_lengths_(input.keys.row_lengths),
+        bias_(bias),
+        pairs_(pairs),
+        score_room_(pairs, rounds<In>) {}
+
+  // weights [n, m]: softmax(q k^T + bias), before dropout.
+  void compute(Work& work, const AttentionSaved<In>& saved, std::int64_t pair, View<In> weights) {
+    const std::int64_t row = pair / pairs_.heads, head = pair % pairs_.heads;
+    const View<float> scores = f32_place(weights, score_room_.mine());
+    gemm<In, float>(work, pairs_.head(saved.q.view(), pair, pairs_.queries), Transpose::no,
+                    pairs_.head(saved.k.view(), pair, pairs_.keys), Transpose::yes, scores);
+    attention_softmax_forward(scores, bias_ ? bias_->head(head) : nullptr,
+                              key_lengths_[static_cast<std::size_t>(row)], causal_, weights);
+  }
+
+ private:
+  bool causal_;
+  std::span<const std::int32_t> key_lengths_;
+  const PositionBias* bias_;
+  Pairs pairs_;
+  ThreadRoom<float> score_room_;
+};
+
 }  // namespace
 
 template <class In>
@@ -100,25 +131,22 @@ AttentionSaved<In> Attention::forward(StepContext& context, const ParamSet& para
   AttentionSaved<In> saved{Tensor<In>::uninitialized(input.x.rows, width),
                            Tensor<In>::uninitialized(input.source.rows, width),
                            Tensor<In>::uninitialized(input.source.rows, width),
-                           Tensor<In>::uninitialized(pairs.count() * pairs.queries, pairs.keys),
+                           {},
                            Tensor<In>::uninitialized(input.x.rows, width)};
+  const bool keep = config_.keep_weights && context.mode == Mode::train;
+  if (keep) saved.weights = Tensor<In>::uninitialized(pairs.count() * pairs.queries, pairs.keys);
   linear_forward(work, ranks, input.x, params[config_.q], saved.q.view());
   linear_forward(work, ranks, input.source, params[config_.k], saved.k.view());
   linear_forward(work, ranks, input.source, params[config_.v], saved.v.view());
 
   const WeightsDropout dropout(context, config_.weights_dropout, input.queries);
-  ThreadRoom<float> score_room(pairs, rounds<In>);
-  ThreadRoom<In> dropped_room(pairs, dropout.active());
+  PairWeights<In> softmax(config_, input, bias, pairs);
+  ThreadRoom<In> weights_room(pairs, !keep), dropped_room(pairs, dropout.active());
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
     const std::int64_t row = pair / pairs.heads, head = pair % pairs.heads;
-    const View<In> weights = pairs.scores(saved.weights.view(), pair);
-    const View<float> scores = f32_place(weights, score_room.mine());
-    gemm<In, float>(work, pairs.head(saved.q.view(), pair, pairs.queries), Transpose::no,
-                    pairs.head(saved.k.view(), pair, pairs.keys), Transpose::yes, scores);
-    attention_softmax_forward(scores, bias ? bias->head(head) : nullptr,
-                              input.keys.row_lengths[static_cast<std::size_t>(row)], config_.causal,
-                              weights);
+    const View<In> weights = keep ? pairs.scores(saved.weights.view(), pair) : weights_room.mine();
+    softmax.compute(work, saved, pair, weights);
     gemm<In, In>(work, dropout.dropped<In>(weights, dropped_room.mine(), row, head), Transpose::no,
                  pairs.head(saved.v.view(), pair, pairs.keys), Transpose::no,
                  pairs.head(saved.context.view(), pair, pairs.queries));
@@ -130,6 +158,7 @@ AttentionSaved<In> Attention::forward(StepContext& context, const ParamSet& para
 template <class In>
 Tensor<float> Attention::backward(StepContext& context, ParamSet& params,
                                   const AttentionInput<In>& input, const AttentionSaved<In>& saved,
+                                  const PositionBias* bias,
                                   const AttentionGradients& gradients) const {
   const ScopedPhase phase(context.timer, Phase::attention);
   const Pairs pairs = pairs_of(config_, input);
@@ -147,12 +176,20 @@ Tensor<float> Attention::backward(StepContext& context, ParamSet& params,
                         Accumulate::no);
 
   const WeightsDropout dropout(context, config_.weights_dropout, input.queries);
-  ThreadRoom<In> dropped_room(pairs, dropout.active()), input_room(pairs, rounds<In>);
+  std::optional<PairWeights<In>> again;  // where forward has kept none
+  if (saved.weights.size() == 0) again.emplace(config_, input, bias, pairs);
+  ThreadRoom<In> weights_room(pairs, again.has_value()), dropped_room(pairs, dropout.active()),
+      input_room(pairs, rounds<In>);
   ThreadRoom<float> room(pairs, true);
+  const auto weights_of = [&](std::int64_t pair) -> View<const In> {
+    if (!again) return pairs.scores(saved.weights.view(), pair);
+    again->compute(work, saved, pair, weights_room.mine());
+    return weights_room.mine();
+  };
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
     const std::int64_t row = pair / pairs.heads, head = pair % pairs.heads;
-    const View<const In> weights = pairs.scores(saved.weights.view(), pair);
+    const View<const In> weights = weights_of(pair);
     const View<const In> d_out = pairs.head(std::as_const(d_context).view(), pair, pairs.queries);
     gemm<In, In>(work, dropout.dropped<In>(weights, dropped_room.mine(), row, head), Transpose::yes,
                  d_out, Transpose::no, pairs.head(dv.view(), pair, pairs.keys));
@@ -182,13 +219,13 @@ Tensor<float> Attention::backward(StepContext& context, ParamSet& params,
   return d_bias;
 }
 
-#define SWITCHYARD_INSTANTIATE(In)                                                                 \
-  template AttentionSaved<In> Attention::forward(                                                  \
-      StepContext&, const ParamSet&, const AttentionInput<In>&, const PositionBias*, View<float>)  \
-      const;                                                                                       \
-  template Tensor<float> Attention::backward(StepContext&, ParamSet&, const AttentionInput<In>&,   \
-                                             const AttentionSaved<In>&, const AttentionGradients&) \
-      const;
+#define SWITCHYARD_INSTANTIATE(In)                                                                \
+  template AttentionSaved<In> Attention::forward(                                                 \
+      StepContext&, const ParamSet&, const AttentionInput<In>&, const PositionBias*, View<float>) \
+      const;                                                                                      \
+  template Tensor<float> Attention::backward(StepContext&, ParamSet&, const AttentionInput<In>&,  \
+                                             const AttentionSaved<In>&, const PositionBias*,      \
+                                             const AttentionGradients&) const;
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(bfloat16)

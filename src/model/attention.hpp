@@ -20,7 +20,8 @@ struct AttentionConfig {
   bool relative_bias = false;        // self-attention only
   Dropout weights_dropout;
   std::size_t q = 0, k = 0, v = 0,
-              o = 0;  // kernels [D, H*K], o [H*K, D], in the process's ParamSet
+              o = 0;         // kernels [D, H*K], o [H*K, D], in the process's ParamSet
+  bool keep_weights = true;  // for backward; otherwise it computes them again
 };
 
 // n queries a row and m keys a row; in self-attention the two are the same.
@@ -36,7 +37,7 @@ template <class In = float>
 struct AttentionSaved {
   Tensor<In> q;        // [h*b*n, H*K]
   Tensor<In> k, v;     // [h*b*m, H*K]
-  Tensor<In> weights;  // [h*b*H*n, m] after the softmax, before dropout
+  Tensor<In> weights;  // [h*b*H*n, m] after the softmax, before dropout; or empty
   Tensor<In> context;  // [h*b*n, H*K]
 };
 
@@ -56,11 +57,11 @@ class Attention {
                              const AttentionInput<In>& input, const PositionBias* bias,
                              View<float> y) const;
 
-  // Adds to the kernels' gradient leaves. Returns the gradient of the bias, [h*b*H, 2n-1] by
-  // distance (distance d at column d + n-1); empty without relative_bias.
+  // Adds to the kernels' gradient leaves. bias: as in forward. Returns the gradient of the bias,
+  // [h*b*H, 2n-1] by distance (distance d at column d + n-1); empty without relative_bias.
   template <class In>
   Tensor<float> backward(StepContext& context, ParamSet& params, const AttentionInput<In>& input,
-                         const AttentionSaved<In>& saved,
+                         const AttentionSaved<In>& saved, const PositionBias* bias,
                          const AttentionGradients& gradients) const;
 
  private:

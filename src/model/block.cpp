@@ -3,9 +3,9 @@
 namespace switchyard {
 
 template <class In>
-Tensor<float> Block::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                             const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
-                             BlockSaved<In>& saved) const {
+Tensor<float> Block::attend(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                            const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
+                            BlockSaved<In>& saved) const {
   h = self_.residual.forward(context, params, sequence, std::move(h), saved.self_residual,
                              [&](View<const In> x, View<float> y) {
                                const AttentionInput<In> input{sequence, x, sequence, x};
@@ -20,11 +20,31 @@ Tensor<float> Block::forward(StepContext& context, const ParamSet& params, const
           saved.cross_attention = cross_->layer.forward(context, params, input, nullptr, y);
         });
   }
+  return h;
+}
+
+template <class In>
+Tensor<float> Block::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                             const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
+                             BlockSaved<In>& saved) const {
+  h = attend(context, params, sequence, bias, memory, std::move(h), saved);
   return feed_.residual.forward(context, params, sequence, std::move(h),
                                 saved.feed_forward_residual, [&](View<const In> x, View<float> y) {
                                   saved.feed_forward =
                                       feed_.layer.forward(context, params, sequence, x, y);
                                 });
+}
+
+template <class In>
+void Block::repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                   const PositionBias& bias, const Memory<In>* memory,
+                   BlockSaved<In>& saved) const {
+  Tensor<float> h =
+      attend(context, params, sequence, bias, memory, std::move(saved.self_residual.h), saved);
+  feed_.residual.forward(context, params, sequence, std::move(h), saved.feed_forward_residual,
+                         [&](View<const In> x, View<float> y) {
+                           feed_.layer.repeat(context, params, sequence, x, y, saved.feed_forward);
+                         });
 }
 
 template <class In>
@@ -42,7 +62,7 @@ void Block::backward(StepContext& context, ParamSet& params, const Backward<In>&
     cross_->residual.backward(context, params, sequence, saved.cross_residual, dh,
                               [&](View<const float> dy, View<float> dx) {
                                 cross_->layer.backward(context, params, input,
-                                                       saved.cross_attention,
+                                                       saved.cross_attention, nullptr,
                                                        {dy, dx, around.d_memory});
                               });
   }
@@ -50,17 +70,20 @@ void Block::backward(StepContext& context, ParamSet& params, const Backward<In>&
   const AttentionInput<In> input{sequence, x, sequence, x};
   self_.residual.backward(context, params, sequence, saved.self_residual, dh,
                           [&](View<const float> dy, View<float> dx) {
-                            const Tensor<float> d_bias = self_.layer.backward(
-                                context, params, input, saved.self_attention, {dy, dx, dx});
-                            around.bias.backward(params, sequence, d_bias.view());
+                            const Tensor<float> d_bias =
+                                self_.layer.backward(context, params, input, saved.self_attention,
+                                                     &around.bias, {dy, dx, dx});
+                            around.relative.backward(params, sequence, d_bias.view());
                           });
 }
 
-#define SWITCHYARD_INSTANTIATE(In)                                                             \
-  template Tensor<float> Block::forward(StepContext&, const ParamSet&, const Sequence&,        \
-                                        const PositionBias&, const Memory<In>*, Tensor<float>, \
-                                        BlockSaved<In>&) const;                                \
-  template void Block::backward(StepContext&, ParamSet&, const Backward<In>&,                  \
+#define SWITCHYARD_INSTANTIATE(In)                                                                 \
+  template Tensor<float> Block::forward(StepContext&, const ParamSet&, const Sequence&,            \
+                                        const PositionBias&, const Memory<In>*, Tensor<float>,     \
+                                        BlockSaved<In>&) const;                                    \
+  template void Block::repeat(StepContext&, const ParamSet&, const Sequence&, const PositionBias&, \
+                              const Memory<In>*, BlockSaved<In>&) const;                           \
+  template void Block::backward(StepContext&, ParamSet&, const Backward<In>&,                      \
                                 const BlockSaved<In>&, View<float>) const;
 
 SWITCHYARD_INSTANTIATE(float)

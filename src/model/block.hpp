@@ -22,6 +22,15 @@ struct BlockSaved {
   ResidualSaved<In> self_residual, cross_residual, feed_forward_residual;
   AttentionSaved<In> self_attention, cross_attention;  // cross: decoder only
   FeedForwardSaved<In> feed_forward;
+
+  // Frees what Block::repeat makes again.
+  void keep_input_and_decisions() {
+    BlockSaved kept;
+    kept.self_residual.h = std::move(self_residual.h);
+    switchyard::keep_decisions(feed_forward);
+    kept.feed_forward = std::move(feed_forward);
+    *this = std::move(kept);
+  }
 };
 
 class Block {
@@ -47,11 +56,18 @@ class Block {
                         const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
                         BlockSaved<In>& saved) const;
 
+  // Makes all of `saved` again from the block's input and a sparse layer's decisions. Collective
+  // over context.comm where sparse.
+  template <class In>
+  void repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
+              const PositionBias& bias, const Memory<In>* memory, BlockSaved<In>& saved) const;
+
   // What backward reads and writes besides the gradient stream.
   template <class In>
   struct Backward {
     const Sequence& sequence;
-    const RelativeBias& bias;
+    const RelativeBias& relative;
+    const PositionBias& bias;  // as in forward
     const Memory<In>* memory;
     View<float> d_memory;  // [h*b*S, D], added to
   };
@@ -62,6 +78,12 @@ class Block {
                 const BlockSaved<In>& saved, View<float> dh) const;
 
  private:
+  // Both attentions: from the block's input to the feed-forward layer's.
+  template <class In>
+  Tensor<float> attend(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                       const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
+                       BlockSaved<In>& saved) const;
+
   Attend self_;
   std::optional<Attend> cross_;
   Feed feed_;

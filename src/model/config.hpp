@@ -13,6 +13,11 @@ namespace switchyard {
 // processes. BFLOAT16 is the paper's selective precision: master weights, residual stream, router,
 // norms, softmax, losses and gradients stay f32 (Fedus et al. 2021, section 2.4).
 
+// What backward computes again instead of keeping it: nothing, attention's weights, or all of a
+// block but its input and where its tokens went. No bit depends on it: random numbers are functions
+// of what they are for.
+enum class Recompute { none, attention, block };
+
 struct ModelConfig {
   std::int64_t vocab_size = 0;  // W: rows of the embedding, padding rows included
   std::int64_t d_model = 0;     // D
@@ -30,11 +35,15 @@ struct ModelConfig {
   float initializer_scale =
       0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
   Precision precision = Precision::float32;
+  Recompute recompute = Recompute::none;
   MoeConfig moe;
   ExtraLoss extra_loss{};  // of the outputs, in training
 
-  // Of one element of a row that travels.
-  std::int64_t exchanged_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
+  // Of one element of what enters products and travels.
+  std::int64_t input_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
+  // How often a kept row travels in a step: to its expert and back, forward and backward; and
+  // forward again where blocks are recomputed.
+  std::int64_t transfers() const { return recompute == Recompute::block ? 6 : 4; }
 
   bool is_sparse(bool decoder, int block) const {
     const int step = decoder ? decoder_sparse_step : encoder_sparse_step;

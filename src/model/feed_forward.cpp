@@ -62,6 +62,16 @@ FeedForwardSaved<In> FeedForward::forward(StepContext& context, const ParamSet& 
 }
 
 template <class In>
+void FeedForward::repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                         View<const In> x, View<float> y, FeedForwardSaved<In>& saved) const {
+  if (const auto* sparse = std::get_if<SwitchLayer>(&layer_)) {
+    sparse->repeat(context, params, sequence.tokens(), x, y, std::get<SwitchLayerSaved<In>>(saved));
+  } else {
+    saved = forward(context, params, sequence, x, y);
+  }
+}
+
+template <class In>
 void FeedForward::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                            const FeedForwardSaved<In>& saved, View<const In> x,
                            View<const float> dy, View<float> dx) const {
@@ -74,11 +84,13 @@ void FeedForward::backward(StepContext& context, ParamSet& params, const Sequenc
   }
 }
 
-#define SWITCHYARD_INSTANTIATE(In)                                                        \
-  template FeedForwardSaved<In> FeedForward::forward(                                     \
-      StepContext&, const ParamSet&, const Sequence&, View<const In>, View<float>) const; \
-  template void FeedForward::backward(StepContext&, ParamSet&, const Sequence&,           \
-                                      const FeedForwardSaved<In>&, View<const In>,        \
+#define SWITCHYARD_INSTANTIATE(In)                                                             \
+  template FeedForwardSaved<In> FeedForward::forward(                                          \
+      StepContext&, const ParamSet&, const Sequence&, View<const In>, View<float>) const;      \
+  template void FeedForward::repeat(StepContext&, const ParamSet&, const Sequence&,            \
+                                    View<const In>, View<float>, FeedForwardSaved<In>&) const; \
+  template void FeedForward::backward(StepContext&, ParamSet&, const Sequence&,                \
+                                      const FeedForwardSaved<In>&, View<const In>,             \
                                       View<const float>, View<float>) const;
 
 SWITCHYARD_INSTANTIATE(float)

@@ -48,6 +48,16 @@ class DenseFeedForward {
 template <class In>
 using FeedForwardSaved = std::variant<std::vector<MlpSaved<In>>, SwitchLayerSaved<In>>;
 
+// Frees what FeedForward::repeat makes again.
+template <class In>
+void keep_decisions(FeedForwardSaved<In>& saved) {
+  if (auto* sparse = std::get_if<SwitchLayerSaved<In>>(&saved)) {
+    sparse->keep_decisions();
+  } else {
+    saved = {};
+  }
+}
+
 class FeedForward {
  public:
   explicit FeedForward(std::variant<DenseFeedForward, SwitchLayer> layer)
@@ -59,6 +69,11 @@ class FeedForward {
   template <class In>
   FeedForwardSaved<In> forward(StepContext& context, const ParamSet& params,
                                const Sequence& sequence, View<const In> x, View<float> y) const;
+  // Forward again, with a sparse layer's earlier decisions. Collective over context.comm where
+  // sparse.
+  template <class In>
+  void repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
+              View<const In> x, View<float> y, FeedForwardSaved<In>& saved) const;
   // dy [h*N, D]; writes dx and adds to the gradient leaves. Collective over context.comm where
   // sparse.
   template <class In>

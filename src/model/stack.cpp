@@ -45,7 +45,7 @@ class Builder {
     return {residual(name, output, Phase::attention),
             Attention({config_.num_heads, config_.d_kv, decoder_ && !cross, !cross, weights,
                        params_.at(name + ".q"), params_.at(name + ".k"), params_.at(name + ".v"),
-                       params_.at(name + ".o")})};
+                       params_.at(name + ".o"), config_.recompute != Recompute::attention})};
   }
 
   FeedForward feed_forward(const std::string& name, int block) const {
@@ -93,7 +93,9 @@ SparseLayerStats stats_of(Mode mode, std::string name, bool decoder,
 
 Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
              Interval<ExpertId> owned)
-    : decoder_(decoder), bias_(params.at(stack_name(decoder) + ".relative_bias"), !decoder) {
+    : decoder_(decoder),
+      recompute_blocks_(config.recompute == Recompute::block),
+      bias_(params.at(stack_name(decoder) + ".relative_bias"), !decoder) {
   const Builder builder(config, decoder, params, owned);
   const int blocks = decoder ? config.num_decoder_layers : config.num_layers;
   for (int i = 0; i < blocks; ++i) blocks_.push_back(builder.block(i));
@@ -114,7 +116,9 @@ Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const
       stats.push_back(stats_of(context.mode, block_name(decoder_, static_cast<int>(i)), decoder_,
                                std::get<SwitchLayerSaved<In>>(block.feed_forward)));
     }
-    if (context.mode == Mode::train) saved.blocks.push_back(std::move(block));
+    if (context.mode == Mode::evaluate) continue;
+    if (recompute_blocks_) block.keep_input_and_decisions();
+    saved.blocks.push_back(std::move(block));
   }
   Tensor<float> y = Tensor<float>::uninitialized(h.rows(), h.cols());
   saved.inverse_rms = norm_.forward(params, std::as_const(h).view(), y.view());
@@ -131,8 +135,11 @@ Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequ
   Tensor<float> dh = Tensor<float>::zeros(dy.rows(), dy.cols());
   norm_.backward(params, std::as_const(dy).view(), std::as_const(saved).h.view(), saved.inverse_rms,
                  dh.view());
+  const PositionBias bias = bias_.forward(params, sequence.length);
   for (std::size_t i = blocks_.size(); i-- > 0;) {
-    blocks_[i].backward<In>(context, params, {sequence, bias_, memory, d_memory}, saved.blocks[i],
+    BlockSaved<In>& block = saved.blocks[i];
+    if (recompute_blocks_) blocks_[i].repeat(context, params, sequence, bias, memory, block);
+    blocks_[i].backward<In>(context, params, {sequence, bias_, bias, memory, d_memory}, block,
                             dh.view());
     saved.blocks.pop_back();
   }

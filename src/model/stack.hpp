@@ -41,6 +41,7 @@ class Stack {
 
  private:
   bool decoder_;
+  bool recompute_blocks_;  // backward makes each block's saved state again from its input
   RelativeBias bias_;
   std::vector<Block> blocks_;
   Norm norm_;

@@ -106,11 +106,19 @@ SwitchLayerSaved<In> SwitchLayer::forward(StepContext& context, const ParamSet& 
   saved.routings = route_groups(context, params, tokens, x);
   saved.plan = plan_groups(context, tokens, saved.routings);
   saved.exchange = exchange_counts(context, saved.plan);
+  if (drops_hidden(context.mode))
+    saved.expert_token_index = dispatch_indices(context, saved.plan, saved.exchange, tokens.index);
+  repeat(context, params, tokens, x, y, saved);
+  return saved;
+}
+
+template <class In>
+void SwitchLayer::repeat(StepContext& context, const ParamSet& params, const Tokens& tokens,
+                         View<const In> x, View<float> y, SwitchLayerSaved<In>& saved) const {
   auto gathered = dispatch(context, saved.exchange, pack(context, saved.plan, x));
-  auto computed = run_experts(context, params, tokens, std::move(gathered), saved);
+  auto computed = run_experts(context, params, std::move(gathered), saved);
   saved.expert_output = return_rows(context, saved.exchange, std::move(computed));
   combine(context, saved, tokens.per_rank, y);
-  return saved;
 }
 
 template <class In>
@@ -193,10 +201,7 @@ OwnedExperts SwitchLayer::owned_experts(const StepContext& context,
 
 template <class In>
 Tensor<In> SwitchLayer::run_experts(StepContext& context, const ParamSet& params,
-                                    const Tokens& tokens, Tensor<In> gathered,
-                                    SwitchLayerSaved<In>& saved) const {
-  if (drops_hidden(context.mode))
-    saved.expert_token_index = dispatch_indices(context, saved.plan, saved.exchange, tokens.index);
+                                    Tensor<In> gathered, SwitchLayerSaved<In>& saved) const {
   const ScopedPhase phase(context.timer, Phase::experts);
   auto [y, experts_saved] =
       experts_forward(context.work, params, owned_experts(context, saved.expert_token_index),
@@ -217,6 +222,8 @@ Tensor<In> SwitchLayer::run_experts_backward(StepContext& context, ParamSet& par
 #define SWITCHYARD_INSTANTIATE(In)                                                                 \
   template SwitchLayerSaved<In> SwitchLayer::forward(StepContext&, const ParamSet&, const Tokens&, \
                                                      View<const In>, View<float>) const;           \
+  template void SwitchLayer::repeat(StepContext&, const ParamSet&, const Tokens&, View<const In>,  \
+                                    View<float>, SwitchLayerSaved<In>&) const;                     \
   template void SwitchLayer::backward(StepContext&, ParamSet&, const Tokens&,                      \
                                       const SwitchLayerSaved<In>&, View<const In>,                 \
                                       View<const float>, View<float>) const;

@@ -45,6 +45,9 @@ struct SwitchLayerSaved {
   std::vector<std::uint64_t> expert_token_index;  // [owned rows]; only with hidden dropout
   ExpertsSaved<In> experts;
   Tensor<In> expert_output;  // [kept rows, D] unscaled, in send order, at the source
+
+  // Frees what SwitchLayer::repeat makes again.
+  void keep_decisions() { experts = {}, expert_output = {}; }
 };
 
 class SwitchLayer {
@@ -58,6 +61,11 @@ class SwitchLayer {
   template <class In>
   SwitchLayerSaved<In> forward(StepContext& context, const ParamSet& params, const Tokens& tokens,
                                View<const In> x, View<float> y) const;
+  // Forward again from `saved`'s decisions: decides nothing anew, counts nothing, and gives the
+  // same bits. Makes the rest of `saved`, whatever was there. Collective over context.comm.
+  template <class In>
+  void repeat(StepContext& context, const ParamSet& params, const Tokens& tokens, View<const In> x,
+              View<float> y, SwitchLayerSaved<In>& saved) const;
   // dy [h*N, D]; writes dx [h*N, D] and adds to the gradient leaves. Collective over context.comm.
   template <class In>
   void backward(StepContext& context, ParamSet& params, const Tokens& tokens,
@@ -89,8 +97,8 @@ class SwitchLayer {
   OwnedExperts owned_experts(const StepContext& context,
                              std::span<const std::uint64_t> expert_token_index) const;
   template <class In>
-  Tensor<In> run_experts(StepContext& context, const ParamSet& params, const Tokens& tokens,
-                         Tensor<In> gathered, SwitchLayerSaved<In>& saved) const;
+  Tensor<In> run_experts(StepContext& context, const ParamSet& params, Tensor<In> gathered,
+                         SwitchLayerSaved<In>& saved) const;
   template <class In>
   Tensor<In> run_experts_backward(StepContext& context, ParamSet& params,
                                   const SwitchLayerSaved<In>& saved, View<const In> dy) const;

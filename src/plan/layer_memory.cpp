@@ -48,75 +48,102 @@ StackMemory::Routed StackMemory::route(Rank p, Load load) const {
           .largest = owned > 0 ? rounded_up(fair * static_cast<double>(group_size)) : 0};
 }
 
-std::int64_t StackMemory::matrix(std::int64_t rows, std::int64_t cols) {
+std::int64_t StackMemory::floats(std::int64_t rows, std::int64_t cols) {
   return rows * cols * static_cast<std::int64_t>(sizeof(float));
 }
 
-// [h*b*H*n, keys]
-std::int64_t StackMemory::scores(std::int64_t keys) const {
-  return matrix(positions_ * config_.num_heads, keys);
+std::int64_t StackMemory::inputs(std::int64_t rows, std::int64_t cols) const {
+  return rows * cols * config_.input_bytes();
 }
 
 // MlpSaved; the gradients of its members take as much in backward.
 std::int64_t StackMemory::mlp_saved(std::int64_t rows) const {
-  return matrix(rows, config_.d_ff) * (config_.activation == Activation::gated_gelu ? 3 : 1);
+  return inputs(rows, config_.d_ff) * (config_.activation == Activation::gated_gelu ? 3 : 1);
 }
 
-// ResidualSaved.
-std::int64_t StackMemory::residual_saved() const { return 2 * stream() + matrix(1, positions_); }
+// ResidualSaved: h, x, inverse_rms.
+std::int64_t StackMemory::residual_saved() const {
+  return stream() + rounded() + floats(1, positions_);
+}
 
-// AttentionSaved: q, context; k, v; weights.
+// AttentionSaved: q, context; k, v; weights [h*b*H*n, keys].
 std::int64_t StackMemory::attention_saved(std::int64_t keys) const {
   const std::int64_t width = config_.num_heads * config_.d_kv;
-  return 2 * matrix(positions_, width) + 2 * matrix(ranks_ * rows_ * keys, width) + scores(keys);
+  const std::int64_t weights =
+      recomputes(Recompute::attention) ? 0 : inputs(positions_ * config_.num_heads, keys);
+  return 2 * inputs(positions_, width) + 2 * inputs(ranks_ * rows_ * keys, width) + weights;
 }
 
-// SwitchLayerSaved: routings, plan and exchange; the owned rows; the experts' output.
-std::int64_t StackMemory::switch_saved() const {
-  const std::int64_t routing = matrix(positions_, config_.moe.num_experts + 3);
+// What SwitchLayerSaved::keep_decisions leaves: routings, plan and exchange.
+std::int64_t StackMemory::decisions() const {
   const std::int64_t per_owned_row = config_.dropout_rate > 0 ? 2 * index_bytes : index_bytes;
-  const std::int64_t indices =
-      index_bytes * (positions_ + routed_.kept) + per_owned_row * routed_.owned;
-  return routing + indices + matrix(routed_.owned, config_.d_model) + mlp_saved(routed_.owned) +
-         matrix(routed_.kept, config_.d_model);
+  return floats(positions_, config_.moe.num_experts + 3) +
+         index_bytes * (positions_ + routed_.kept) + per_owned_row * routed_.owned;
 }
 
-std::int64_t StackMemory::saved(int block) const {
+// SwitchLayerSaved: the owned rows, their hidden ones, the experts' output.
+std::int64_t StackMemory::switch_saved() const {
+  return decisions() + inputs(routed_.owned, config_.d_model) + mlp_saved(routed_.owned) +
+         inputs(routed_.kept, config_.d_model);
+}
+
+std::int64_t StackMemory::block_saved(int block) const {
   std::int64_t bytes = residual_saved() + attention_saved(length_) + residual_saved();
   if (decoder_) bytes += residual_saved() + attention_saved(source_);
   return bytes + (config_.is_sparse(decoder_, block) ? switch_saved() : mlp_saved(positions_));
 }
 
-// d context, dq; dk, dv; the bias by distance; a pair's scores for each thread.
+std::int64_t StackMemory::saved(int block) const {
+  if (!recomputes(Recompute::block)) return block_saved(block);
+  return stream() + (config_.is_sparse(decoder_, block) ? decisions() : 0);
+}
+
+// dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread a pair's matrices:
+// d weights; with dropout the dropped weights; rounded d scores; the weights where they are
+// computed again, in BFLOAT16 as scores too.
 std::int64_t StackMemory::attention_backward(std::int64_t keys, bool self) const {
   const std::int64_t width = config_.num_heads * config_.d_kv;
-  const std::int64_t copies = config_.dropout_rate > 0 ? 2 : 1;
-  return 2 * matrix(positions_, width) + 2 * matrix(ranks_ * rows_ * keys, width) +
-         (self ? matrix(ranks_ * rows_ * config_.num_heads, 2 * length_ - 1) : 0) +
-         copies * matrix(threads_ * length_, keys);
+  const bool again = recomputes(Recompute::attention);
+  const std::int64_t f32_of_thread = again && rounds() ? 2 : 1;
+  const std::int64_t inputs_of_thread =
+      (config_.dropout_rate > 0 ? 1 : 0) + (rounds() ? 1 : 0) + (again ? 1 : 0);
+  const std::int64_t rows_of_threads = threads_ * length_;
+  return (rounds() ? rounded() : 0) + 2 * inputs(positions_, width) +
+         2 * inputs(ranks_ * rows_ * keys, width) +
+         (self ? floats(ranks_ * rows_ * config_.num_heads, 2 * length_ - 1) : 0) +
+         f32_of_thread * floats(rows_of_threads, keys) +
+         inputs_of_thread * inputs(rows_of_threads, keys);
+}
+
+// dy rounded; one virtual rank's gradients at a time.
+std::int64_t StackMemory::dense_backward() const {
+  return (rounds() ? rounded() : 0) + mlp_saved(rows_ * length_);
 }
 
 // SwitchLayer::backward, moment by moment.
 std::int64_t StackMemory::switch_backward() const {
-  const std::int64_t d_model = config_.d_model;
-  const std::int64_t kept = matrix(routed_.kept, d_model), owned = matrix(routed_.owned, d_model);
+  const std::int64_t d_model = config_.d_model, group = rows_ * length_;
+  const std::int64_t kept = inputs(routed_.kept, d_model), owned = inputs(routed_.owned, d_model);
+  const std::int64_t owned_f32 = floats(routed_.owned, d_model);
   const bool alone = layout_.processes() == 1;
   const std::int64_t reordered = alone || in_order_ ? 0 : owned;
   const std::int64_t dispatching = kept + (alone ? 0 : owned) + reordered;
-  const std::int64_t computing = 2 * owned + mlp_saved(routed_.largest);
+  const std::int64_t computing = owned + owned_f32 + mlp_saved(routed_.largest);
+  const std::int64_t rounding = rounds() ? owned + owned_f32 + owned : 0;
   const std::int64_t returning = 2 * owned + (alone ? 0 : kept) + reordered;
+  // Of one group: its rows with jitter, or widened, or both; d logits.
+  const int copies = (config_.moe.jitter_eps > 0 ? 1 : 0) + (rounds() ? 1 : 0);
   const std::int64_t routing =
-      owned + kept + matrix(rows_ * length_, d_model + config_.moe.num_experts);
-  return matrix(1, positions_) + std::max({dispatching, computing, returning, routing});
+      owned + kept + copies * floats(group, d_model) + floats(group, config_.moe.num_experts);
+  return floats(1, positions_) + std::max({dispatching, computing, rounding, returning, routing});
 }
 
 std::int64_t StackMemory::backward(int block) const {
   std::int64_t most = attention_backward(length_, true);
   if (decoder_) most = std::max(most, attention_backward(source_, false));
-  most = std::max(
-      most, config_.is_sparse(decoder_, block) ? switch_backward() : mlp_saved(rows_ * length_));
-  // Around each layer: dx, and where there is dropout a copy of dy.
-  return most + stream() * (config_.dropout_rate > 0 ? 2 : 1);
+  most = std::max(most, config_.is_sparse(decoder_, block) ? switch_backward() : dense_backward());
+  // Around each layer: dx, and where there is dropout a copy of dy. And all that is made again.
+  return most + stream() * (config_.dropout_rate > 0 ? 2 : 1) + block_saved(block) - saved(block);
 }
 
 }  // namespace switchyard

@@ -1,5 +1,5 @@
-// What the blocks of one stack allocate on one process: saved by forward, and besides it during
-// their backward. For memory.cpp.
+// What the blocks of one stack allocate on one process: kept by forward, and besides it during
+// their backward, where some of it may be computed again. For memory.cpp.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,17 @@ class StackMemory {
  public:
   StackMemory(const MemoryInput& input, Rank p, Load load, bool decoder);
 
-  // Bytes of one activation matrix [h*N, D].
-  std::int64_t stream() const { return matrix(positions_, config_.d_model); }
+  // Bytes of one matrix [h*N, D]: the residual stream or a gradient of it; and rounded, as a
+  // product reads it.
+  std::int64_t stream() const { return floats(positions_, config_.d_model); }
+  std::int64_t rounded() const { return inputs(positions_, config_.d_model); }
   std::int64_t positions() const { return positions_; }               // h*N
   std::int64_t positions_of_rank() const { return rows_ * length_; }  // N
 
   int blocks() const;
+  // What forward keeps of the block.
   std::int64_t saved(int block) const;
-  // The most that exists during the block's backward besides what is saved and what the stack
+  // The most that exists during the block's backward besides what was kept and what the stack
   // holds.
   std::int64_t backward(int block) const;
 
@@ -31,13 +34,20 @@ class StackMemory {
   };
   Routed route(Rank p, Load load) const;
 
-  static std::int64_t matrix(std::int64_t rows, std::int64_t cols);
-  std::int64_t scores(std::int64_t keys) const;
+  // Bytes of a matrix in f32, and of one that enters products or travels.
+  static std::int64_t floats(std::int64_t rows, std::int64_t cols);
+  std::int64_t inputs(std::int64_t rows, std::int64_t cols) const;
+  bool rounds() const { return config_.precision == Precision::bfloat16; }
+  bool recomputes(Recompute part) const { return config_.recompute == part; }
+
+  std::int64_t block_saved(int block) const;  // until its backward, or its recomputation, is over
   std::int64_t mlp_saved(std::int64_t rows) const;
   std::int64_t residual_saved() const;
   std::int64_t attention_saved(std::int64_t keys) const;
+  std::int64_t decisions() const;
   std::int64_t switch_saved() const;
   std::int64_t attention_backward(std::int64_t keys, bool self) const;
+  std::int64_t dense_backward() const;
   std::int64_t switch_backward() const;
 
   const ModelConfig& config_;

@@ -28,6 +28,7 @@ void add_parameters(const MemoryInput& input, Rank p, ProcessMemory& memory) {
   for (const ParamSpec& spec : parameter_specs(input.config, input.layout.owned_experts(p))) {
     const std::int64_t bytes = float_bytes * padded(spec.rows * spec.cols);
     memory.weights += bytes;
+    if (input.config.precision == Precision::bfloat16) memory.copies += bytes / 2;
     memory.gradients += bytes * (spec.expert ? expert_leaves : dense_leaves);
     const bool factored =
         factor_from && std::min(spec.rows, spec.cols) >= std::max<std::int64_t>(*factor_from, 2);
@@ -50,7 +51,7 @@ class StepMemory {
   std::int64_t fullest() const {
     const std::int64_t chunk = std::min<std::int64_t>(512, decoder_.positions_of_rank());
     const std::int64_t logits =
-        saved() + decoder_.stream() + float_bytes * chunk * config_.vocab_size;
+        saved() + decoder_.stream() + logit_bytes() * chunk * config_.vocab_size;
     // Gradients of the residual streams: dy and dh of the stack, and of the encoder's output.
     const std::int64_t in_decoder = between_stacks() + blocks_saved(encoder_, encoder_.blocks()) +
                                     fullest_block(decoder_) + 2 * decoder_.stream() +
@@ -61,11 +62,17 @@ class StepMemory {
   }
 
  private:
-  // Batch and sequences (ids, indices, which are real); each stack's last h and its output; the
-  // losses.
+  // Batch and sequences (ids, indices, which are real); each stack's last h and its output as
+  // products read it; the losses.
   std::int64_t between_stacks() const {
     const std::int64_t positions = encoder_.positions() + decoder_.positions();
-    return 24 * positions + 2 * (encoder_.stream() + decoder_.stream());
+    return 24 * positions + encoder_.stream() + decoder_.stream() + encoder_.rounded() +
+           decoder_.rounded();
+  }
+
+  // Of a logit: its gradient takes its place, but for what is rounded.
+  std::int64_t logit_bytes() const {
+    return float_bytes + (config_.precision == Precision::bfloat16 ? config_.input_bytes() : 0);
   }
 
   static std::int64_t blocks_saved(const StackMemory& stack, int blocks) {

@@ -33,16 +33,19 @@ enum class Load { balanced, worst };
 // Bytes.
 struct ProcessMemory {
   std::int64_t weights = 0;      // f32 master weights
+  std::int64_t copies = 0;       // of them in bf16, where products read that
   std::int64_t gradients = 0;    // a leaf for each hosted virtual rank; of experts, for each group
   std::int64_t optimizer = 0;    // its state
-  std::int64_t activations = 0;  // what forward saves for backward
+  std::int64_t activations = 0;  // what forward keeps for backward
   std::int64_t buffers = 0;      // beyond them at the fullest moment: gradients of activations,
-                                 // logits, rows under way
+                                 // logits, rows under way, what is computed again
   std::int64_t gaps = 0;     // what the heap loses between blocks whose sizes follow the routing
   std::int64_t program = 0;  // code, libraries, MPI, oneDNN
 
   // What the program asks for.
-  std::int64_t arrays() const { return weights + gradients + optimizer + activations + buffers; }
+  std::int64_t arrays() const {
+    return weights + copies + gradients + optimizer + activations + buffers;
+  }
   // What the system gives it once it runs, and with the program itself.
   std::int64_t heap() const { return arrays() + gaps; }
   std::int64_t total() const { return heap() + program; }

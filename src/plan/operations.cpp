@@ -16,6 +16,20 @@ void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t 
   sum.attention_scores += blocks * 12 * rows * n * m * width;
 }
 
+// Of one forward pass, which is a third of a step: attention's queries x keys, or all of the blocks
+// but their routers, whose decisions are kept.
+std::int64_t recomputed(Recompute recompute, const Operations& sum) {
+  switch (recompute) {
+    case Recompute::none:
+      return 0;
+    case Recompute::attention:
+      return sum.attention_scores / 6;
+    case Recompute::block:
+      return (sum.attention_kernels + sum.attention_scores + sum.feed_forward + sum.experts) / 3;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Operations count_operations(const ModelConfig& config, const StepShape& shape) {
@@ -37,6 +51,7 @@ Operations count_operations(const ModelConfig& config, const StepShape& shape) {
   const std::int64_t kernel = config.d_model * config.vocab_size;
   sum.logits = forward_and_backward * kernel * shape.rows * targets;
   sum.repeated_logits = 2 * kernel * shape.rows * targets;
+  sum.recomputed = recomputed(config.recompute, sum);
   return sum;
 }
 

@@ -17,9 +17,9 @@ struct Operations {
   std::int64_t feed_forward = 0;       // of dense layers
   std::int64_t experts = 0;            // every position in one expert: as without drops
   std::int64_t logits = 0;
-  // Computed, but outside the total by custom: the routers' products, and the logits a second time
-  // in backward.
-  std::int64_t routers = 0, repeated_logits = 0;
+  // Computed, but outside the total by custom: the routers' products, and what backward computes a
+  // second time: the logits, and what train.recompute says.
+  std::int64_t routers = 0, repeated_logits = 0, recomputed = 0;
 
   std::int64_t total() const {
     return attention_kernels + attention_scores + feed_forward + experts + logits;

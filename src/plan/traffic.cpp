@@ -10,7 +10,7 @@
 namespace switchyard {
 namespace {
 
-constexpr std::int64_t element_bytes = sizeof(float);
+constexpr std::int64_t gradient_bytes = sizeof(float);
 
 // The rows that virtual rank v sends away are those of experts that its host does not own.
 double away_share(const Layout& layout, VirtualRank v) {
@@ -26,7 +26,7 @@ double away_share(const Layout& layout, VirtualRank v) {
 std::int64_t reduction_bytes(std::int64_t elements, std::int64_t processes, std::int64_t j,
                              std::int64_t nodes) {
   const std::int64_t piece = (j + 1) * elements / processes - j * elements / processes;
-  return element_bytes * (nodes * (elements - piece) + (processes - 1) * piece);
+  return gradient_bytes * (nodes * (elements - piece) + (processes - 1) * piece);
 }
 
 std::int64_t nodes_of(std::int64_t first, std::int64_t last, std::int64_t leaves) {
@@ -44,7 +44,8 @@ ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
   const CapacityPlan capacity = plan_capacity(config, layout, shape, decoder);
   const double kept = static_cast<double>(capacity.tokens) * capacity.kept_share();
   ExchangeTraffic traffic;
-  traffic.row_bytes = config.d_model * element_bytes;
+  traffic.row_bytes = config.d_model * config.input_bytes();
+  traffic.transfers = config.transfers();
   for (Rank p(0); p.value < layout.processes(); ++p) {
     double rows = 0;
     for (const VirtualRank v : layout.hosted(p)) rows += kept * away_share(layout, v);

@@ -9,13 +9,12 @@
 
 namespace switchyard {
 
-// One sparse layer of a stack. A row crosses four times a step: to its expert and back, forward and
-// backward.
+// One sparse layer of a stack.
 struct ExchangeTraffic {
-  static constexpr int transfers = 4;
   double rows = 0;          // kept rows whose expert another process owns, over all processes
   double busiest_rows = 0;  // the most that one process sends
   std::int64_t row_bytes = 0;
+  std::int64_t transfers = 0;  // of each row: ModelConfig::transfers
 
   std::int64_t bytes_of_transfer() const;  // over all processes
   std::int64_t bytes_of_step() const { return transfers * bytes_of_transfer(); }

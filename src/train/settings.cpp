@@ -44,6 +44,18 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe) {
           .moe = read_moe(moe)};
 }
 
+Recompute read_recompute(TrainOptions::Recompute recompute) {
+  switch (recompute) {
+    case TrainOptions::NONE:
+      return Recompute::none;
+    case TrainOptions::ATTENTION:
+      return Recompute::attention;
+    case TrainOptions::BLOCK:
+      return Recompute::block;
+  }
+  return Recompute::none;
+}
+
 SpanCorruptionConfig read_spans(const DataOptions& options) {
   SpanCorruptionConfig spans;
   spans.input_length = options.input_length();
@@ -102,6 +114,7 @@ ScheduleConfig read_schedule(const OptimizerOptions& options) {
 void read_train(const TrainOptions& options, Settings& settings) {
   settings.model.precision =
       options.precision() == TrainOptions::BFLOAT16 ? Precision::bfloat16 : Precision::float32;
+  settings.model.recompute = read_recompute(options.recompute());
   settings.batch_size = options.batch_size();
   settings.accumulation_steps = options.accumulation_steps();
   settings.steps = options.steps();

@@ -54,12 +54,6 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
               : std::string());
 }
 
-std::string precision_text(Precision precision) {
-  return precision == Precision::bfloat16
-             ? "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
-             : "FLOAT32";
-}
-
 std::string steps_text(const Settings& settings) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
@@ -93,6 +87,24 @@ std::string optimizer_text(const Settings& settings) {
 }
 
 }  // namespace
+
+std::string precision_text(Precision precision) {
+  return precision == Precision::bfloat16
+             ? "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
+             : "FLOAT32";
+}
+
+std::string recompute_text(Recompute recompute) {
+  switch (recompute) {
+    case Recompute::none:
+      return "nothing";
+    case Recompute::attention:
+      return "attention's weights in backward: less memory, the same numbers";
+    case Recompute::block:
+      return "each block in backward, from its input: less memory, the same numbers";
+  }
+  return {};
+}
 
 std::string schedule_text(const ScheduleConfig& schedule) {
   std::ostringstream text;
@@ -173,6 +185,8 @@ std::string start_report(const Comm& comm, const Layout& layout, const std::stri
   row(table, "data", data_description);
   row(table, "batch", batch_text(settings, target_length));
   row(table, "precision", precision_text(settings.model.precision));
+  if (settings.model.recompute != Recompute::none)
+    row(table, "recompute", recompute_text(settings.model.recompute));
   row(table, "optimizer", optimizer_text(settings));
   row(table, "steps", steps_text(settings));
   row(table, "layout", layout_lines);

@@ -12,6 +12,12 @@ namespace switchyard {
 // "2+2 layers, width 128, …"
 std::string model_text(const ModelConfig& config);
 
+// "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
+std::string precision_text(Precision precision);
+
+// "each block in backward, from its input: less memory, the same numbers"
+std::string recompute_text(Recompute recompute);
+
 // "0.6 / sqrt(max(step, 1000)), rising over the first 100 steps"
 std::string schedule_text(const ScheduleConfig& schedule);
 

@@ -182,8 +182,7 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
   record.set_load_balancing_loss(balance_loss);
   record.set_z_loss(z_loss);
   record_routing(statistics.layers, record);
-  // Four transfers of D floats a row: out and back, forward and backward.
-  record.set_a2a_bytes(moved_rows * config.d_model * 4 * config.exchanged_bytes());
+  record.set_a2a_bytes(moved_rows * config.transfers() * config.d_model * config.input_bytes());
 }
 
 }  // namespace switchyard

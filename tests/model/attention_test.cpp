@@ -116,7 +116,7 @@ void check(const Case& c) {
   Tensor<float> dx = Tensor<float>::uninitialized(queries.positions(), D);
   Tensor<float> d_source = Tensor<float>::zeros(keys.positions(), D);
   const Tensor<float> pieces =
-      attention.backward(process.context, params, input, saved,
+      attention.backward(process.context, params, input, saved, c.bias ? &bias : nullptr,
                          {d_out.view(), dx.view(), cross ? d_source.view() : dx.view()});
   if (c.bias) relative.backward(params, queries, pieces.view());
 

@@ -142,6 +142,72 @@ TEST(ModelInvariance, AMicroStepTakenManyTimesGivesTheGradientOfOne) {
   }
 }
 
+// Two micro-steps of different rows, into the same leaves.
+std::vector<Transformer::Output> accumulate(Bench& bench, const Shape& shape) {
+  bench.context.micro_steps = 2;
+  const Batch whole = random_batch(2 * V, shape.rows, shape.input_length, shape.target_length,
+                                   shape.config.vocab_size);
+  const Interval<VirtualRank> hosted = bench.context.hosted();
+  std::vector<Transformer::Output> outputs;
+  for (const int first : {0, V}) {
+    const Batch mine = slice(
+        whole, {VirtualRank(first + hosted.first.value), VirtualRank(first + hosted.last.value)});
+    outputs.push_back(bench.model.forward(bench.context, mine));
+    bench.model.backward(bench.context, mine, outputs.back());
+  }
+  return outputs;
+}
+
+void expect_same_routing(const Transformer::Output& actual, const Transformer::Output& expected) {
+  ASSERT_EQ(actual.sparse_layers.size(), expected.sparse_layers.size());
+  for (std::size_t i = 0; i < actual.sparse_layers.size(); ++i) {
+    const auto &a = actual.sparse_layers[i].groups, &b = expected.sparse_layers[i].groups;
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t g = 0; g < a.size(); ++g) {
+      EXPECT_EQ(a[g].real_tokens, b[g].real_tokens);
+      EXPECT_EQ(a[g].dropped_tokens, b[g].dropped_tokens);
+      EXPECT_EQ(a[g].tokens_per_expert, b[g].tokens_per_expert);
+      EXPECT_EQ(a[g].balance_loss, b[g].balance_loss);
+      EXPECT_EQ(a[g].z_sum, b[g].z_sum);
+    }
+  }
+}
+
+void expect_same_leaves(const Bench& actual, const Bench& expected) {
+  const auto by_name = expected.by_name();
+  for (const auto& [name, param] : actual.by_name()) {
+    for (std::size_t i = 0; i < param->leaves.size(); ++i) {
+      EXPECT_TRUE(same_bits<float>(param->leaves[i], by_name.at(name)->leaves[i]))
+          << name << ", leaf " << i;
+    }
+  }
+}
+
+TEST(ModelInvariance, RecomputationChangesNoBitAndCountsNothingTwice) {
+  for (const Shape& shape : shapes()) {
+    for (const int groups : {1, 2}) {
+      if (groups == 2 && test_world().size() == 3) continue;  // no whole groups
+      SCOPED_TRACE(shape.name + ", replicas " + std::to_string(groups));
+      Bench kept(test_world(), shape.config, V, groups);
+      const std::vector<Transformer::Output> expected = accumulate(kept, shape);
+      std::int64_t work = kept.work.multiply_adds;
+      for (const Recompute recompute : {Recompute::attention, Recompute::block}) {
+        ModelConfig config = shape.config;
+        config.recompute = recompute;
+        Bench again(test_world(), config, V, groups);
+        const std::vector<Transformer::Output> actual = accumulate(again, shape);
+        for (std::size_t m = 0; m < actual.size(); ++m) {
+          EXPECT_TRUE(same_bits(actual[m].token_loss.view(), expected[m].token_loss.view()));
+          expect_same_routing(actual[m], expected[m]);
+        }
+        expect_same_leaves(again, kept);
+        EXPECT_GT(again.work.multiply_adds, work) << "nothing was computed again";
+        work = again.work.multiply_adds;
+      }
+    }
+  }
+}
+
 TEST(ModelInvariance, EvaluationGivesTheSameBitsOnAnyProcesses) {
   const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
   for (const Shape& shape : shapes()) {

@@ -71,8 +71,8 @@ struct Bench {
   Transformer model;
   StepContext context;
 
-  Bench(const Comm& comm, const ModelConfig& config, int virtual_ranks)
-      : layout(virtual_ranks, comm.size(), 1, config.moe.num_experts),
+  Bench(const Comm& comm, const ModelConfig& config, int virtual_ranks, int groups = 1)
+      : layout(virtual_ranks, comm.size(), groups, config.moe.num_experts),
         model(config, layout, comm.rank(), 17, Transformer::Gradients::yes),
         context{comm, layout, 17, 3, Mode::train, timer, work} {
     model.parameters().zero_gradients();

@@ -29,18 +29,22 @@ std::int64_t operations_of_step(const ModelConfig& config, const StepShape& shap
   return sum[0];
 }
 
-TEST(Operations, AreTheProductsOfAStepButForRoutersAndRepeatedLogits) {
+TEST(Operations, AreTheProductsOfAStepButForRoutersAndWhatIsComputedAgain) {
   const StepShape shape = test::full_rows(8, 11, 7);
   for (const int experts : {0, 3}) {
     for (const bool gated : {false, true}) {
       ModelConfig config = test::small_config(experts);
       config.activation = gated ? Activation::gated_gelu : Activation::relu;
       config.tie_word_embeddings = !gated;
-      const Operations operations = count_operations(config, shape);
-      EXPECT_EQ(operations_of_step(config, shape, 4),
-                operations.total() + operations.routers + operations.repeated_logits)
-          << experts << " " << gated;
-      EXPECT_EQ(operations.routers > 0, experts > 0);
+      for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
+        config.recompute = recompute;
+        const Operations operations = count_operations(config, shape);
+        EXPECT_EQ(operations_of_step(config, shape, 4), operations.total() + operations.routers +
+                                                            operations.repeated_logits +
+                                                            operations.recomputed)
+            << experts << " " << gated << " " << static_cast<int>(recompute);
+        EXPECT_EQ(operations.routers > 0, experts > 0);
+      }
     }
   }
 }

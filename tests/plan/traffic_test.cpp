@@ -27,6 +27,20 @@ TEST(ExchangeTraffic, IsWhatTheOtherProcessesExpertsAreAskedFor) {
   EXPECT_EQ(plan_exchange(config, Layout(4, 2, 2, 4), shape, false).rows, 0);
 }
 
+TEST(ExchangeTraffic, IsHalfInBfloat16AndSixTransfersWhereBlocksAreComputedAgain) {
+  ModelConfig config = small_config(4);
+  const auto bytes = [&] {
+    return plan_exchange(config, Layout(4, 2, 1, 4), full_rows(8, 10, 6), false).bytes_of_step();
+  };
+  const std::int64_t in_f32 = bytes();
+  config.precision = Precision::bfloat16;
+  EXPECT_EQ(2 * bytes(), in_f32);
+  config.recompute = Recompute::attention;
+  EXPECT_EQ(2 * bytes(), in_f32);
+  config.recompute = Recompute::block;
+  EXPECT_EQ(4 * bytes(), 3 * in_f32);
+}
+
 TEST(ExchangeTraffic, LeavesOutWhatCapacityDrops) {
   ModelConfig config = small_config(4);
   config.moe.dropless = false;

@@ -68,7 +68,8 @@ TEST(SettingsTest, ReadsEveryBlock) {
                   min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
                   decay_steps: 30 final_ramp_steps: 5 gradient_clipping: 1.25 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
-              eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 accumulation_steps: 3 precision: BFLOAT16 }
+              eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 accumulation_steps: 3 precision: BFLOAT16
+              recompute: BLOCK }
       checkpoint { interval: 8 keep_last: 6 })");
   const ModelConfig& model = settings.model;
   EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
@@ -78,6 +79,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(model.activation, Activation::gated_gelu);
   EXPECT_FALSE(model.tie_word_embeddings);
   EXPECT_EQ(model.precision, Precision::bfloat16);
+  EXPECT_EQ(model.recompute, Recompute::block);
   EXPECT_EQ(std::tuple(model.dropout_rate, model.layer_norm_epsilon, model.initializer_scale),
             std::tuple(0.5f, 0.25f, 0.75f));
   const MoeConfig& moe = model.moe;

@@ -21,6 +21,7 @@ using test::SharedDirectory;
 using test::TinyRun;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 bool leads() { return test_world().rank() == Rank(0); }
 
@@ -127,6 +128,35 @@ TEST_F(TrainerTest, StaysCloseInBfloat16) {
   for (std::size_t i = 0; i < f32.size(); ++i) sum += std::abs(f32[i] - bf16[i]);
   EXPECT_GT(sum, 0) << "BFLOAT16 is to round something";
   EXPECT_LT(sum / static_cast<double>(f32.size()), 0.02);
+}
+
+// Two steps that keep everything, two that compute attention's weights again, two whole blocks.
+TEST_F(TrainerTest, MayChangeOnResumeWhatIsComputedAgain) {
+  for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    if (precision == Precision::bfloat16 && bfloat16_support() == Bfloat16Support::none) break;
+    const std::string name = precision == Precision::bfloat16 ? "bf16" : "f32";
+    TinyRun kept = run_on(test_world(), name), again = run_on(test_world(), name + "-again");
+    kept.settings.model.precision = again.settings.model.precision = precision;
+    EXPECT_EQ(kept.train(), ExitCode::done);
+    again.settings.steps = 0;
+    for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
+      again.settings.model.recompute = recompute;
+      again.settings.steps += 2;
+      EXPECT_EQ(again.train(), ExitCode::done);
+      barrier(test_world());
+    }
+    EXPECT_EQ(again.trajectory(), kept.trajectory());
+    EXPECT_EQ(again.digest(), kept.digest());
+    const auto bytes = [](const TinyRun& run, std::size_t step) {
+      return run.records().at(step)["bytes/a2a"].get<std::int64_t>();
+    };
+    EXPECT_EQ(bytes(again, 3), bytes(kept, 3));
+    EXPECT_EQ(4 * bytes(again, 5), 6 * bytes(kept, 5)) << "six transfers instead of four";
+    if (leads()) {
+      EXPECT_THAT(again.console.str(), HasSubstr("each block in backward"));
+      EXPECT_THAT(kept.console.str(), Not(HasSubstr("recompute")));
+    }
+  }
 }
 
 struct Variant {
