@@ -94,7 +94,7 @@ SwitchLayerSaved SwitchLayer::forward(StepContext& context, const ParamSet& para
   SwitchLayerSaved saved;
   saved.routings = route_groups(context, params, tokens, x);
   saved.plan = plan_groups(context, tokens, saved.routings);
-  saved.exchange = exchange_counts(context, saved.plan);
+  saved.exchange = exchange_counts(context, saved.plan, layer_);
   auto gathered = dispatch(context, saved.exchange, pack(context, saved.plan, x));
   auto computed = run_experts(context, params, tokens, std::move(gathered), saved);
   saved.expert_output = return_rows(context, saved.exchange, std::move(computed));
@@ -106,9 +106,9 @@ void SwitchLayer::backward(StepContext& context, ParamSet& params, const Tokens&
                            const SwitchLayerSaved& saved, View<const float> x, View<const float> dy,
                            View<float> dx) const {
   auto d = combine_backward(context, saved, tokens.per_rank, dy);
-  auto d_computed = dispatch(context, saved.exchange, std::move(d.output));
+  auto d_computed = dispatch(context, saved.exchange, std::move(d.output), Pass::backward);
   auto d_gathered = run_experts_backward(context, params, saved, d_computed.view());
-  auto d_packed = return_rows(context, saved.exchange, std::move(d_gathered));
+  auto d_packed = return_rows(context, saved.exchange, std::move(d_gathered), Pass::backward);
   unpack(context, saved.plan, d_packed, dx);
   route_groups_backward(context, params, tokens, saved, {x, d.gate, dx});
 }
