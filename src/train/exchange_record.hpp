@@ -10,8 +10,8 @@
 
 namespace switchyard {
 
-// Writes time/a2a…, bytes/a2a and a2a/layers of a record that has its moe/layers; nothing where it
-// has none. `own`: this process's transfers. Collective over comm.
+// Writes time/a2a… and bytes/a2a of a record that has its moe/layers; nothing where it has none.
+// `own`: this process's transfers. Collective over comm.
 //
 // A collective does not tell waiting from moving, so waiting is a difference: of all processes the
 // one that came last waited for nobody and was through soonest; what another spent beyond it in the

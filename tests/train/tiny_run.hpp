@@ -120,8 +120,8 @@ class TinyRun {
       for (auto field = record.begin(); field != record.end();) {
         const std::string& key = field.key();
         const bool varies = key.starts_with("time/") || key.starts_with("bytes/") ||
-                            key.starts_with("a2a/") || key.starts_with("memory/") ||
-                            key == "seconds" || key == "tokens_per_second";
+                            key.starts_with("memory/") || key == "seconds" ||
+                            key == "tokens_per_second";
         field = varies ? record.erase(field) : std::next(field);
       }
       steps.push_back(record.dump());

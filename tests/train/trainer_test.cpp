@@ -77,12 +77,12 @@ TEST_F(TrainerTest, RecordsRoutingAndExchangeOfEverySparseLayer) {
   }
   EXPECT_EQ(record["eval/neg_log_perplexity"], -record["eval/loss"].get<double>());
   std::int64_t bytes = 0;
-  for (const char* list : {"moe/tokens_per_expert", "moe/layers", "a2a/layers"}) {
+  for (const char* list : {"moe/tokens_per_expert", "moe/layers", "time/a2a_layers"}) {
     ASSERT_EQ(record[list].size(), 2U) << list;
     EXPECT_EQ(record[list][0]["layer"], "encoder.block.1");
     EXPECT_EQ(record[list][1]["layer"], "decoder.block.1");
   }
-  for (const auto& layer : record["a2a/layers"]) {
+  for (const auto& layer : record["time/a2a_layers"]) {
     bytes += layer["a2a_bytes"].get<std::int64_t>();
     EXPECT_LE(layer["a2a_wait_ms"], layer["a2a_ms"]);
     EXPECT_LE(layer["a2a_ms"], record["time/a2a_ms"]);
