@@ -5,6 +5,7 @@
 #include <span>
 
 #include "model/sequence.hpp"
+#include "train/step_statistics.hpp"
 
 namespace switchyard {
 namespace {
@@ -72,6 +73,14 @@ void count_experts(const Batch& batch, const Transformer::Output& output, Expert
   }
 }
 
+void add_routing(std::vector<LayerStatistics> batch, std::vector<LayerStatistics>& total) {
+  if (total.empty()) {
+    total = std::move(batch);
+    return;
+  }
+  for (std::size_t i = 0; i < total.size(); ++i) total[i].add(batch[i]);
+}
+
 }  // namespace
 
 Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
@@ -92,6 +101,8 @@ Evaluation evaluate(StepContext& context, const Transformer& model, const Valida
       total.text_targets += row.text_targets;
       total.text_sum += row.text_sum;
     }
+    add_routing(gather_statistics(context.comm, context.layout, {&batch, 1}, {&output, 1}).layers,
+                result.layers);
     if (result.predictions.size() < wanted) {
       gather_predictions(context.comm, batch, output, wanted, result.predictions);
     }

@@ -54,7 +54,8 @@ class BitEquality : public testing::Test {
       std::string line;
       for (const char* key :
            {"step", "samples", "loss", "loss/total", "norm", "moe/dropped_fraction",
-            "moe/tokens_per_expert", "moe/router_confidence", "eval/loss", "eval/loss_text"}) {
+            "moe/tokens_per_expert", "moe/expert_usage", "moe/layers", "eval/loss",
+            "eval/moe/router_entropy", "eval/loss_text"}) {
         if (record.contains(key)) line += std::string(key) + "=" + record[key].dump() + " ";
       }
       steps.push_back(line);

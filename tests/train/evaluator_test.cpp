@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "support/mpi_main.hpp"
 #include "tiny_run.hpp"
 #include "train/step_statistics.hpp"
@@ -49,6 +51,14 @@ TEST(Evaluator, GivesTheSameBitsOnAnyNumberOfProcesses) {
                    reference = evaluate_on(alone(), 4, 8);
   EXPECT_EQ(together.loss, reference.loss);
   EXPECT_EQ(together.loss_text, reference.loss_text);
+  ASSERT_EQ(together.layers.size(), 2U);
+  for (std::size_t i = 0; i < together.layers.size(); ++i) {
+    const LayerStatistics &a = together.layers[i], &b = reference.layers[i];
+    EXPECT_EQ(a.name, b.name);
+    EXPECT_EQ(a.tokens_per_expert, b.tokens_per_expert);
+    EXPECT_EQ(a.confidence_sum, b.confidence_sum);
+    EXPECT_EQ(a.entropy_sum, b.entropy_sum);
+  }
 }
 
 // A row's products have other shapes then, so the last bits may differ on some instruction sets.
@@ -59,6 +69,12 @@ TEST(Evaluator, DependsNeitherOnVirtualRanksNorOnTheBatchSize) {
     EXPECT_NEAR(other.loss, reference.loss, 1e-6 * reference.loss) << virtual_ranks << ", " << rows;
     EXPECT_NEAR(other.loss_text, reference.loss_text, 1e-6 * reference.loss_text);
     EXPECT_EQ(other.targets, reference.targets);
+    const RoutingFigures routing = routing_figures(other.layers),
+                         expected = routing_figures(reference.layers);
+    EXPECT_EQ(routing.load_imbalance, expected.load_imbalance);
+    EXPECT_EQ(routing.dead_experts, expected.dead_experts);
+    EXPECT_NEAR(routing.router_confidence, expected.router_confidence, 1e-6);
+    EXPECT_NEAR(routing.router_entropy, expected.router_entropy, 1e-6);
   }
 }
 
@@ -73,6 +89,24 @@ TEST(Evaluator, CountsEveryTargetAndTextApart) {
   EXPECT_EQ(evaluation.targets, targets);
   EXPECT_EQ(evaluation.text_targets, targets - 2 * samples);  // without sentinel and EOS
   EXPECT_NE(evaluation.loss, evaluation.loss_text);
+}
+
+TEST(Evaluator, RoutesEveryRealPositionAndDropsNone) {
+  const ReversalTask task(5);
+  std::int64_t inputs = 0, targets = 0;
+  for (std::int64_t i = 0; i < samples; ++i) {
+    inputs += static_cast<std::int64_t>(task.example(i).inputs.size());
+    targets += static_cast<std::int64_t>(task.example(i).targets.size());
+  }
+  const std::vector<LayerStatistics> layers = evaluate_on(test_world(), 4, 8).layers;
+  ASSERT_EQ(layers.size(), 2U);
+  EXPECT_EQ(layers[0].real_tokens, inputs);
+  EXPECT_EQ(layers[1].real_tokens, targets);
+  for (const LayerStatistics& layer : layers) {
+    EXPECT_EQ(std::accumulate(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end(), 0),
+              layer.real_tokens);
+    EXPECT_EQ(layer.dropped_tokens, 0);
+  }
 }
 
 TEST(Evaluator, KeepsPredictionsInSampleOrder) {
