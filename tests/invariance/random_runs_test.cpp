@@ -148,7 +148,11 @@ class RandomRuns : public testing::Test {
       const Outcome outcome = train(run, start, "run");
       if (outcome.exit_code != 0) return {Verdict::breaks, outcome.output};
     }
-    return compare("alone", "run");
+    try {
+      return compare("alone", "run");
+    } catch (const std::exception& unreadable) {
+      return {Verdict::breaks, unreadable.what()};
+    }
   }
 
   static Judgement compare(const std::string& expected, const std::string& actual) {
@@ -202,7 +206,13 @@ std::string commands(const Values& run, const std::string& settings, const std::
   std::string text = "program=" SWITCHYARD_PROGRAM "\noptions=\"data.train=" + data + settings +
                      "\"\n" + line(alone(run), "alone");
   for (const Start& start : starts(run)) text += line(start, "run");
-  return text + "diff <($program inspect alone --hash) <($program inspect run --hash)\n";
+  return text +
+         R"(for run in alone run; do
+  grep -oE '"(loss|norm|eval/loss|moe/[^"]*)[^"]*":[^,}]*' $run/metrics.jsonl >$run.txt
+  $program inspect $run --hash >>$run.txt
+done
+diff alone.txt run.txt
+)";
 }
 
 // Runs that the comparison must tell apart.
@@ -230,17 +240,20 @@ TEST_F(RandomRuns, HaveTheSameBitsEverywhere) {
       std::cout << "  passed over: " << judgement.reason;
       continue;
     }
+    std::cout << "  " << judgement.reason << "\n  looking for the smallest run that fails alike"
+              << std::endl;
     const auto smallest = shrink(drawn, [&](const std::vector<std::size_t>& row) {
       return judge(space.values(row)).verdict == judgement.verdict;
     });
     const Values smallest_run = space.values(smallest);
+    const Judgement again = judge(smallest_run);
     const std::string kept =
         (std::filesystem::temp_directory_path() / "switchyard-random-runs").string();
     std::filesystem::copy(path("data"), kept,
                           std::filesystem::copy_options::recursive |
                               std::filesystem::copy_options::overwrite_existing);
-    FAIL() << "seed " << seed << ": " << judgement.reason
-           << "\nthe smallest run that fails alike: " << judge(smallest_run).reason
+    FAIL() << "seed " << seed << ": " << judgement.reason << "\nthe smallest run that fails alike: "
+           << (again.verdict == Verdict::holds ? "it held when tried again" : again.reason)
            << "\nwhat it needs:" << what_matters(space, smallest) << "\n\n"
            << commands(smallest_run, settings(smallest_run), kept);
   }
