@@ -8,6 +8,8 @@
 
 namespace switchyard {
 
+enum class Precision { float32, bfloat16 };
+
 struct bfloat16 {
   std::uint16_t bits = 0;
 
@@ -27,6 +29,8 @@ inline bfloat16 to_bfloat16(float value) {
   const bool is_nan = static_cast<std::int32_t>(bits & 0x7fffffff) > 0x7f800000;
   return {static_cast<std::uint16_t>(is_nan ? quiet_nan : nearest)};
 }
+
+inline float round_to_bfloat16(float value) { return to_float(to_bfloat16(value)); }
 
 // T: float or bfloat16.
 template <class T>

@@ -1,10 +1,13 @@
-// Where a step's time goes: one stopwatch a phase, passed down as an argument. Reads the clock
-// only; no number that training computes depends on it.
+// Where a step's time goes: one stopwatch a phase, and a record of each transfer of rows between
+// processes; passed down as an argument. Reads the clock only; no number that training computes
+// depends on it.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace switchyard {
 
@@ -13,8 +16,6 @@ enum class Phase : std::size_t {
   attention,
   feed_forward,
   routing,
-  exchange,
-  exchange_wait,
   experts,
   logits,
   reduction,
@@ -24,17 +25,33 @@ enum class Phase : std::size_t {
 };
 
 inline constexpr std::array<const char*, static_cast<std::size_t>(Phase::count)> phase_names = {
-    "embedding", "attention", "feed_forward", "routing",   "exchange", "exchange_wait",
-    "experts",   "logits",    "reduction",    "optimizer", "input"};
+    "embedding", "attention", "feed_forward", "routing", "experts",
+    "logits",    "reduction", "optimizer",    "input"};
+
+enum class Pass { forward, backward };
+
+// One collective of a sparse layer's exchange, as one process saw it: with what it waited there for
+// the others. All processes take part in the same ones, in the same order.
+struct Transfer {
+  enum class Direction { to_experts, from_experts };
+
+  std::uint32_t layer = 0;  // its number through both stacks
+  Direction direction = Direction::to_experts;
+  Pass pass = Pass::forward;
+  std::int64_t bytes = 0;  // of rows that left this process
+  double seconds = 0;
+};
 
 class PhaseTimer {
  public:
   void add(Phase phase, double seconds) { seconds_[static_cast<std::size_t>(phase)] += seconds; }
   double seconds(Phase phase) const { return seconds_[static_cast<std::size_t>(phase)]; }
-  void reset() { seconds_.fill(0); }
+  void add(const Transfer& transfer) { transfers_.push_back(transfer); }
+  const std::vector<Transfer>& transfers() const { return transfers_; }
 
  private:
   std::array<double, static_cast<std::size_t>(Phase::count)> seconds_{};
+  std::vector<Transfer> transfers_;
 };
 
 // Adds the time of its own life to one phase.
@@ -52,6 +69,25 @@ class ScopedPhase {
   using Clock = std::chrono::steady_clock;
   PhaseTimer& timer_;
   Phase phase_;
+  Clock::time_point start_;
+};
+
+// Records a transfer that takes the time of its own life.
+class ScopedTransfer {
+ public:
+  ScopedTransfer(PhaseTimer& timer, const Transfer& transfer)
+      : timer_(timer), transfer_(transfer), start_(Clock::now()) {}
+  ~ScopedTransfer() {
+    transfer_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    timer_.add(transfer_);
+  }
+  ScopedTransfer(const ScopedTransfer&) = delete;
+  ScopedTransfer& operator=(const ScopedTransfer&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  PhaseTimer& timer_;
+  Transfer transfer_;
   Clock::time_point start_;
 };
 

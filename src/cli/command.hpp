@@ -30,7 +30,7 @@ std::string program_help();
 // What `switchyard help COMMAND` and `switchyard COMMAND --help` print.
 std::string command_help(const Command& command);
 
-extern const Command train_command, evaluate_command, prepare_command, describe_command,
-    inspect_command, options_command;
+extern const Command train_command, evaluate_command, compare_command, prepare_command,
+    describe_command, inspect_command, options_command;
 
 }  // namespace switchyard

@@ -1,7 +1,8 @@
 // `switchyard evaluate`: the quality of a checkpoint on validation data, beside two marks that need
-// no training, and what it writes into the gaps of real passages.
+// no training, what it writes into the gaps of real passages, and which pieces its experts take.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
 
@@ -13,7 +14,9 @@
 #include "cli/config.hpp"
 #include "cli/startup.hpp"
 #include "data/span_corruption_source.hpp"
+#include "plan/parameters.hpp"
 #include "train/evaluator.hpp"
+#include "train/expert_table.hpp"
 #include "train/filled_passage.hpp"
 #include "train/settings.hpp"
 #include "train/start_report.hpp"
@@ -26,7 +29,7 @@ namespace {
 namespace po = boost::program_options;
 
 struct EvaluateArguments {
-  std::string checkpoint, data;
+  std::string checkpoint, data, experts;
   std::int64_t samples = 0;  // 0: train.eval_samples of the run
   std::int64_t show = 0;
   bool untrained = false, unigram = false;
@@ -40,6 +43,7 @@ EvaluateArguments parse(std::span<const std::string> words) {
       ("data", po::value(&arguments.data))                          //
       ("samples", po::value(&arguments.samples))                    //
       ("show", po::value(&arguments.show))                          //
+      ("experts", po::value(&arguments.experts))                    //
       ("untrained", po::bool_switch(&arguments.untrained))          //
       ("unigram", po::bool_switch(&arguments.unigram));
   const po::variables_map given = parse_arguments(evaluate_command, words, options);
@@ -57,6 +61,43 @@ void require_its_tokenizer(const RunState& state, const Dataset& data,
               "the tokenizer of " + data.directory() + " is not the one that " + checkpoint +
                   " was trained with",
               "prepare the data with --tokenizer and the run's own tokenizer.model");
+}
+
+void require_sparse(const ModelConfig& model, const std::string& checkpoint) {
+  if (has_sparse_blocks(model)) return;
+  throw Error(ExitCode::usage,
+              "evaluate: --experts is given, but " + checkpoint + " is a dense model: it has none",
+              "leave --experts out, or give a run with moe.num_experts above 0");
+}
+
+// Finds out before minutes of evaluation rather than after. Only a regular file may be replaced:
+// /dev/null is to stay what it is.
+void require_writable(Env& env, const std::string& path) {
+  std::error_code unknown;
+  const auto status = std::filesystem::symlink_status(path, unknown);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw Error(ExitCode::output_not_writable,
+                "cannot write " + path + ": it exists and is not a regular file",
+                "give --experts the name of a file");
+  }
+  try {
+    env.remove_file(path + ".tmp");
+    env.create(path + ".tmp")->close();
+    env.remove_file(path + ".tmp");
+  } catch (const Error& error) {
+    throw Error(ExitCode::output_not_writable, error.what(),
+                "give --experts a file in a directory that exists and that you may write to");
+  }
+}
+
+// Collective.
+void require_table_of_experts(const Comm& world, Env& env, const ModelConfig& model,
+                              const EvaluateArguments& arguments) {
+  require_sparse(model, arguments.checkpoint);
+  on_first(world, [&] {
+    require_writable(env, arguments.experts);
+    return std::string();
+  });
 }
 
 // Means over targets, as the table shows them.
@@ -92,7 +133,8 @@ struct Evaluated {
   std::int64_t samples, show;
 };
 
-Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Transformer& model) {
+Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Transformer& model,
+                          const Keep& keep) {
   PhaseTimer timer;
   Work work;
   StepContext context{.comm = job.world,
@@ -108,7 +150,7 @@ Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Tran
                                 .shape = {.rows = job.settings.rows_at_once(),
                                           .input_length = job.settings.spans.input_length,
                                           .target_length = job.validation.target_length()}};
-  return evaluate(context, model, stream, job.show);
+  return evaluate(context, model, stream, keep);
 }
 
 TableRow unigram_row(const Evaluated& job) {
@@ -139,6 +181,13 @@ void print_passages(std::ostream& out, const Evaluated& job, std::span<const Tab
   }
 }
 
+void show_experts(std::ostream& out, Env& env, const std::string& path, const Tokenizer& tokenizer,
+                  const ExpertTable& table) {
+  const auto text = [&](std::int32_t id) { return tokenizer.piece(id); };
+  write_file_atomically(env, path, expert_tsv(table, text));
+  out << expert_summary(table, text) << "\nevery piece of every expert is in " << path << "\n";
+}
+
 ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   const EvaluateArguments arguments = parse(words);
   PosixEnv env;
@@ -148,6 +197,7 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
   const Settings settings = read_settings(config);
   require_precision(settings.model.precision, bfloat16_support(), log);
+  if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
   const Dataset data =
       Dataset::open(env, arguments.data.empty() ? config.data().train() : arguments.data);
   require_its_tokenizer(state, data, checkpoint);
@@ -170,21 +220,25 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
                     Transformer::Gradients::no);
   std::vector<TableRow> rows;  // the evaluated models first, in the order of `evaluations`
   std::vector<Evaluation> evaluations;
-  const auto measure = [&](const std::string& name) {
-    evaluations.push_back(evaluate_model(job, layout, model));
+  const auto measure = [&](const std::string& name, const Keep& keep) {
+    evaluations.push_back(evaluate_model(job, layout, model, keep));
     rows.push_back({name, evaluations.back().loss, evaluations.back().loss_text});
   };
-  if (arguments.untrained) measure("untrained");
+  if (arguments.untrained) measure("untrained", {.predictions = job.show});
   load_checkpoint(env, world, checkpoint, weights(model), Coverage::part);
   model.round_weights();
-  measure("trained");
+  measure("trained", {.predictions = job.show, .experts = !arguments.experts.empty()});
 
-  if (world.rank() != Rank(0)) return ExitCode::done;
-  const std::vector<TableRow> models = rows;
-  if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
-  std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
-  print_table(std::cout, evaluations.back(), rows);
-  print_passages(std::cout, job, models, evaluations);
+  on_first(world, [&] {
+    const std::vector<TableRow> models = rows;
+    if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
+    std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
+    print_table(std::cout, evaluations.back(), rows);
+    print_passages(std::cout, job, models, evaluations);
+    if (!arguments.experts.empty())
+      show_experts(std::cout, env, arguments.experts, data.tokenizer(), evaluations.back().experts);
+    return std::string();
+  });
   return ExitCode::done;
 }
 
@@ -205,6 +259,8 @@ const Command evaluate_command{
         "  --show N          prints N passages with their gaps, the truth and the model's filling: "
         "its\n"
         "                    most likely token at each place, given the true ones before it\n"
+        "  --experts FILE    writes which pieces go to which expert, layer by layer; prints each\n"
+        "                    expert's load and most typical pieces\n"
         "  --untrained       measures the same model before training too\n"
         "  --unigram         and a model that knows each token's frequency alone\n"
         "\n"
@@ -214,8 +270,19 @@ const Command evaluate_command{
         "processes\n"
         "up to the run's parallel.virtual_ranks.\n"
         "\n"
+        "FILE has a header, then a line for each sparse layer, expert and piece that met:\n"
+        "\n"
+        "  layer, expert\n"
+        "  piece, id      what the layer reads (▁ begins a word); in the decoder the piece\n"
+        "                 before the target, and <pad> before the first\n"
+        "  count          how often the piece wanted the expert, had it room or not\n"
+        "  share          of the piece's occurrences in this layer, those that wanted this expert\n"
+        "\n"
+        "Its fields are separated by tabs and never quoted. An existing FILE is replaced.\n"
+        "\n"
         "example:\n"
-        "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n",
+        "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n"
+        "  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv\n",
     .run = run_evaluate};
 
 }  // namespace switchyard

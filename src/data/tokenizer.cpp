@@ -62,17 +62,18 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
       continue;
     }
     ++at;
-    if (vocabulary_.is_sentinel(id)) {
-      text += "<extra_id_" + std::to_string(vocabulary_.ids() - 1 - id) + ">";
-    } else if (Vocabulary::is_eos(id)) {
-      text += "</s>";
-    } else if (id == Vocabulary::pad) {
-      text += "<pad>";
-    } else {
-      text += "<id " + std::to_string(id) + ">";
-    }
+    text += piece(id);
   }
   return text;
+}
+
+std::string Tokenizer::piece(std::int32_t id) const {
+  if (vocabulary_.is_text(id)) return model_->processor.IdToPiece(id);
+  if (vocabulary_.is_sentinel(id))
+    return "<extra_id_" + std::to_string(vocabulary_.ids() - 1 - id) + ">";
+  if (Vocabulary::is_eos(id)) return "</s>";
+  if (id == Vocabulary::pad) return "<pad>";
+  return "<id " + std::to_string(id) + ">";
 }
 
 }  // namespace switchyard

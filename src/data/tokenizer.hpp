@@ -30,6 +30,9 @@ class Tokenizer {
   std::vector<std::int32_t> encode(std::string_view text) const;
   // Sentinels as <extra_id_k>, EOS as </s>, padding as <pad>, other ids as <id N>. From any thread.
   std::string decode(std::span<const std::int32_t> ids) const;
+  // One id alone, as the model stores it: "▁the" begins a word; what is no text as decode() shows
+  // it.
+  std::string piece(std::int32_t id) const;
 
  private:
   struct Model;

@@ -12,7 +12,6 @@ namespace switchyard {
 // The type that enters products (activations and weights, attention's too) and travels between
 // processes. BFLOAT16 is the paper's selective precision: master weights, residual stream, router,
 // norms, softmax, losses and gradients stay f32 (Fedus et al. 2021, section 2.4).
-enum class Precision { float32, bfloat16 };
 
 // What backward computes again instead of keeping it: nothing, attention's weights, or all of a
 // block but its input and where its tokens went. No bit depends on it: random numbers are functions

@@ -78,10 +78,13 @@ class Builder {
 };
 
 template <class In>
-SparseLayerStats stats_of(std::string name, bool decoder, const SwitchLayerSaved<In>& saved) {
+SparseLayerStats stats_of(Mode mode, std::string name, bool decoder,
+                          const SwitchLayerSaved<In>& saved) {
   SparseLayerStats stats{std::move(name), decoder, {}};
   for (const Routing& routing : saved.routings) {
     stats.groups.push_back(routing.stats);
+    if (mode == Mode::train) continue;
+    stats.expert.insert(stats.expert.end(), routing.expert.begin(), routing.expert.end());
   }
   return stats;
 }
@@ -110,7 +113,7 @@ Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const
     BlockSaved<In> block;
     h = blocks_[i].forward(context, params, sequence, bias, memory, std::move(h), block);
     if (blocks_[i].is_sparse()) {
-      stats.push_back(stats_of(block_name(decoder_, static_cast<int>(i)), decoder_,
+      stats.push_back(stats_of(context.mode, block_name(decoder_, static_cast<int>(i)), decoder_,
                                std::get<SwitchLayerSaved<In>>(block.feed_forward)));
     }
     if (context.mode == Mode::evaluate) continue;

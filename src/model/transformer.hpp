@@ -19,6 +19,7 @@ struct SparseLayerStats {
   std::string name;  // "encoder.block.1"
   bool decoder = false;
   std::vector<RoutingStats> groups;
+  std::vector<std::int32_t> expert{};  // [h*N] wanted, -1 at padding; only in evaluation
 };
 
 class Transformer {

@@ -17,6 +17,20 @@ std::int64_t total(std::span<const std::int64_t> rows) {
   return std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
 }
 
+// rows [sum of `to`, D], so many to each process -> those received, [sum of `from`, D]. One
+// collective, recorded as `transfer` with the bytes that leave this process.
+template <class T>
+Tensor<T> transfer_rows(StepContext& context, const Tensor<T>& rows,
+                        std::span<const std::int64_t> to, std::span<const std::int64_t> from,
+                        Transfer transfer) {
+  auto received = Tensor<T>::uninitialized(total(from), rows.cols());
+  const std::int64_t leaving = total(to) - to[context.comm.rank().value];
+  transfer.bytes = leaving * rows.cols() * static_cast<std::int64_t>(sizeof(T));
+  const ScopedTransfer record(context.timer, transfer);
+  all_to_all_rows<T>(context.comm, rows.flat(), to, received.flat(), from, rows.cols());
+  return received;
+}
+
 // y[rows[i]] = x[i]: the inverse of gather_rows where `rows` is a permutation.
 template <class T>
 Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
@@ -31,7 +45,8 @@ Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
 
 // What each process tells each owner: the number of rows it sends it, then the rows of each
 // segment. Returned source by source, as received.
-std::vector<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan) {
+std::vector<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan,
+                                            std::uint32_t layer) {
   const Layout& layout = context.layout;
   const Rank self = context.comm.rank();
   std::vector<std::int64_t> sent, send_sizes, recv_sizes;
@@ -45,6 +60,7 @@ std::vector<std::int64_t> exchange_messages(StepContext& context, const Dispatch
     recv_sizes.push_back(1 + segment_count(layout, p, self));
   }
   std::vector<std::int64_t> received(total(recv_sizes));
+  const ScopedTransfer transfer(context.timer, {.layer = layer});
   all_to_all_rows<std::int64_t>(context.comm, sent, send_sizes, received, recv_sizes, 1);
   return received;
 }
@@ -94,11 +110,12 @@ void lay_out_batches(const Layout& layout, Rank self, std::vector<Cursor> source
 
 }  // namespace
 
-Exchange exchange_counts(StepContext& context, const DispatchPlan& plan) {
-  const ScopedPhase phase(context.timer, Phase::exchange_wait);
+Exchange exchange_counts(StepContext& context, const DispatchPlan& plan, std::uint32_t layer) {
   const Rank self = context.comm.rank();
-  const std::vector<std::int64_t> messages = exchange_messages(context, plan);
+  const std::vector<std::int64_t> messages = exchange_messages(context, plan, layer);
+  const ScopedPhase phase(context.timer, Phase::routing);
   Exchange exchange;
+  exchange.layer = layer;
   exchange.send_rows = plan.send_rows;
   std::vector<Cursor> sources;
   std::span<const std::int64_t> unread = messages;
@@ -116,37 +133,39 @@ Exchange exchange_counts(StepContext& context, const DispatchPlan& plan) {
 }
 
 template <class T>
-Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed) {
-  const ScopedPhase phase(context.timer, Phase::exchange);
+Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed, Pass pass) {
   if (context.comm.size() == 1) return packed;  // one source's send order is the canonical order
-  auto received = Tensor<T>::uninitialized(total(exchange.recv_rows), packed.cols());
-  all_to_all_rows<T>(context.comm, std::as_const(packed).flat(), exchange.send_rows,
-                     received.flat(), exchange.recv_rows, packed.cols());
+  Tensor<T> received = transfer_rows(context, packed, exchange.send_rows, exchange.recv_rows,
+                                     {exchange.layer, Transfer::Direction::to_experts, pass});
+  const ScopedPhase phase(context.timer, Phase::routing);
   return exchange.in_order ? std::move(received) : gather_rows<T>(received.view(), exchange.gather);
 }
 
 template <class T>
-Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered) {
-  const ScopedPhase phase(context.timer, Phase::exchange);
+Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered,
+                      Pass pass) {
   if (context.comm.size() == 1) return gathered;
-  const Tensor<T> sent =
-      exchange.in_order ? std::move(gathered) : scatter_rows(gathered, exchange.gather);
-  auto packed = Tensor<T>::uninitialized(total(exchange.send_rows), sent.cols());
-  all_to_all_rows<T>(context.comm, sent.flat(), exchange.recv_rows, packed.flat(),
-                     exchange.send_rows, sent.cols());
-  return packed;
+  const Tensor<T> sent = [&] {
+    const ScopedPhase phase(context.timer, Phase::routing);
+    return exchange.in_order ? std::move(gathered) : scatter_rows(gathered, exchange.gather);
+  }();
+  return transfer_rows(context, sent, exchange.recv_rows, exchange.send_rows,
+                       {exchange.layer, Transfer::Direction::from_experts, pass});
 }
 
 std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
                                             const Exchange& exchange,
                                             std::span<const std::uint64_t> token_index) {
-  const ScopedPhase phase(context.timer, Phase::exchange);
   std::vector<std::int64_t> packed, received(total(exchange.recv_rows));
   packed.reserve(plan.rows.size());
   for (const std::int64_t row : plan.rows)
     packed.push_back(static_cast<std::int64_t>(token_index[row]));
-  all_to_all_rows<std::int64_t>(context.comm, packed, exchange.send_rows, received,
-                                exchange.recv_rows, 1);
+  {
+    const ScopedTransfer transfer(context.timer, {.layer = exchange.layer});
+    all_to_all_rows<std::int64_t>(context.comm, packed, exchange.send_rows, received,
+                                  exchange.recv_rows, 1);
+  }
+  const ScopedPhase phase(context.timer, Phase::routing);
   std::vector<std::uint64_t> gathered;
   gathered.reserve(received.size());
   for (const std::int64_t position : exchange.gather)
@@ -164,9 +183,9 @@ Tensor<T> gather_rows(View<const T> x, std::span<const std::int64_t> rows) {
   return y;
 }
 
-#define SWITCHYARD_INSTANTIATE(T)                                           \
-  template Tensor<T> dispatch(StepContext&, const Exchange&, Tensor<T>);    \
-  template Tensor<T> return_rows(StepContext&, const Exchange&, Tensor<T>); \
+#define SWITCHYARD_INSTANTIATE(T)                                                 \
+  template Tensor<T> dispatch(StepContext&, const Exchange&, Tensor<T>, Pass);    \
+  template Tensor<T> return_rows(StepContext&, const Exchange&, Tensor<T>, Pass); \
   template Tensor<T> gather_rows(View<const T>, std::span<const std::int64_t>);
 
 SWITCHYARD_INSTANTIATE(float)

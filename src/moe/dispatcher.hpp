@@ -23,6 +23,7 @@ struct ExpertBatch {
 // One exchange's arithmetic; made by `exchange_counts`, used for every transfer of that layer and
 // step.
 struct Exchange {
+  std::uint32_t layer = 0;  // of the sparse layer, for the record of its transfers
   std::vector<std::int64_t> send_rows, recv_rows;  // [R]
   // gather[i]: position in the receive buffer of row i of the gathered matrix, which holds the
   // owner's (group, expert) batches one after the other, each in canonical order.
@@ -31,17 +32,19 @@ struct Exchange {
   std::vector<ExpertBatch> batches;  // every owned (group, expert), empty ones too
 };
 
-// Tells each owner how many rows it will get for each of its segments. Waiting for the slowest
-// process happens here and is timed as exchange_wait. Throws Error(silent_corruption) naming both
-// ranks when the rows one sends are not the rows the other receives. Collective over context.comm.
-Exchange exchange_counts(StepContext& context, const DispatchPlan& plan);
+// Tells each owner how many rows it will get for each of its segments. Throws
+// Error(silent_corruption) naming both ranks when the rows one sends are not the rows the other
+// receives. Collective over context.comm.
+Exchange exchange_counts(StepContext& context, const DispatchPlan& plan, std::uint32_t layer = 0);
 
 // packed [kept rows, D] in the plan's send order -> gathered [owned rows, D]. Collective.
 template <class T>
-Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed);
+Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed,
+                   Pass pass = Pass::forward);
 // gathered [owned rows, D] -> packed [kept rows, D] in send order, at the source. Collective.
 template <class T>
-Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered);
+Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered,
+                      Pass pass = Pass::forward);
 
 // The token index of each gathered row, keying expert dropout; token_index [h*N]. Collective.
 std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "tensor/ops.hpp"
+#include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
 
@@ -34,12 +36,34 @@ void multiply_by_jitter(const Jitter& jitter, View<const float> from, View<float
   });
 }
 
-// What the router sees of x: nothing of its own without jitter.
-Tensor<float> jittered_input(const RouterInput& input) {
-  if (input.jitter.eps == 0) return {};
-  auto jittered = Tensor<float>::uninitialized(input.x.rows, input.x.cols);
-  multiply_by_jitter(input.jitter, input.x, jittered.view());
-  return jittered;
+Tensor<float> copy_of(View<const float> from) {
+  auto copy = Tensor<float>::uninitialized(from.rows, from.cols);
+  for (std::int64_t i = 0; i < from.rows; ++i)
+    std::copy_n(from.row(i), from.cols, copy.view().row(i));
+  return copy;
+}
+
+// What the router multiplies, [N, D] and [D, E]: the caller's, or copies jittered and rounded.
+struct Operands {
+  Tensor<float> own_x, own_weights;
+  View<const float> x, weights;
+};
+
+Operands operands(const RouterInput& input) {
+  Operands seen{{}, {}, input.x, input.weights};
+  const bool jitters = input.jitter.eps != 0, rounds = input.precision == Precision::bfloat16;
+  if (jitters || rounds) {
+    seen.own_x = copy_of(input.x);
+    seen.x = std::as_const(seen.own_x).view();
+  }
+  if (jitters) multiply_by_jitter(input.jitter, input.x, seen.own_x.view());
+  if (rounds) {
+    seen.own_weights = copy_of(input.weights);
+    seen.weights = std::as_const(seen.own_weights).view();
+    round_in_place(seen.own_x.view());
+    round_in_place(seen.own_weights.view());
+  }
+  return seen;
 }
 
 struct TokenSums {
@@ -136,19 +160,21 @@ Routing route(Work& work, const RouterInput& input) {
                   std::vector<std::int32_t>(N, -1),
                   std::vector<float>(N, 0.0f),
                   {}};
-  const Tensor<float> jittered = jittered_input(input);
-  const View<const float> seen = jittered.size() > 0 ? jittered.view() : input.x;
-  gemm<float, float>(work, seen, Transpose::no, input.weights, Transpose::no,
-                     routing.probabilities.view());
+  const Operands seen = operands(input);
+  const View<float> logits = routing.probabilities.view();  // in their place
+  gemm<float, float>(work, seen.x, Transpose::no, seen.weights, Transpose::no, logits);
+  const bool rounds = input.precision == Precision::bfloat16;
+  if (rounds) round_in_place(logits);
   std::vector<float> entropy(N, 0.0f);
   for_each_shared(N, 8 * N * E, [&](std::int64_t t) {
-    float* row = routing.probabilities.view().row(t);
+    float* row = logits.row(t);
     if (!input.real[t]) {
       std::fill(row, row + E, 0.0f);
       routing.log_normalizer.data()[t] = 0;
       return;
     }
     const TokenSums sums = softmax(row, E);
+    if (rounds) std::transform(row, row + E, row, round_to_bfloat16);
     routing.log_normalizer.data()[t] = sums.log_normalizer;
     entropy[t] = sums.entropy;
     routing.expert[t] = lowest_argmax(row, E);
@@ -161,21 +187,20 @@ Routing route(Work& work, const RouterInput& input) {
 void route_backward(Work& work, const RouterInput& input, const Routing& routing,
                     std::span<const float> d_gate, RouterLossScale scale,
                     const RouterGradients& gradients) {
-  const Tensor<float> d_logits = logit_gradients(routing, d_gate, scale);  // [N, E]
-  Tensor<float> jittered = jittered_input(input);
-  if (jittered.size() == 0) {
-    gemm<float, float>(work, input.x, Transpose::yes, d_logits.view(), Transpose::no,
-                       gradients.weights, Accumulate::yes);
-    gemm<float, float>(work, d_logits.view(), Transpose::no, input.weights, Transpose::yes,
-                       gradients.x, Accumulate::yes);
+  Tensor<float> d_logits = logit_gradients(routing, d_gate, scale);  // [N, E]
+  if (input.precision == Precision::bfloat16) round_in_place(d_logits.view());
+  const View<const float> d = std::as_const(d_logits).view();
+  Operands seen = operands(input);
+  gemm<float, float>(work, seen.x, Transpose::yes, d, Transpose::no, gradients.weights,
+                     Accumulate::yes);
+  if (input.jitter.eps == 0) {
+    gemm<float, float>(work, d, Transpose::no, seen.weights, Transpose::yes, gradients.x,
+                       Accumulate::yes);
     return;
   }
-  gemm<float, float>(work, jittered.view(), Transpose::yes, d_logits.view(), Transpose::no,
-                     gradients.weights, Accumulate::yes);
   // d loss / d (x U) takes the place of x U, which is not needed any more.
-  const View<float> d_jittered = jittered.view();
-  gemm<float, float>(work, d_logits.view(), Transpose::no, input.weights, Transpose::yes,
-                     d_jittered);
+  const View<float> d_jittered = seen.own_x.view();
+  gemm<float, float>(work, d, Transpose::no, seen.weights, Transpose::yes, d_jittered);
   multiply_by_jitter(input.jitter, d_jittered, d_jittered);
   add(d_jittered, gradients.x);
 }

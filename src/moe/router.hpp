@@ -1,13 +1,14 @@
 // The router of one group of tokens (one virtual rank): probabilities, the chosen expert and its
 // gate, the load-balancing loss (Fedus et al. 2021, equations 4-6) and the router z-loss (Zoph et
-// al. 2022), all in f32 whatever the run's precision; and the backward of all of it. No
-// communication. Capacity is not its business.
+// al. 2022), in f32 whatever the precision around it unless told otherwise; and the backward of all
+// of it. No communication. Capacity is not its business.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "base/bfloat16.hpp"
 #include "base/philox.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/tensor.hpp"
@@ -48,6 +49,9 @@ struct RouterInput {
   View<const float> weights;           // [D, E]
   std::span<const std::uint8_t> real;  // [N]
   Jitter jitter;
+  // bfloat16 rounds x, weights, logits and probabilities on the way, and in backward d loss / d
+  // logits; a rounding has the gradient of the identity.
+  Precision precision = Precision::float32;
 };
 
 Routing route(Work& work, const RouterInput& input);

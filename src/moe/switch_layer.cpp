@@ -105,7 +105,7 @@ SwitchLayerSaved<In> SwitchLayer::forward(StepContext& context, const ParamSet& 
   SwitchLayerSaved<In> saved;
   saved.routings = route_groups(context, params, tokens, x);
   saved.plan = plan_groups(context, tokens, saved.routings);
-  saved.exchange = exchange_counts(context, saved.plan);
+  saved.exchange = exchange_counts(context, saved.plan, layer_);
   if (drops_hidden(context.mode))
     saved.expert_token_index = dispatch_indices(context, saved.plan, saved.exchange, tokens.index);
   repeat(context, params, tokens, x, y, saved);
@@ -126,9 +126,9 @@ void SwitchLayer::backward(StepContext& context, ParamSet& params, const Tokens&
                            const SwitchLayerSaved<In>& saved, View<const In> x,
                            View<const float> dy, View<float> dx) const {
   auto d = combine_backward(context, saved, tokens.per_rank, dy);
-  auto d_computed = dispatch(context, saved.exchange, std::move(d.output));
+  auto d_computed = dispatch(context, saved.exchange, std::move(d.output), Pass::backward);
   auto d_gathered = run_experts_backward<In>(context, params, saved, d_computed.view());
-  auto d_packed = return_rows(context, saved.exchange, std::move(d_gathered));
+  auto d_packed = return_rows(context, saved.exchange, std::move(d_gathered), Pass::backward);
   unpack(context, saved.plan, d_packed, dx);
   route_groups_backward<In>(context, params, tokens, saved.routings, {x, d.gate, dx});
 }

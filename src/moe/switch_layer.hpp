@@ -28,6 +28,7 @@ struct MoeConfig {
   double aux_loss_coef = 0.01;
   double z_loss_coef = 0.0;
   double jitter_eps = 0.01;
+  Precision router_precision = Precision::float32;
 };
 
 // The parameters of one Switch layer held by this process, as indices into its ParamSet.

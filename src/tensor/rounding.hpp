@@ -11,6 +11,9 @@ namespace switchyard {
 template <class From, class To>
 void convert(View<const From> x, View<To> y);
 
+// x = x rounded to bfloat16, as f32; [N, D].
+void round_in_place(View<float> x);
+
 // A matrix as To: itself where it is of that type, otherwise a copy.
 template <class To, class From>
 class Converted {

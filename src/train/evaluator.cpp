@@ -4,6 +4,9 @@
 #include <cassert>
 #include <span>
 
+#include "model/sequence.hpp"
+#include "train/step_statistics.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -59,15 +62,35 @@ void gather_predictions(const Comm& comm, const Batch& batch, const Transformer:
   }
 }
 
+// Adds this process's part of a batch.
+void count_experts(const Batch& batch, const Transformer::Output& output, ExpertTable& table) {
+  const std::vector<std::int32_t> decoder_pieces = decoder_input(batch);
+  table.layers.resize(output.sparse_layers.size());
+  for (std::size_t i = 0; i < output.sparse_layers.size(); ++i) {
+    const SparseLayerStats& layer = output.sparse_layers[i];
+    table.layers[i].name = layer.name;
+    count_pieces(layer.decoder ? decoder_pieces : batch.inputs, layer.expert, table.layers[i]);
+  }
+}
+
+void add_routing(std::vector<LayerStatistics> batch, std::vector<LayerStatistics>& total) {
+  if (total.empty()) {
+    total = std::move(batch);
+    return;
+  }
+  for (std::size_t i = 0; i < total.size(); ++i) total[i].add(batch[i]);
+}
+
 }  // namespace
 
 Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
-                    std::int64_t keep_predictions) {
+                    const Keep& keep) {
   assert(context.mode == Mode::evaluate);
   Evaluation result;
   result.samples = stream.samples;
+  result.experts.num_experts = model.config().moe.num_experts;
   RowLoss total;
-  const auto wanted = static_cast<std::size_t>(std::min(keep_predictions, stream.samples));
+  const auto wanted = static_cast<std::size_t>(std::min(keep.predictions, stream.samples));
   for (std::int64_t first = 0; first < stream.samples; first += stream.shape.rows) {
     const Batch batch = build_batch(context.comm, context.layout, stream.source, stream.shape,
                                     first, stream.samples);
@@ -78,10 +101,14 @@ Evaluation evaluate(StepContext& context, const Transformer& model, const Valida
       total.text_targets += row.text_targets;
       total.text_sum += row.text_sum;
     }
+    add_routing(gather_statistics(context.comm, context.layout, {&batch, 1}, {&output, 1}).layers,
+                result.layers);
     if (result.predictions.size() < wanted) {
       gather_predictions(context.comm, batch, output, wanted, result.predictions);
     }
+    if (keep.experts) count_experts(batch, output, result.experts);
   }
+  if (keep.experts) result.experts = join_on_first(context.comm, result.experts);
   result.targets = static_cast<std::int64_t>(total.targets);
   result.text_targets = static_cast<std::int64_t>(total.text_targets);
   result.loss = total.sum / std::max(total.targets, 1.0);

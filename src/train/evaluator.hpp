@@ -10,6 +10,8 @@
 #include "data/vocabulary.hpp"
 #include "model/transformer.hpp"
 #include "train/batch_builder.hpp"
+#include "train/expert_table.hpp"
+#include "train/routing_figures.hpp"
 
 namespace switchyard {
 
@@ -20,17 +22,25 @@ struct ValidationStream {
   BatchShape shape;  // of the batches; any number of samples fits, empty rows count for nothing
 };
 
+// What an evaluation keeps beside its losses.
+struct Keep {
+  std::int64_t predictions = 0;  // of the first so many samples
+  bool experts = false;
+};
+
 struct Evaluation {
   std::int64_t samples = 0, targets = 0, text_targets = 0;
-  double loss = 0;       // nats a real target token
-  double loss_text = 0;  // over text pieces alone: no sentinels, no EOS
+  double loss = 0;                      // nats a real target token
+  double loss_text = 0;                 // over text pieces alone: no sentinels, no EOS
+  std::vector<LayerStatistics> layers;  // sparse, over all batches
   // Of the first samples, as many as were asked for: the most likely token at each target, given
   // the true ones before it.
   std::vector<std::vector<std::int32_t>> predictions;
+  ExpertTable experts;  // where asked for; the counts on process 0 alone
 };
 
 // context.mode is Mode::evaluate. Collective over context.comm.
 Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
-                    std::int64_t keep_predictions = 0);
+                    const Keep& keep = {});
 
 }  // namespace switchyard

@@ -14,7 +14,10 @@ MoeConfig read_moe(const MoeOptions& options) {
           .eval_dropless = options.eval_dropless(),
           .aux_loss_coef = options.aux_loss_coef(),
           .z_loss_coef = options.z_loss_coef(),
-          .jitter_eps = options.jitter_eps()};
+          .jitter_eps = options.jitter_eps(),
+          .router_precision = options.router_precision() == MoeOptions::BFLOAT16
+                                  ? Precision::bfloat16
+                                  : Precision::float32};
 }
 
 Activation read_activation(ModelOptions::Activation activation) {

@@ -39,6 +39,7 @@ std::string experts_text(const ModelConfig& config) {
   // The sum over layers is what the coefficients weigh: say so, since other programs take the mean.
   text << "; balance weight " << moe.aux_loss_coef << " and z weight " << moe.z_loss_coef
        << " a layer";
+  if (moe.router_precision == Precision::bfloat16) text << "; BFLOAT16 router";
   return text.str();
 }
 

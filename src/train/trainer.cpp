@@ -13,6 +13,7 @@
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
 #include "optim/gradient_sync.hpp"
+#include "train/exchange_record.hpp"
 #include "train/start_report.hpp"
 #include "train/step_statistics.hpp"
 #include "train/weights.hpp"
@@ -86,8 +87,6 @@ void warn_of_other_bits(const TrainJob& job, const BuildInfo& before) {
 
 void record_times(const PhaseTimer& timer, StepRecord& record) {
   const auto ms = [&](Phase phase) { return 1000 * timer.seconds(phase); };
-  record.set_a2a_ms(ms(Phase::exchange) + ms(Phase::exchange_wait));
-  record.set_a2a_wait_ms(ms(Phase::exchange_wait));
   record.set_input_ms(ms(Phase::input));
   record.set_embedding_ms(ms(Phase::embedding));
   record.set_attention_ms(ms(Phase::attention));
@@ -97,6 +96,22 @@ void record_times(const PhaseTimer& timer, StepRecord& record) {
   record.set_logits_ms(ms(Phase::logits));
   record.set_reduction_ms(ms(Phase::reduction));
   record.set_optimizer_ms(ms(Phase::optimizer));
+}
+
+void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
+  record.set_eval_samples(evaluation.samples);
+  record.set_eval_targets(evaluation.targets);
+  record.set_eval_loss(evaluation.loss);
+  record.set_eval_neg_log_perplexity(-evaluation.loss);
+  record.set_eval_ppl(std::exp(evaluation.loss));
+  record.set_eval_loss_text(evaluation.loss_text);
+  if (evaluation.layers.empty()) return;
+  const RoutingFigures routing = routing_figures(evaluation.layers);
+  record.set_eval_dropped_fraction(routing.dropped_fraction);
+  record.set_eval_load_imbalance(routing.load_imbalance);
+  record.set_eval_dead_experts(routing.dead_experts);
+  record.set_eval_router_confidence(routing.router_confidence);
+  record.set_eval_router_entropy(routing.router_entropy);
 }
 
 }  // namespace
@@ -256,6 +271,7 @@ StopReason Trainer::finish_step(const PhaseTimer& timer, double seconds, StepRec
     slowest.add(static_cast<Phase>(i), static_cast<double>(most[i]) / nanoseconds);
   }
   record_times(slowest, record);
+  record_exchange(job_.comm, timer.transfers(), record);
   const double step_seconds = static_cast<double>(most[phases]) / nanoseconds;
   seconds_ += step_seconds;
   record.set_seconds(seconds_);
@@ -297,12 +313,7 @@ void Trainer::evaluate_into(StepRecord& record) {
       .samples = evaluated_samples(settings_, job_.data),
       .shape = batch_shape(settings_.rows_at_once(), settings_, job_.data)};
   const Evaluation evaluation = evaluate(step, model_, stream);
-  record.set_eval_samples(evaluation.samples);
-  record.set_eval_targets(evaluation.targets);
-  record.set_eval_loss(evaluation.loss);
-  record.set_eval_neg_log_perplexity(-evaluation.loss);
-  record.set_eval_ppl(std::exp(evaluation.loss));
-  record.set_eval_loss_text(evaluation.loss_text);
+  record_evaluation(evaluation, record);
   record.set_eval_ms(1000 * seconds_since(begin));
   progress_.say("eval " + std::to_string(step_) + " | loss " + fixed_width(evaluation.loss, 5) +
                 " | text " + fixed_width(evaluation.loss_text, 5) + " | ppl " +

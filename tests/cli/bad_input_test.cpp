@@ -118,6 +118,7 @@ TEST_F(BadInput, OnTheCommandLineIs64) {
       {"train --config run.textproto --output new", 64, {"data.train is not set"}},
       {"evaluate --checkpoint run --samples 0", 64, {"--samples"}},
       {"evaluate --checkpoint run --show three", 64, {"three", "--show"}},
+      {"evaluate --checkpoint run --experts ''", 64, {"--experts is empty"}},
       {"evaluate --checkpoint run", 64, {"4 virtual ranks", "5 processes"}, 5},
       {"inspect ''", 64, {"--checkpoint is empty"}},
       {"inspect run", 64, {"one process, not 2"}, 2},
@@ -196,6 +197,17 @@ TEST_F(BadInput, ThatIsMissingIs66) {
   fs::create_directory("folder.txt");
   expect_refused({"prepare --input folder.txt --vocab-size 90 --output new", 66, {"directory"}});
   fs::remove("folder.txt");
+}
+
+TEST_F(BadInput, ADenseModelHasNoTableOfExperts) {
+  succeed("train --config run.textproto --set data.train=data moe.num_experts=0 --output dense");
+  for (const int processes : {0, 2}) {
+    expect_refused({"evaluate --checkpoint dense --experts new.tsv",
+                    64,
+                    {"dense is a dense model"},
+                    processes});
+  }
+  fs::remove_all("dense");
 }
 
 TEST_F(BadInput, AsDamagedDataIs65) {
@@ -291,6 +303,7 @@ TEST_F(BadInput, AsDamagedTextIsCountedAndRefusedPastALimit) {
 
 TEST_F(BadInput, AsAnOutputThatCannotBeWrittenIs73) {
   const std::string prepare = "prepare --lines --input text.txt --vocab-size 300 --output ";
+  const std::string evaluate = "evaluate --checkpoint run --experts ";
   const Mistake mistakes[] = {
       {train + "--output text.txt", 64, {"more than once"}},
       {"train --config run.textproto --set data.train=data --output text.txt", 73, {"text.txt"}},
@@ -300,6 +313,12 @@ TEST_F(BadInput, AsAnOutputThatCannotBeWrittenIs73) {
       {prepare + "run", 73, {"run exists and is not empty"}},
       {prepare + "text.txt", 73, {"text.txt exists and is not a directory"}},
       {prepare + "/proc/a", 73, {"/proc/a"}},
+      {evaluate + "empty", 73, {"empty: it exists and is not a regular file"}},
+      {evaluate + "/dev/null", 73, {"/dev/null: it exists"}},
+      {evaluate + "/dev/stdout", 73, {"/dev/stdout: it exists"}},
+      {evaluate + "nowhere/a.tsv", 73, {"nowhere/a.tsv", "No such file or directory"}, 2},
+      {evaluate + "text.txt/a.tsv", 73, {"text.txt/a.tsv", "Not a directory"}},
+      {evaluate + "/proc/a", 73, {"/proc/a"}},
   };
   for (const Mistake& mistake : mistakes) expect_refused(mistake);
 }

@@ -67,6 +67,22 @@ TEST_F(Tokenizers, DecodeShowsWhatIsNoText) {
   EXPECT_EQ(tokenizer.decode({}), "");
 }
 
+TEST_F(Tokenizers, APieceShowsWhereAWordBegins) {
+  const Tokenizer tokenizer(small_model(scratch_), "model");
+  const Vocabulary vocabulary = tokenizer.vocabulary();
+  const std::string line = test::synthetic_text(1, 30);
+  std::string pieces, expected = "▁";
+  for (const auto id : tokenizer.encode(line)) pieces += tokenizer.piece(id);
+  for (const char c : line.substr(0, line.size() - 1))
+    expected += c == ' ' ? std::string("▁") : std::string(1, c);
+  EXPECT_EQ(pieces, expected);
+  EXPECT_EQ(tokenizer.piece(Vocabulary::unknown), "<unk>");
+  EXPECT_EQ(tokenizer.piece(Vocabulary::eos), "</s>");
+  EXPECT_EQ(tokenizer.piece(Vocabulary::pad), "<pad>");
+  EXPECT_EQ(tokenizer.piece(vocabulary.sentinel(7)), "<extra_id_7>");
+  EXPECT_EQ(tokenizer.piece(vocabulary.ids()), "<id 400>");
+}
+
 TEST_F(Tokenizers, TooManyPiecesNameTheLargestPossibleNumber) {
   const std::vector<std::string> files{
       write_text(scratch_.path() + "/a.txt", test::synthetic_text(20, 10))};

@@ -4,6 +4,7 @@
 // occurs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "support/program.hpp"
@@ -53,7 +54,8 @@ class BitEquality : public testing::Test {
       std::string line;
       for (const char* key :
            {"step", "samples", "loss", "loss/total", "norm", "moe/dropped_fraction",
-            "moe/tokens_per_expert", "moe/router_confidence", "eval/loss", "eval/loss_text"}) {
+            "moe/tokens_per_expert", "moe/expert_usage", "moe/layers", "eval/loss",
+            "eval/moe/router_entropy", "eval/loss_text"}) {
         if (record.contains(key)) line += std::string(key) + "=" + record[key].dump() + " ";
       }
       steps.push_back(line);
@@ -129,6 +131,21 @@ TEST_F(BitEquality, HoldsInBfloat16) {
     train(run, bfloat16, team.processes, team.threads);
     expect_same(run, "bf16-1-1");
   }
+}
+
+TEST_F(BitEquality, HoldsForTheTableOfWhichPiecesGoToWhichExpert) {
+  train("table", "--set train.steps=2", 2, 1);
+  std::string first;
+  for (const int processes : {1, 2, 3, 4}) {
+    const std::string table = path("experts-" + std::to_string(processes) + ".tsv");
+    const Outcome outcome =
+        run_program("evaluate --checkpoint " + path("table") + " --experts " + table, processes, 1);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+    EXPECT_NE(outcome.output.find("\ndecoder.block.1, 580 tokens\n"), std::string::npos);
+    if (processes == 1) first = read_text(table);
+    EXPECT_EQ(read_text(table), first) << processes << " processes";
+  }
+  EXPECT_GT(std::count(first.begin(), first.end(), '\n'), 1000);
 }
 
 TEST_F(BitEquality, SurvivesAStopAndAResumeOnAnotherNumberOfProcesses) {

@@ -114,24 +114,25 @@ TEST(ModelInvariance, ThreadsChangeNoBitOfLossesAndLeaves) {
   omp_set_num_threads(before);
 }
 
-TEST(ModelInvariance, AMicroStepTakenThreeTimesGivesTheGradientOfOne) {
-  constexpr int times = 3;
+TEST(ModelInvariance, AMicroStepTakenManyTimesGivesTheGradientOfOne) {
   for (const Shape& shape : shapes()) {
     SCOPED_TRACE(shape.name);
     Batch batch = random_batch(V, shape.rows, shape.input_length, shape.target_length,
                                shape.config.vocab_size);
-    Bench once(test_world(), shape.config, V), thrice(test_world(), shape.config, V);
+    // Each gradient is a share of the whole: in bfloat16 one that rounds as the whole does.
+    const int times = shape.config.precision == Precision::bfloat16 ? 4 : 3;
+    Bench once(test_world(), shape.config, V), many(test_world(), shape.config, V);
     once.step(batch);
     batch.input_tokens *= times;
     batch.target_tokens *= times;
-    thrice.context.micro_steps = times;
-    const Batch mine = slice(batch, thrice.context.hosted());
+    many.context.micro_steps = times;
+    const Batch mine = slice(batch, many.context.hosted());
     for (int m = 0; m < times; ++m) {
-      Transformer::Output output = thrice.model.forward(thrice.context, mine);
-      thrice.model.backward(thrice.context, mine, output);
+      Transformer::Output output = many.model.forward(many.context, mine);
+      many.model.backward(many.context, mine, output);
     }
     const auto by_name = once.by_name();
-    for (const auto& [name, param] : thrice.by_name()) {
+    for (const auto& [name, param] : many.by_name()) {
       for (std::size_t leaf = 0; leaf < param->leaves.size(); ++leaf) {
         const std::span<const float> sum = param->leaves[leaf].flat(),
                                      expected = by_name.at(name)->leaves[leaf].flat();

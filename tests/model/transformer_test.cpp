@@ -180,6 +180,30 @@ TEST(Transformer, ReportsTheRoutingOfEachSparseLayer) {
   EXPECT_THAT(names, testing::ElementsAre("encoder.block.1", "decoder.block.0", "decoder.block.1"));
 }
 
+TEST(Transformer, TellsTheExpertOfEachTokenInEvaluationAlone) {
+  const ModelConfig config = small_config(4);
+  Bench bench(test_world(), config, 2);
+  const Batch batch = random_batch(2, 2, 10, 8, config.vocab_size);
+  for (const SparseLayerStats& layer : bench.step(batch).sparse_layers)
+    EXPECT_TRUE(layer.expert.empty());
+  bench.context.mode = Mode::evaluate;
+  const Transformer::Output output = bench.model.forward(bench.context, batch);
+  for (const SparseLayerStats& layer : output.sparse_layers) {
+    const std::int64_t length = layer.decoder ? 8 : 10;
+    const auto& lengths = layer.decoder ? batch.target_lengths : batch.input_lengths;
+    ASSERT_EQ(layer.expert.size(), 4 * static_cast<std::size_t>(length));
+    std::vector<std::int64_t> wanted[2] = {std::vector<std::int64_t>(4),
+                                           std::vector<std::int64_t>(4)};
+    for (std::int64_t i = 0; i < 4 * length; ++i) {
+      const std::int64_t row = i / length;
+      const std::int32_t expert = layer.expert[static_cast<std::size_t>(i)];
+      EXPECT_EQ(expert >= 0, i % length < lengths[static_cast<std::size_t>(row)]) << i;
+      if (expert >= 0) ++wanted[row / 2][static_cast<std::size_t>(expert)];
+    }
+    for (const int v : {0, 1}) EXPECT_EQ(wanted[v], layer.groups[v].tokens_per_expert);
+  }
+}
+
 TEST(Transformer, WithoutGradientsHoldsNoLeaves) {
   const ModelConfig config = small_config(4);
   const Layout layout(2, 1, 1, 4);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.hpp"
@@ -157,10 +158,48 @@ TEST_P(Dispatcher, NoticesThatRowsSentAreNotRowsReceived) {
   }
 }
 
-TEST_P(Dispatcher, TimesWaitingApartFromMoving) {
-  exchange_counts(setting.context, setting.plan);
-  EXPECT_GT(setting.timer.seconds(Phase::exchange_wait), 0);
-  EXPECT_EQ(setting.timer.seconds(Phase::exchange), 0);
+// Rows that virtual ranks of process `from` may send to experts of process `to`.
+std::int64_t kept_rows(const Layout& layout, Rank from, Rank to) {
+  std::int64_t rows = 0;
+  for (const VirtualRank v : layout.hosted(from)) {
+    const auto experts = random_experts(v, N, layout.experts());
+    for (ExpertId e{0}; e.value < layout.experts(); ++e) {
+      if (layout.owner(e, layout.group(v)) == to)
+        rows += std::min<std::int64_t>(std::ranges::count(experts, e.value), C);
+    }
+  }
+  return rows;
+}
+
+TEST_P(Dispatcher, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
+  const Exchange exchange = exchange_counts(setting.context, setting.plan, 3);
+  Tensor<float> rows = dispatch(setting.context, exchange, setting.packed());
+  return_rows(setting.context, exchange, std::move(rows), Pass::backward);
+
+  const Rank self = setting.comm.rank();
+  std::int64_t sent = 0, returned = 0;
+  for (Rank p{0}; p.value < setting.comm.size(); ++p) {
+    if (p == self) continue;
+    sent += kept_rows(setting.layout, self, p) * D * 4;
+    returned += kept_rows(setting.layout, p, self) * D * 4;
+  }
+  const auto& transfers = setting.timer.transfers();
+  for (const Transfer& transfer : transfers) {
+    EXPECT_EQ(transfer.layer, 3U);
+    EXPECT_GT(transfer.seconds, 0);
+  }
+  EXPECT_EQ(transfers.at(0).bytes, 0) << "counts are no rows";
+  if (setting.comm.size() == 1) {
+    EXPECT_EQ(transfers.size(), 1U) << "rows stay where they are";
+    return;
+  }
+  ASSERT_EQ(transfers.size(), 3U);
+  EXPECT_EQ(transfers[1].direction, Transfer::Direction::to_experts);
+  EXPECT_EQ(transfers[1].pass, Pass::forward);
+  EXPECT_EQ(transfers[1].bytes, sent);
+  EXPECT_EQ(transfers[2].direction, Transfer::Direction::from_experts);
+  EXPECT_EQ(transfers[2].pass, Pass::backward);
+  EXPECT_EQ(transfers[2].bytes, returned);
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Dispatcher,

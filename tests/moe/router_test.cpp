@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <tuple>
 
 #include "moe/uniform.hpp"
 
@@ -21,6 +22,7 @@ struct Group {
   std::vector<std::uint8_t> real = std::vector<std::uint8_t>(N, 1);
   std::vector<std::uint64_t> index = std::vector<std::uint64_t>(N);
   float eps = 0;
+  Precision precision = Precision::float32;
 
   Group(std::int64_t n, std::int64_t d, std::int64_t e) : N(n), D(d), E(e) {
     std::iota(index.begin(), index.end(), 100);
@@ -29,7 +31,8 @@ struct Group {
     return {{x.data(), N, D},
             {weights.data(), D, E},
             real,
-            {eps, RandomStream(7, Purpose::router_jitter, 0, 3), index}};
+            {eps, RandomStream(7, Purpose::router_jitter, 0, 3), index},
+            precision};
   }
 };
 
@@ -163,6 +166,84 @@ TEST(Router, StaysFiniteWhenRoutingIsPerfectlyBalanced) {
   const Gradients g = backward(group, routing, std::vector<float>(4, 0.5f), {0.01f, 0.001f});
   EXPECT_THAT(g.weights, Each(IsFinite()));
   EXPECT_THAT(g.x, Each(IsFinite()));
+}
+
+// Multiples of 1/8 that are not 0, and what rounds to them: products of the first have exact sums.
+struct OnGrid {
+  Group exact{40, 16, 11}, disturbed = exact;
+
+  OnGrid() {
+    disturbed.precision = Precision::bfloat16;
+    disturb(exact.x, disturbed.x);
+    disturb(exact.weights, disturbed.weights);
+  }
+  static void disturb(std::vector<float>& exact, std::vector<float>& disturbed) {
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      exact[i] = (std::floor(8 * exact[i]) + 0.5f) / 8;
+      disturbed[i] = exact[i] + (i % 2 == 0 ? 0x1p-13f : -0x1p-13f);
+    }
+  }
+};
+
+TEST(Bfloat16Router, RoundsOperandsLogitsAndProbabilities) {
+  const OnGrid group;
+  Work work;
+  const Routing routing = route(work, group.disturbed.input());
+  const auto [N, D, E] = std::tuple(group.exact.N, group.exact.D, group.exact.E);
+  for (std::int64_t t = 0; t < N; ++t) {
+    std::vector<double> weight(E);
+    for (std::int64_t e = 0; e < E; ++e) {
+      float logit = 0;
+      for (std::int64_t d = 0; d < D; ++d)
+        logit += group.exact.x[t * D + d] * group.exact.weights[d * E + e];
+      weight[e] = std::exp(static_cast<double>(round_to_bfloat16(logit)));
+    }
+    const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
+    for (std::int64_t e = 0; e < E; ++e)
+      EXPECT_EQ(routing.probabilities.view()(t, e),
+                round_to_bfloat16(static_cast<float>(weight[e] / sum)));
+    EXPECT_EQ(routing.gate[t], routing.probabilities.view()(t, routing.expert[t]));
+  }
+}
+
+TEST(Bfloat16Router, ChoosesOtherwiseOnlyWhereTwoLogitsAreClose) {
+  Group group(4000, 64, 8);
+  Work work;
+  const Routing exact = route(work, group.input());
+  group.precision = Precision::bfloat16;
+  const Routing rounded = route(work, group.input());
+  std::int64_t flips = 0;
+  for (std::int64_t t = 0; t < group.N; ++t) {
+    if (exact.expert[t] == rounded.expert[t]) continue;
+    ++flips;
+    const float* p = exact.probabilities.view().row(t);
+    const double gap = std::log(p[exact.expert[t]] / p[rounded.expert[t]]);
+    const double largest = exact.log_normalizer.data()[t] + std::log(p[exact.expert[t]]);
+    EXPECT_LT(gap, 0x1p-6 * std::max(1.0, largest)) << "token " << t;
+  }
+  EXPECT_GT(flips, 0) << "BFLOAT16 is to round something";
+}
+
+TEST(Bfloat16Router, HasTheGradientOfTheRoundedRouterAsIfNothingWereRounded) {
+  OnGrid group;
+  group.exact.eps = group.disturbed.eps = 0.25f;
+  Work work;
+  std::vector<float> d_gate = uniform(5, group.exact.N);
+  const Gradients exact =
+      backward(group.exact, route(work, group.exact.input()), d_gate, {1, 0.1f});
+  const Gradients rounded =
+      backward(group.disturbed, route(work, group.disturbed.input()), d_gate, {1, 0.1f});
+  const auto relative_difference = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double difference = 0, norm = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      difference += (a[i] - b[i]) * (a[i] - b[i]);
+      norm += b[i] * b[i];
+    }
+    return std::sqrt(difference / norm);
+  };
+  EXPECT_LT(relative_difference(rounded.weights, exact.weights), 0x1p-5);
+  EXPECT_LT(relative_difference(rounded.x, exact.x), 0x1p-5);
+  EXPECT_GT(relative_difference(rounded.x, exact.x), 0) << "BFLOAT16 is to round something";
 }
 
 }  // namespace

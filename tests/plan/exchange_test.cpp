@@ -1,14 +1,19 @@
 // The plan's bytes against those that a step records, and those against what MPI is really given.
-// With one expert every routing is uniform.
+// With one expert every routing is uniform, and where routing is uniform the plan is exact.
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <algorithm>
 #include <array>
 
+#include "moe/dispatcher.hpp"
+#include "moe/routings.hpp"
+#include "moe/usable_comm.hpp"
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
 #include "plan/traffic.hpp"
 #include "support/mpi_main.hpp"
+#include "train/exchange_record.hpp"
 #include "train/step_statistics.hpp"
 
 namespace {
@@ -38,11 +43,12 @@ extern "C" int MPI_Alltoallv(const void* from, const int counts[], const int off
 namespace switchyard {
 namespace {
 
-struct StepBytes {
-  std::int64_t recorded = 0, sent = 0;
+struct Step {
+  StepRecord record;
+  std::int64_t sent = 0;  // bytes
 };
 
-StepBytes bytes_of_step(const ModelConfig& config, const StepShape& shape, const Layout& layout) {
+Step take_step(const ModelConfig& config, const StepShape& shape, const Layout& layout) {
   const Comm& comm = test_world();
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
   PhaseTimer timer;
@@ -58,7 +64,8 @@ StepBytes bytes_of_step(const ModelConfig& config, const StepShape& shape, const
   all_reduce_sum(comm, sum);
   StepRecord record;
   record_statistics(gather_statistics(comm, layout, {&batch, 1}, {&output, 1}), config, record);
-  return {record.a2a_bytes(), sum[0]};
+  record_exchange(comm, timer.transfers(), record);
+  return {record, sum[0]};
 }
 
 std::int64_t planned_bytes(const ModelConfig& config, const StepShape& shape,
@@ -71,30 +78,77 @@ std::int64_t planned_bytes(const ModelConfig& config, const StepShape& shape,
   return bytes;
 }
 
-TEST(ExchangeTraffic, IsWhatAStepRecordsAndSends) {
+// One step of each precision and recomputation, with and without drops.
+void expect_recorded_sent_and_planned(const ModelConfig& config) {
   const StepShape shape = test::full_rows(8, 11, 7);
   const Layout layout(4, test_world().size(), 1, 1);
+  const Step step = take_step(config, shape, layout);
+  EXPECT_EQ(step.record.dropped_fraction() > 0, !config.moe.dropless);
+  EXPECT_EQ(step.record.a2a_bytes(), planned_bytes(config, shape, layout));
+  EXPECT_EQ(step.record.a2a_bytes(), step.sent);
+  for (const StepRecord::LayerExchange& layer : step.record.layer_exchanges()) {
+    const bool decoder = layer.layer().starts_with("decoder");
+    EXPECT_EQ(layer.a2a_bytes(), plan_exchange(config, layout, shape, decoder).bytes_of_step());
+  }
+}
+
+TEST(ExchangeTraffic, IsWhatAStepRecordsAndSends) {
   ModelConfig config = test::small_config(1);
+  config.moe.capacity_factor = 0.5;
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
     if (precision == Precision::bfloat16 && bfloat16_support() == Bfloat16Support::none) break;
     for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
-      config.precision = precision;
-      config.recompute = recompute;
-      const StepBytes step = bytes_of_step(config, shape, layout);
-      EXPECT_EQ(step.recorded, planned_bytes(config, shape, layout));
-      EXPECT_EQ(step.recorded, step.sent);
+      for (const bool dropless : {true, false}) {
+        config.precision = precision;
+        config.recompute = recompute;
+        config.moe.dropless = dropless;
+        expect_recorded_sent_and_planned(config);
+      }
     }
   }
 }
 
-TEST(ExchangeTraffic, IsNearWhatAStepWithManyExpertsRecords) {
+TEST(ExchangeTraffic, IsNearWhatAStepWithManyExpertsSends) {
   const StepShape shape = test::full_rows(64, 32, 16);
   const ModelConfig config = test::small_config(8);
   const Layout layout(4, test_world().size(), 1, 8);
   const auto planned = static_cast<double>(planned_bytes(config, shape, layout));
-  const StepBytes step = bytes_of_step(config, shape, layout);
-  EXPECT_NEAR(static_cast<double>(step.recorded), planned, 0.3 * planned);
-  EXPECT_EQ(step.recorded, step.sent);
+  const Step step = take_step(config, shape, layout);
+  EXPECT_NEAR(static_cast<double>(step.record.a2a_bytes()), planned, 0.3 * planned);
+  EXPECT_EQ(step.record.a2a_bytes(), step.sent);
+}
+
+// Every expert is wanted by as many tokens of each virtual rank.
+TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
+  struct {
+    int V, G, E;
+  } const cases[] = {{4, 1, 8}, {4, 1, 3}, {5, 1, 2}, {4, 2, 3}, {4, 4, 2}};
+  for (const auto& [V, G, E] : cases) {
+    const Comm comm = usable_comm(test_world(), V, G);
+    const Layout layout(V, comm.size(), G, E);
+    const std::int64_t N = 6 * E;
+    std::vector<std::int32_t> experts;
+    for (std::int64_t t = 0; t < N; ++t) experts.push_back(static_cast<std::int32_t>(t % E));
+    std::vector<Routing> routings(layout.hosted(comm.rank()).size());
+    std::ranges::generate(routings, [&] { return routing_of(experts, E); });
+
+    const ModelConfig config = test::small_config(E);
+    PhaseTimer timer;
+    Work work;
+    StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
+    const DispatchPlan plan = plan_dispatch(layout, comm.rank(), routings, N);
+    const Exchange exchange = exchange_counts(context, plan);
+    auto rows = Tensor<float>::zeros(std::ssize(plan.rows), config.d_model);
+    rows = dispatch(context, exchange, std::move(rows));
+    rows = return_rows(context, exchange, std::move(rows));
+
+    std::int64_t sent = 0;
+    for (const Transfer& transfer : timer.transfers()) sent += transfer.bytes;
+    all_reduce_sum(comm, {&sent, 1});
+    const StepShape shape = test::full_rows(V, N, N);
+    EXPECT_EQ(sent, 2 * plan_exchange(config, layout, shape, false).bytes_of_transfer())
+        << "V " << V << ", G " << G << ", E " << E;
+  }
 }
 
 }  // namespace

@@ -45,11 +45,17 @@ std::vector<nlohmann::json> read_metrics(const std::string& run) {
 }
 
 std::map<std::string, std::string> tensor_hashes(const std::string& checkpoint) {
-  const Outcome outcome = run_program("inspect " + checkpoint + " --hash 2>/dev/null");
-  if (outcome.exit_code != 0) throw std::runtime_error("inspect failed: " + outcome.output);
+  const Outcome outcome = run_program("inspect " + checkpoint + " --hash");
+  if (outcome.exit_code != 0) {
+    throw std::runtime_error("inspect ended with " + std::to_string(outcome.exit_code) + ": " +
+                             outcome.output);
+  }
   std::map<std::string, std::string> hashes;
   std::istringstream lines(outcome.output);
-  for (std::string hash, name; lines >> hash >> name;) hashes[name] = hash;
+  for (std::string line; std::getline(lines, line);) {
+    constexpr std::size_t digits = 64;
+    if (line.find("  ") == digits) hashes[line.substr(digits + 2)] = line.substr(0, digits);
+  }
   return hashes;
 }
 

@@ -50,6 +50,21 @@ TEST(StepRecordJson, WritesNullForWhatIsNotFiniteAndSaysSo) {
   EXPECT_FALSE(parsed->has_loss());
 }
 
+TEST(StepRecordJson, SaysSoOfALayersFiguresToo) {
+  StepRecord record = record_of(1);
+  StepRecord::LayerRouting& layer = *record.add_layers();
+  layer.set_layer("encoder.block.1");
+  layer.set_z_loss(std::numeric_limits<double>::infinity());
+  layer.set_dead_experts(2);
+  EXPECT_EQ(to_json(record),
+            R"({"step":1,"loss":1.5,"moe/layers":[{"layer":"encoder.block.1","z_loss":null,)"
+            R"("dead_experts":2}],"nonfinite":true})");
+  const auto parsed = parse_record(to_json(record));
+  ASSERT_TRUE(parsed);
+  EXPECT_FALSE(parsed->layers(0).has_z_loss());
+  EXPECT_EQ(parsed->layers(0).dead_experts(), 2);
+}
+
 TEST(StepRecordJson, RefusesWhatIsNoRecord) {
   for (const char* line :
        {"", "{", "[]", "{}", R"({"step":1,"loss":)", R"({"loss":2})", "\0\0\0"}) {

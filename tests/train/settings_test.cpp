@@ -61,7 +61,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
               initializer_scale: 0.75 }
       moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 capacity_factor: 1.5
             eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
-            z_loss_coef: 0.25 jitter_eps: 0.125 }
+            z_loss_coef: 0.25 jitter_eps: 0.125 router_precision: BFLOAT16 }
       parallel { virtual_ranks: 6 expert_replicas: 3 }
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
@@ -86,6 +86,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(std::tuple(moe.num_experts, moe.min_capacity, moe.dropless, moe.eval_dropless),
             std::tuple(6, 2, true, false));
   EXPECT_EQ(std::tuple(moe.capacity_factor, moe.eval_capacity_factor), std::tuple(1.5, 3.0));
+  EXPECT_EQ(moe.router_precision, Precision::bfloat16);
   EXPECT_EQ(std::tuple(moe.aux_loss_coef, moe.z_loss_coef, moe.jitter_eps),
             std::tuple(0.5, 0.25, 0.125));
   EXPECT_EQ(std::tuple(model.extra_loss.label_smoothing, model.extra_loss.z_loss),

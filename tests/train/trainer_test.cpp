@@ -63,6 +63,36 @@ TEST_F(TrainerTest, ComputesTheSameNumbersOnAnyNumberOfProcesses) {
   expect_equal_to_one_process_never_stopped(run);
 }
 
+TEST_F(TrainerTest, RecordsRoutingAndExchangeOfEverySparseLayer) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  const nlohmann::json record = run.records().back();
+  for (const char* key :
+       {"moe/load_balancing_loss", "moe/z_loss", "moe/dropped_fraction", "moe/load_imbalance",
+        "moe/dead_experts", "moe/expert_usage", "moe/router_confidence", "moe/router_entropy",
+        "time/a2a_dispatch_ms", "time/a2a_combine_ms", "time/a2a_backward_ms", "time/a2a_wait_ms",
+        "bytes/a2a", "eval/loss", "eval/neg_log_perplexity", "eval/ppl", "eval/moe/load_imbalance",
+        "eval/moe/router_confidence", "eval/moe/router_entropy"}) {
+    EXPECT_TRUE(record.contains(key) && record[key].is_number()) << key;
+  }
+  EXPECT_EQ(record["eval/neg_log_perplexity"], -record["eval/loss"].get<double>());
+  std::int64_t bytes = 0;
+  for (const char* list : {"moe/tokens_per_expert", "moe/layers", "time/a2a_layers"}) {
+    ASSERT_EQ(record[list].size(), 2U) << list;
+    EXPECT_EQ(record[list][0]["layer"], "encoder.block.1");
+    EXPECT_EQ(record[list][1]["layer"], "decoder.block.1");
+  }
+  for (const auto& layer : record["time/a2a_layers"]) {
+    bytes += layer["a2a_bytes"].get<std::int64_t>();
+    EXPECT_LE(layer["a2a_wait_ms"], layer["a2a_ms"]);
+    EXPECT_LE(layer["a2a_ms"], record["time/a2a_ms"]);
+  }
+  EXPECT_EQ(record["bytes/a2a"], bytes);
+  EXPECT_EQ(bytes > 0, test_world().size() > 1);
+}
+
 TEST_F(TrainerTest, ReadsTheSamplesOfEachStepOnceAndInOrder) {
   TinyRun run = run_on(test_world(), "run");
   std::vector<std::int64_t> read;

@@ -1,0 +1,192 @@
+// `switchyard compare`: runs beside each other, a line a run, and the options in which they differ.
+// The figures are train/run_summary's; this file finds the runs and arranges them.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <limits>
+#include <sstream>
+#include <vector>
+
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
+#include "cli/option_fields.hpp"
+#include "files/env.hpp"
+#include "train/run_directory.hpp"
+#include "train/run_summary.hpp"
+#include "train/start_report.hpp"
+
+namespace switchyard {
+namespace {
+
+struct Run {
+  std::string name;  // as the user wrote it
+  RunConfig config;
+  RunSummary summary;
+};
+
+// What a run wrote itself is not the user's mistake, whatever is wrong with it.
+RunConfig read_config(const std::string& path) {
+  try {
+    return load_config(std::vector{path}, {});
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::usage) throw;
+    throw Error(ExitCode::damaged_data, error.what(), "leave this run out, or restore the file");
+  }
+}
+
+// Of a run that goes on meanwhile: what it has written by now.
+RunSummary read_summary(const Env& env, const std::string& path) {
+  if (!env.exists(path)) return {};  // it has just been started
+  const std::string text = read_file(env, path, std::numeric_limits<std::int64_t>::max());
+  return summarize(read_records(text, path));
+}
+
+Run read_run(const Env& env, const std::string& name) {
+  if (name.empty())
+    throw Error(ExitCode::usage, "compare: a RUN is empty", "is a shell variable unset?");
+  const RunPaths paths{name};
+  if (!std::filesystem::is_regular_file(paths.config())) {
+    throw Error(ExitCode::missing_input, name + " is not a run: it has no config.textproto",
+                "a RUN is a directory that `switchyard train --output RUN` has written");
+  }
+  return {name, read_config(paths.config()), read_summary(env, paths.metrics())};
+}
+
+using Table = std::vector<std::vector<std::string>>;
+
+// The first column to the left, the others to the right, each as wide as its widest cell.
+void print_table(std::ostream& out, const Table& table) {
+  std::vector<std::size_t> widths(table.front().size());
+  for (const auto& row : table) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : table) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      out << (i == 0 ? "" : "  ") << (i == 0 ? std::left : std::right)
+          << std::setw(static_cast<int>(widths[i])) << row[i];
+    }
+    out << "\n";
+  }
+}
+
+std::string decimals(int count, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", count, value);
+  return text;
+}
+
+template <class Value, class Text>
+std::string or_dash(const std::optional<Value>& value, const Text& text) {
+  return value ? text(*value) : "-";
+}
+
+std::vector<std::string> figures(const Run& run) {
+  const auto loss = [](const ValidationFigure& figure) { return decimals(4, figure.loss); };
+  const auto step = [](const ValidationFigure& figure) { return grouped(figure.step); };
+  const auto rate = [](double value) { return grouped(std::llround(value)); };
+  const auto percent = [](double share) { return decimals(2, 100 * share) + "%"; };
+  const RunSummary& summary = run.summary;
+  return {run.name,
+          grouped(summary.steps) + "/" + grouped(run.config.train().steps()),
+          grouped(summary.tokens),
+          decimals(2, summary.seconds / 60),
+          or_dash(summary.last, loss),
+          or_dash(summary.best, loss),
+          or_dash(summary.best, step),
+          or_dash(summary.tokens_per_second, rate),
+          or_dash(summary.dropped_fraction, percent)};
+}
+
+void print_figures(std::ostream& out, std::span<const Run> runs) {
+  Table table = {
+      {"run", "steps", "tokens", "minutes", "eval/loss", "best", "at step", "tokens/s", "dropped"}};
+  for (const Run& run : runs) table.push_back(figures(run));
+  print_table(out, table);
+  for (const Run& run : runs) {
+    if (run.summary.diverged_at)
+      out << run.name << " diverged at step " << grouped(*run.summary.diverged_at) << "\n";
+  }
+}
+
+// Text is a path: it says where, not what.
+bool says_where(const OptionField& option) {
+  return option.field().cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
+}
+
+// Those that say where come last. They are not left out: losses on other data do not compare.
+void print_differences(std::ostream& out, std::span<const Run> runs) {
+  Table table = {{"option"}};
+  for (const Run& run : runs) table.front().push_back(run.name);
+  std::vector<OptionField> options = option_fields(*RunConfig::descriptor());
+  std::ranges::stable_partition(options, std::not_fn(says_where));
+  for (const OptionField& option : options) {
+    std::vector<std::string> row = {option.path};
+    for (const Run& run : runs) row.push_back(value_text(run.config, option));
+    const bool differs = std::any_of(row.begin() + 2, row.end(),
+                                     [&](const std::string& value) { return value != row[1]; });
+    if (differs) table.push_back(row);
+  }
+  out << "\n";
+  if (table.size() == 1) {
+    out << "no option differs\n";
+  } else {
+    print_table(out, table);
+  }
+}
+
+ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+  namespace po = boost::program_options;
+  std::vector<std::string> names;
+  po::options_description known;
+  known.add_options()("run", po::value(&names));
+  po::positional_options_description positional;
+  positional.add("run", -1);
+  parse_arguments(compare_command, arguments, known, positional);
+  if (names.empty())
+    throw Error(ExitCode::usage, "compare: no RUN is given", "try: switchyard compare runs/*");
+  if (world.size() > 1) {
+    throw Error(ExitCode::usage, "compare runs as one process, not " + std::to_string(world.size()),
+                "start it without mpirun");
+  }
+  const PosixEnv env;
+  std::vector<Run> runs;
+  for (const std::string& name : names) runs.push_back(read_run(env, name));
+  std::ostringstream out;
+  print_figures(out, runs);
+  if (runs.size() > 1) print_differences(out, runs);
+  std::cout << out.str();
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command compare_command{
+    .name = "compare",
+    .summary = "puts runs beside each other: a line a run, and the options in which they differ",
+    .help =
+        "usage: switchyard compare RUN...\n"
+        "\n"
+        "Reads what each run has recorded of itself, finished or not, and prints\n"
+        "\n"
+        "  steps      taken, of train.steps\n"
+        "  tokens     encoder and decoder positions of these steps\n"
+        "  minutes    of training, all starts together; evaluating and saving left out\n"
+        "  eval/loss  of the newest evaluation: nats a target token, on validation data\n"
+        "  best       the least eval/loss, and after which step\n"
+        "  tokens/s   median over the steps, the first left out\n"
+        "  dropped    share of tokens whose expert was full, mean over the steps\n"
+        "\n"
+        "then each option in which the runs differ, defaults written out; paths last. Losses "
+        "compare\n"
+        "where the data are the same.\n"
+        "\n"
+        "example:\n"
+        "  switchyard compare runs/tiny runs/tiny_dense\n",
+    .run = run};
+
+}  // namespace switchyard

@@ -1,0 +1,87 @@
+#include "train/run_summary.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/error.hpp"
+#include "train/metrics.hpp"
+
+namespace switchyard {
+namespace {
+
+std::optional<double> median(std::vector<double> values) {
+  if (values.empty()) return std::nullopt;
+  const auto upper = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, upper);
+  if (values.size() % 2 == 1) return *upper;
+  return (*std::max_element(values.begin(), upper) + *upper) / 2;
+}
+
+std::optional<double> mean(std::span<const double> values) {
+  if (values.empty()) return std::nullopt;
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+// The record of a step that diverged was written without times, before the update.
+bool was_taken(const StepRecord& record) { return record.has_step_ms(); }
+
+// Batch and lengths are fixed in a run, so all its steps have as many as this one.
+std::int64_t positions(const StepRecord& record) {
+  return std::llround(record.tokens_per_second() * record.step_ms() / 1000);
+}
+
+void take_evaluation(const StepRecord& record, RunSummary& summary) {
+  if (!record.has_eval_samples()) return;
+  // A loss that is not finite was written as null.
+  const double loss =
+      record.has_eval_loss() ? record.eval_loss() : std::numeric_limits<double>::quiet_NaN();
+  summary.last = {record.step(), loss};
+  if (!summary.best || loss < summary.best->loss || std::isnan(summary.best->loss))
+    summary.best = summary.last;
+}
+
+}  // namespace
+
+std::vector<StepRecord> read_records(const std::string& text, const std::string& name) {
+  std::vector<StepRecord> records;
+  std::int64_t line = 1;
+  for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+    std::optional<StepRecord> record = parse_record(text.substr(begin, end - begin));
+    if (!record) {
+      throw Error(ExitCode::damaged_data,
+                  name + ":" + std::to_string(line) + " is not the record of a step",
+                  "leave this run out, or delete the line");
+    }
+    while (!records.empty() && records.back().step() >= record->step()) records.pop_back();
+    record->clear_tokens_per_expert();
+    records.push_back(*std::move(record));
+    ++line;
+  }
+  return records;
+}
+
+RunSummary summarize(std::span<const StepRecord> records) {
+  RunSummary summary;
+  std::vector<double> rates, drops;
+  for (const StepRecord& record : records) {
+    if (!was_taken(record)) {
+      summary.diverged_at = record.step();
+      continue;
+    }
+    summary.steps = record.step();
+    summary.tokens = record.step() * positions(record);
+    summary.seconds = record.seconds();
+    if (record.step() > 1) rates.push_back(record.tokens_per_second());
+    if (record.has_dropped_fraction()) drops.push_back(record.dropped_fraction());
+    take_evaluation(record, summary);
+  }
+  summary.tokens_per_second = median(std::move(rates));
+  summary.dropped_fraction = mean(drops);
+  return summary;
+}
+
+}  // namespace switchyard

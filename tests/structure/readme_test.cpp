@@ -1,0 +1,169 @@
+// What the READMEs say of the program: the options, values and configurations that they name exist,
+// and the messages under "Troubleshooting" are those that the program prints.
+#include <google/protobuf/descriptor.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "run.pb.h"
+
+namespace switchyard::test {
+namespace {
+
+namespace fs = std::filesystem;
+using google::protobuf::FieldDescriptor;
+
+const fs::path source = SOURCE_DIRECTORY;
+const std::string gap = "…";  // in a quoted message: what differs from case to case
+
+std::string read(const fs::path& file) {
+  std::ifstream in(file);
+  EXPECT_TRUE(in) << file;
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<std::smatch> matches(const std::string& text, const std::regex& pattern) {
+  return {std::sregex_iterator(text.begin(), text.end(), pattern), {}};
+}
+
+const FieldDescriptor* find_option(const std::string& block, const std::string& name) {
+  return RunConfig::descriptor()->FindFieldByName(block)->message_type()->FindFieldByName(name);
+}
+
+// "model|moe|...": the names that options begin with.
+std::string blocks() {
+  std::string names;
+  for (int i = 0; i < RunConfig::descriptor()->field_count(); ++i) {
+    names += (i > 0 ? "|" : "") + RunConfig::descriptor()->field(i)->name();
+  }
+  return names;
+}
+
+class Readme : public testing::TestWithParam<const char*> {
+ protected:
+  const std::string text_ = read(source / GetParam());
+};
+
+INSTANTIATE_TEST_SUITE_P(All, Readme,
+                         testing::Values("README.md", "configs/README.md", "launch/README.md",
+                                         "src/README.md"));
+
+// `block.option`, alone or with a value: `block.option=value`, `block.option: VALUE`.
+TEST_P(Readme, NamesOptionsAndValuesThatExist) {
+  const std::regex pattern("(?:^|[^\\w./-])(" + blocks() + ")\\.(\\w+)(?:(?:=|: )(\\w+))?");
+  for (const std::smatch& match : matches(text_, pattern)) {
+    const FieldDescriptor* option = find_option(match[1], match[2]);
+    ASSERT_NE(option, nullptr) << match[1] << "." << match[2];
+    if (!option->enum_type() || !match[3].matched) continue;
+    std::string value = match[3];
+    std::transform(value.begin(), value.end(), value.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    EXPECT_NE(option->enum_type()->FindValueByName(value), nullptr) << match.str();
+  }
+}
+
+TEST_P(Readme, NamesConfigurationsThatExist) {
+  for (const std::smatch& match : matches(text_, std::regex("--config ([a-z]\\w*)"))) {
+    EXPECT_TRUE(fs::exists(source / "configs" / (match[1].str() + ".textproto"))) << match.str();
+  }
+}
+
+TEST(Readmes, NameOptionsAtAll) {
+  const std::regex pattern("`(?:" + blocks() + ")\\.\\w+`");
+  EXPECT_GT(matches(read(source / "README.md"), pattern).size(), 10U);
+  EXPECT_GT(matches(read(source / "configs/README.md"), pattern).size(), 40U);
+}
+
+// Of each statement of C++ source the texts of its string literals, a gap where anything but space
+// or a comment lies between two of them.
+std::vector<std::string> literals_of_statements(const std::string& code) {
+  static const std::regex token(
+      R"re(//[^\n]*|"((?:[^"\\]|\\.)*)"|\d['\w.]*|'(?:[^'\\]|\\.)+'|[;{}]|\S)re");
+  static const std::regex escape(R"(\\(.))");
+  std::vector<std::string> statements(1);
+  bool between = false;
+  for (const std::smatch& match : matches(code, token)) {
+    if (match[1].matched) {
+      if (between && !statements.back().empty()) statements.back() += gap;
+      statements.back() += std::regex_replace(match[1].str(), escape, "$1");
+      between = false;
+    } else if (match.str().starts_with("//")) {
+      continue;
+    } else if (std::string_view(";{}").find(match.str()) != std::string_view::npos) {
+      if (!statements.back().empty()) statements.emplace_back();
+    } else {
+      between = true;
+    }
+  }
+  return statements;
+}
+
+std::vector<std::string> statements_of_the_program() {
+  std::vector<std::string> all;
+  for (const auto& entry : fs::recursive_directory_iterator(source / "src")) {
+    if (entry.path().extension() != ".cpp" && entry.path().extension() != ".hpp") continue;
+    std::ranges::move(literals_of_statements(read(entry.path())), std::back_inserter(all));
+  }
+  return all;
+}
+
+// Whether the parts of the message between its gaps stand in the statement, one after the other.
+bool prints(std::string_view statement, std::string_view message) {
+  while (!message.empty()) {
+    const std::string_view part = message.substr(0, message.find(gap));
+    const std::size_t at = statement.find(part);
+    if (at == std::string_view::npos) return false;
+    statement.remove_prefix(at + part.size());
+    message.remove_prefix(std::min(part.size() + gap.size(), message.size()));
+  }
+  return true;
+}
+
+// The code spans of the second column of the table under "Troubleshooting".
+std::vector<std::string> quoted_messages() {
+  const std::string text = read(source / "README.md");
+  const std::size_t begin = text.find("\n## Troubleshooting\n");
+  EXPECT_NE(begin, std::string::npos);
+  std::istringstream section(text.substr(begin, text.find("\n## ", begin + 1) - begin));
+  std::vector<std::string> messages;
+  const std::regex row(R"(^\|[^|]*\| *`([^`]+)` *\|)");
+  std::smatch match;
+  for (std::string line; std::getline(section, line);) {
+    if (std::regex_search(line, match, row)) messages.push_back(match[1]);
+  }
+  return messages;
+}
+
+TEST(Troubleshooting, QuotesMessagesThatTheProgramPrints) {
+  const std::vector<std::string> statements = statements_of_the_program();
+  const std::vector<std::string> messages = quoted_messages();
+  EXPECT_GE(messages.size(), 20U);
+  for (const std::string& message : messages) {
+    EXPECT_TRUE(std::ranges::any_of(statements, [&](const std::string& statement) {
+      return prints(statement, message);
+    })) << message;
+  }
+}
+
+TEST(Troubleshooting, TellsWhatAStatementPrintsFromWhatItDoesNot) {
+  const auto statements = literals_of_statements(
+      "size = 1'000; throw Error(\"it is \" + n + \" of \\\"x\\\" \"  // \" no\n  \"or y\", "
+      "'\"');");
+  ASSERT_EQ(statements.size(), 2U);
+  EXPECT_EQ(statements[0], "it is … of \"x\" or y");
+  EXPECT_TRUE(prints(statements[0], "it is … or y"));
+  EXPECT_TRUE(prints(statements[0], "… of …"));
+  EXPECT_FALSE(prints(statements[0], "it was …"));
+  EXPECT_FALSE(prints(statements[0], "or y … it is"));
+}
+
+}  // namespace
+}  // namespace switchyard::test

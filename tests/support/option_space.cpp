@@ -1,0 +1,213 @@
+#include "support/option_space.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <initializer_list>
+#include <span>
+
+#include "base/crc32c.hpp"
+#include "base/philox.hpp"
+
+namespace switchyard::test {
+namespace {
+
+using Choices = std::vector<std::string>;
+
+auto one_of(std::initializer_list<const char*> choices) {
+  return [all = Choices(choices.begin(), choices.end())](const Values&) { return all; };
+}
+
+constexpr std::int64_t most_virtual_ranks = 6;
+
+// For each of 1 … most_virtual_ranks the largest number up to it that `holds` admits, which is 1 at
+// least. So a choice means the same number whatever the options before it, as far as they allow.
+template <class Holds>
+Choices numbers_where(Holds holds) {
+  Choices choices;
+  for (std::int64_t n = 1, largest = 1; n <= most_virtual_ranks; ++n) {
+    if (holds(n)) largest = n;
+    choices.push_back(std::to_string(largest));
+  }
+  return choices;
+}
+
+Choices virtual_ranks(const Values&) {
+  return numbers_where([](std::int64_t) { return true; });
+}
+
+Choices expert_replicas(const Values& before) {
+  const std::int64_t V = number(before, "parallel.virtual_ranks");
+  return numbers_where([&](std::int64_t G) { return V % G == 0; });
+}
+
+Choices batch_sizes(const Values& before) {
+  const std::int64_t parts =
+      number(before, "parallel.virtual_ranks") * number(before, "train.accumulation_steps");
+  return {std::to_string(parts), std::to_string(2 * parts), std::to_string(3 * parts)};
+}
+
+Choices head_widths(const Values& before) {
+  const bool divides = number(before, "model.d_model") % number(before, "model.num_heads") == 0;
+  return divides ? Choices{"3", "8", "unset"} : Choices{"3", "8"};
+}
+
+// With the densities drawn, the objective never fills more positions than the inputs have.
+Choices target_lengths(const Values& before) {
+  return {"unset", std::to_string(number(before, "data.input_length") + 3)};
+}
+
+bool falls_by_itself(const Values& before) {
+  const std::string& schedule = before.at("optimizer.schedule");
+  return schedule == "LINEAR" || schedule == "COSINE";
+}
+
+Choices final_ramps(const Values& before) {
+  return falls_by_itself(before) ? Choices{"0"} : Choices{"0", "2"};
+}
+
+// Beyond the last step, or as early as may be.
+Choices decay_steps(const Values& before) {
+  const std::int64_t ramps = number(before, "optimizer.linear_warmup_steps") +
+                             number(before, "optimizer.final_ramp_steps");
+  return {"10", std::to_string(ramps + 1)};
+}
+
+Choices process_counts(const Values& before) {
+  const std::int64_t V = number(before, "parallel.virtual_ranks");
+  const std::int64_t G = number(before, "parallel.expert_replicas");
+  return numbers_where([&](std::int64_t R) { return R <= V && (R % G == 0 || G % R == 0); });
+}
+
+Choices stops(const Values& before) {
+  Choices choices = {"0"};
+  for (std::int64_t step = 1; step < number(before, "train.steps"); ++step)
+    choices.push_back(std::to_string(step));
+  return choices;
+}
+
+// A run that stops evaluates there; the one that does not stop must do so too.
+Choices evaluation_intervals(const Values& before) { return {before.at("stop_after"), "1"}; }
+
+// `choices`, in a run that moves.
+auto after_a_stop(std::function<Choices(const Values&)> choices) {
+  return [=](const Values& before) {
+    return before.at("stop_after") == "0" ? Choices{"1"} : choices(before);
+  };
+}
+
+// Independent of the draws of all other names.
+std::size_t draw_below(std::size_t bound, std::uint64_t seed, const std::string& name) {
+  const std::uint32_t key = crc32c(std::as_bytes(std::span(name.data(), name.size())));
+  return philox({key, 0, 0, 0}, {low(seed), high(seed)})[0] % bound;
+}
+
+}  // namespace
+
+std::int64_t number(const Values& values, const std::string& name) {
+  return std::stoll(values.at(name));
+}
+
+std::vector<std::string> assignments(const Values& values) {
+  std::vector<std::string> result;
+  for (const auto& [name, value] : values) {
+    const bool of_program = name.find('.') != std::string::npos;
+    if (of_program && value != "unset") result.push_back(name + "=" + value);
+  }
+  return result;
+}
+
+std::vector<std::size_t> OptionSpace::draw(std::uint64_t seed) const {
+  std::vector<std::size_t> row;
+  Values values;
+  for (const Option& option : options_) {
+    const Choices choices = option.choices(values);
+    row.push_back(draw_below(choices.size(), seed, option.name));
+    values[option.name] = choices[row.back()];
+  }
+  return row;
+}
+
+Values OptionSpace::values(const std::vector<std::size_t>& row) const {
+  assert(row.size() == options_.size());
+  Values values;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const Choices choices = options_[i].choices(values);
+    values[options_[i].name] = choices[std::min(row[i], choices.size() - 1)];
+  }
+  return values;
+}
+
+// Widths are small and odd, so that sweeps have tails; a few are past a block (64 rows of a column
+// sum, 128 of a factored side). Rates are such that no run diverges in its few steps.
+// What stands twice is drawn twice as often.
+OptionSpace run_options() {
+  return OptionSpace({
+      {"parallel.virtual_ranks", virtual_ranks},
+      {"parallel.expert_replicas", expert_replicas},
+      {"train.accumulation_steps", one_of({"1", "2", "3"})},
+      {"train.batch_size", batch_sizes},
+      {"train.steps", one_of({"1", "2", "3", "4"})},
+      {"train.seed", one_of({"1", "2", "18446744073709551615"})},
+      {"train.precision", one_of({"FLOAT32"})},
+      {"train.label_smoothing", one_of({"0", "0.1"})},
+      {"train.z_loss", one_of({"0", "0.01"})},
+      {"train.eval_samples", one_of({"1", "5", "11"})},
+
+      {"data.input_length", one_of({"5", "8", "21", "70"})},
+      {"data.noise_density", one_of({"0.15", "0.4"})},
+      {"data.mean_noise_span_length", one_of({"3", "1", "1.5"})},
+      {"data.target_length", target_lengths},
+
+      {"model.d_model", one_of({"4", "8", "13", "40"})},
+      {"model.d_ff", one_of({"5", "16", "67", "130"})},
+      {"model.num_heads", one_of({"1", "2", "3"})},
+      {"model.d_kv", head_widths},
+      {"model.num_layers", one_of({"1", "2", "3"})},
+      {"model.num_decoder_layers", one_of({"1", "2", "3", "unset"})},
+      {"model.activation", one_of({"RELU", "GATED_GELU"})},
+      {"model.tie_word_embeddings", one_of({"true", "false"})},
+      {"model.dropout_rate", one_of({"0", "0.1", "0.5"})},
+      {"model.layer_norm_epsilon", one_of({"1e-6", "0.01"})},
+      {"model.initializer_scale", one_of({"0.1", "1"})},
+
+      {"moe.num_experts", one_of({"0", "1", "2", "3", "5", "8"})},
+      {"moe.encoder_sparse_step", one_of({"0", "1", "1", "2"})},
+      {"moe.decoder_sparse_step", one_of({"0", "1", "1", "2"})},
+      {"moe.capacity_factor", one_of({"1", "0.3", "1.25", "3"})},
+      {"moe.eval_capacity_factor", one_of({"2", "0.5"})},
+      {"moe.min_capacity", one_of({"0", "1", "4"})},
+      {"moe.dropless", one_of({"false", "false", "true"})},
+      {"moe.eval_dropless", one_of({"true", "false"})},
+      {"moe.aux_loss_coef", one_of({"0", "0.01", "1"})},
+      {"moe.z_loss_coef", one_of({"0", "0.01"})},
+      {"moe.jitter_eps", one_of({"0", "0.01", "0.3"})},
+
+      {"optimizer.name", one_of({"SGD", "ADAMW", "ADAFACTOR"})},
+      {"optimizer.learning_rate", one_of({"0.01", "0.1"})},
+      {"optimizer.schedule", one_of({"CONSTANT", "LINEAR", "COSINE", "RSQRT"})},
+      {"optimizer.warmup_steps", one_of({"1", "3", "1000"})},
+      {"optimizer.linear_warmup_steps", one_of({"0", "2"})},
+      {"optimizer.final_ramp_steps", final_ramps},
+      {"optimizer.decay_steps", decay_steps},
+      {"optimizer.gradient_clipping", one_of({"0", "0.5"})},
+      {"optimizer.decay_exponent", one_of({"0.8", "0.5"})},
+      {"optimizer.clipping_threshold", one_of({"1", "0.1"})},
+      {"optimizer.min_dim_size_to_factor", one_of({"128", "1", "6"})},
+      {"optimizer.adam_beta1", one_of({"0.9", "0"})},
+      {"optimizer.adam_beta2", one_of({"0.999", "0.5"})},
+      {"optimizer.adam_epsilon", one_of({"1e-8", "0.001"})},
+      {"optimizer.weight_decay", one_of({"0", "0.1"})},
+      {"optimizer.momentum", one_of({"0", "0.9"})},
+
+      {"checkpoint.interval", one_of({"0", "1"})},
+
+      {"stop_after", stops},
+      {"train.eval_interval", evaluation_intervals},
+      {"processes_after", after_a_stop(process_counts)},
+      {"threads_after", after_a_stop(one_of({"1", "2", "3"}))},
+      {"processes", process_counts},
+      {"threads", one_of({"1", "2", "3"})},
+  });
+}
+
+}  // namespace switchyard::test
