@@ -173,8 +173,8 @@ void print_memory(std::ostream& out, const Plan& plan) {
     return predicted_memory(plan.settings, plan.layout, p, load, omp_get_max_threads());
   };
   const std::vector<std::string> names = {"process",   "weights",     "copies",  "gradients",
-                                          "optimizer", "activations", "buffers", "gaps",
-                                          "program",   "total",       "at worst"};
+                                          "optimizer", "activations", "buffers", "program",
+                                          "total",     "at worst"};
   const auto print = [&](const std::vector<std::string>& cells) {
     for (std::size_t i = 0; i < names.size(); ++i)
       out << std::setw(static_cast<int>(std::max<std::size_t>(names[i].size(), 7)) + 3) << cells[i];
@@ -187,9 +187,8 @@ void print_memory(std::ostream& out, const Plan& plan) {
     const ProcessMemory memory = predict(p, Load::balanced);
     print({std::to_string(p.value), bytes_text(memory.weights), bytes_text(memory.copies),
            bytes_text(memory.gradients), bytes_text(memory.optimizer),
-           bytes_text(memory.activations), bytes_text(memory.buffers), bytes_text(memory.gaps),
-           bytes_text(memory.program), bytes_text(memory.total()),
-           bytes_text(predict(p, Load::worst).total())});
+           bytes_text(memory.activations), bytes_text(memory.buffers), bytes_text(memory.program),
+           bytes_text(memory.total()), bytes_text(predict(p, Load::worst).total())});
   }
 }
 

@@ -56,7 +56,7 @@ std::map<std::string, Host> demand_of_hosts(const Comm& world, const Settings& s
     ++host.processes;
     // The program itself is there already.
     host.needed +=
-        predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).heap();
+        predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).arrays();
     host.available = std::min(host.available, available[i]);
   }
   return hosts;
@@ -112,7 +112,8 @@ void require_memory(const Comm& world, const Settings& settings) {
                 "training needs " + bytes_text(host.needed) + " for the " +
                     (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
                     ", which has " + bytes_text(host.available) + " left",
-                "start it on more hosts, or make train.batch_size or the model smaller; "
+                "start it on more hosts, set train.recompute=BLOCK, or make train.batch_size or "
+                "the model smaller; "
                 "`switchyard describe` shows what takes how much");
   }
 }

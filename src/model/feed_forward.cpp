@@ -21,33 +21,36 @@ HiddenDropout DenseFeedForward::dropout(const StepContext& context, const Sequen
 }
 
 template <class In>
-std::vector<MlpSaved<In>> DenseFeedForward::forward(StepContext& context, const ParamSet& params,
-                                                    const Sequence& sequence, View<const In> x,
-                                                    View<float> y) const {
+MlpSaved<In> DenseFeedForward::forward(StepContext& context, const ParamSet& params,
+                                       const Sequence& sequence, View<const In> x,
+                                       View<float> y) const {
   const ScopedPhase phase(context.timer, Phase::feed_forward);
-  std::vector<MlpSaved<In>> saved;
+  const std::int64_t rows = sequence.rows * sequence.length;
+  MlpSaved<In> saved(x.rows, params[params_.wi].spec.cols, activation_);
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
-    saved.push_back(mlp_forward(context.work, rows_of_rank(x, sequence.ranks, i),
-                                weights<In>(params), activation_, dropout(context, sequence, i),
-                                rows_of_rank(y, sequence.ranks, i)));
+    mlp_forward(context.work, rows_of_rank(x, sequence.ranks, i), weights<In>(params), activation_,
+                dropout(context, sequence, i), saved.row_range(i * rows, rows),
+                rows_of_rank(y, sequence.ranks, i));
   }
   return saved;
 }
 
 template <class In>
 void DenseFeedForward::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                                const std::vector<MlpSaved<In>>& saved, View<const In> x,
-                                View<const float> dy, View<float> dx) const {
+                                const MlpSaved<In>& saved, View<const In> x, View<const float> dy,
+                                View<float> dx) const {
   const ScopedPhase phase(context.timer, Phase::feed_forward);
+  const std::int64_t rows = sequence.rows * sequence.length;
   const Converted<In, float> upstream(dy);
+  MlpSaved<In> room(rows, params[params_.wi].spec.cols, activation_);
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
     const auto leaf = static_cast<std::size_t>(i);
     MlpGradients gradients{params[params_.wi].leaves[leaf], {}, params[params_.wo].leaves[leaf]};
     if (activation_ == Activation::gated_gelu) gradients.wi_1 = params[params_.wi_1].leaves[leaf];
-    mlp_backward(context.work, saved[leaf], rows_of_rank(x, sequence.ranks, i), weights<In>(params),
-                 activation_, dropout(context, sequence, i),
-                 rows_of_rank(upstream.view(), sequence.ranks, i),
-                 rows_of_rank(dx, sequence.ranks, i), gradients);
+    const MlpFlow<In> flow{rows_of_rank(upstream.view(), sequence.ranks, i),
+                           rows_of_rank(dx, sequence.ranks, i), room.row_range(0, rows)};
+    mlp_backward(context.work, saved.row_range(i * rows, rows), rows_of_rank(x, sequence.ranks, i),
+                 weights<In>(params), activation_, dropout(context, sequence, i), flow, gradients);
   }
 }
 
@@ -79,8 +82,8 @@ void FeedForward::backward(StepContext& context, ParamSet& params, const Sequenc
     sparse->backward(context, params, sequence.tokens(), std::get<SwitchLayerSaved<In>>(saved), x,
                      dy, dx);
   } else {
-    std::get<DenseFeedForward>(layer_).backward(
-        context, params, sequence, std::get<std::vector<MlpSaved<In>>>(saved), x, dy, dx);
+    std::get<DenseFeedForward>(layer_).backward(context, params, sequence,
+                                                std::get<MlpSaved<In>>(saved), x, dy, dx);
   }
 }
 

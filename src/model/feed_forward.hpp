@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <span>
 #include <variant>
-#include <vector>
 
 #include "model/dropout.hpp"
 #include "model/sequence.hpp"
@@ -26,13 +25,12 @@ class DenseFeedForward {
 
   // x [h*N, D] -> y [h*N, D], written.
   template <class In>
-  std::vector<MlpSaved<In>> forward(StepContext& context, const ParamSet& params,
-                                    const Sequence& sequence, View<const In> x,
-                                    View<float> y) const;
+  MlpSaved<In> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                       View<const In> x, View<float> y) const;
   // dy [h*N, D]; writes dx and adds to the gradient leaves.
   template <class In>
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                const std::vector<MlpSaved<In>>& saved, View<const In> x, View<const float> dy,
+                const MlpSaved<In>& saved, View<const In> x, View<const float> dy,
                 View<float> dx) const;
 
  private:
@@ -46,7 +44,7 @@ class DenseFeedForward {
 };
 
 template <class In>
-using FeedForwardSaved = std::variant<std::vector<MlpSaved<In>>, SwitchLayerSaved<In>>;
+using FeedForwardSaved = std::variant<MlpSaved<In>, SwitchLayerSaved<In>>;
 
 // Frees what FeedForward::repeat makes again.
 template <class In>

@@ -1,6 +1,8 @@
 // One expert after the other: each product is shared among threads by its own tiles.
 #include "moe/experts.hpp"
 
+#include <algorithm>
+
 #include "tensor/rounding.hpp"
 
 namespace switchyard {
@@ -31,17 +33,32 @@ HiddenDropout dropout_of(const OwnedExperts& experts, const ExpertBatch& batch) 
   return dropout;
 }
 
+std::int64_t most_rows(std::span<const ExpertBatch> batches) {
+  std::int64_t most = 0;
+  for (const ExpertBatch& batch : batches) most = std::max(most, batch.rows);
+  return most;
+}
+
+// For the hidden units of so many rows.
+template <class In>
+MlpSaved<In> hidden_room(const ParamSet& params, const OwnedExperts& experts, std::int64_t rows) {
+  if (experts.params.empty()) return {};  // then there are no rows
+  return {rows, params[experts.params[0].wi].spec.cols, experts.activation};
+}
+
 }  // namespace
 
 template <class In>
 ExpertsOutput<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
                                   std::span<const ExpertBatch> batches, Tensor<In> x) {
   ExpertsOutput<In> out{Tensor<In>::uninitialized(x.rows(), x.cols()), {std::move(x), {}}};
+  out.saved.hidden = hidden_room<In>(params, experts, out.saved.x.rows());
   for (const ExpertBatch& batch : batches) {
     const auto weights = weights_of<In>(params, params_of(experts, batch), experts.activation);
-    out.saved.batches.push_back(mlp_forward<In, In>(
-        work, out.saved.x.row_range(batch.first, batch.rows), weights, experts.activation,
-        dropout_of(experts, batch), out.y.row_range(batch.first, batch.rows)));
+    mlp_forward<In, In>(work, out.saved.x.row_range(batch.first, batch.rows), weights,
+                        experts.activation, dropout_of(experts, batch),
+                        out.saved.hidden.row_range(batch.first, batch.rows),
+                        out.y.row_range(batch.first, batch.rows));
   }
   return out;
 }
@@ -51,13 +68,15 @@ Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& ex
                             std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,
                             View<const In> dy) {
   auto dx = Tensor<float>::uninitialized(dy.rows, dy.cols);
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    const ExpertBatch& batch = batches[i];
+  auto room = hidden_room<In>(params, experts, most_rows(batches));
+  for (const ExpertBatch& batch : batches) {
     const ExpertParams& expert = params_of(experts, batch);
-    mlp_backward<In>(work, saved.batches[i], saved.x.row_range(batch.first, batch.rows),
+    const MlpFlow<In> flow{dy.row_range(batch.first, batch.rows),
+                           dx.row_range(batch.first, batch.rows), room.row_range(0, batch.rows)};
+    mlp_backward<In>(work, saved.hidden.row_range(batch.first, batch.rows),
+                     saved.x.row_range(batch.first, batch.rows),
                      weights_of<In>(params, expert, experts.activation), experts.activation,
-                     dropout_of(experts, batch), dy.row_range(batch.first, batch.rows),
-                     dx.row_range(batch.first, batch.rows),
+                     dropout_of(experts, batch), flow,
                      gradients_of(params, expert, experts.activation,
                                   batch.group.value - experts.first_group.value));
   }

@@ -27,8 +27,8 @@ struct OwnedExperts {
 
 template <class In>
 struct ExpertsSaved {
-  Tensor<In> x;                       // [owned rows, D] as gathered
-  std::vector<MlpSaved<In>> batches;  // one for each of the exchange's
+  Tensor<In> x;         // [owned rows, D] as gathered
+  MlpSaved<In> hidden;  // of all owned rows
 };
 template <class In>
 struct ExpertsOutput {

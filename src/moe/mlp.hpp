@@ -29,22 +29,60 @@ struct HiddenDropout {
   std::span<const std::uint64_t> token_index;  // [rows]
 };
 
-template <class In = float>
-struct MlpSaved {
-  Tensor<In> pre, pre_1;  // [rows, F] before the activation; only when gated: relu's backward needs
-                          // no more than the sign of `hidden`
-  Tensor<In> hidden;      // [rows, F] after activation and dropout
+// The hidden units of some rows, where the caller keeps them.
+template <class T>
+struct HiddenRows {
+  View<T> pre, pre_1;  // [rows, F] before the activation; only when gated: relu's backward needs no
+                       // more than the sign of `hidden`
+  View<T> hidden;      // [rows, F] after activation and dropout
 };
 
-// x [rows, D] -> y [rows, D]. Out: In for rows that travel on, float for the residual stream.
+// What backward needs of forward, of all rows of a layer: one virtual rank's or expert's after the
+// other's.
+template <class In = float>
+class MlpSaved {
+ public:
+  MlpSaved() = default;
+  MlpSaved(std::int64_t rows, std::int64_t width, Activation activation)
+      : hidden_(Tensor<In>::uninitialized(rows, width)) {
+    if (activation != Activation::gated_gelu) return;
+    pre_ = Tensor<In>::uninitialized(rows, width);
+    pre_1_ = Tensor<In>::uninitialized(rows, width);
+  }
+
+  HiddenRows<In> row_range(std::int64_t first, std::int64_t count) {
+    return {part(pre_, first, count), part(pre_1_, first, count), part(hidden_, first, count)};
+  }
+  HiddenRows<const In> row_range(std::int64_t first, std::int64_t count) const {
+    return {part(pre_, first, count), part(pre_1_, first, count), part(hidden_, first, count)};
+  }
+
+ private:
+  template <class T>
+  static auto part(T& all, std::int64_t first, std::int64_t count) {
+    return all.cols() > 0 ? all.row_range(first, count) : decltype(all.view())();
+  }
+
+  Tensor<In> pre_, pre_1_, hidden_;
+};
+
+// x [rows, D] -> y [rows, D]; writes `saved`. Out: In for rows that travel on, float for the
+// residual stream.
 template <class In, class Out = In>
-MlpSaved<In> mlp_forward(Work& work, View<const In> x, const MlpWeights<In>& weights,
-                         Activation activation, const HiddenDropout& dropout, View<Out> y);
-// dy [rows, D]; writes dx [rows, D] and adds to the gradients.
+void mlp_forward(Work& work, View<const In> x, const MlpWeights<In>& weights, Activation activation,
+                 const HiddenDropout& dropout, const HiddenRows<In>& saved, View<Out> y);
+
 template <class In>
-void mlp_backward(Work& work, const MlpSaved<In>& saved, View<const In> x,
+struct MlpFlow {
+  View<const In> dy;    // [rows, D]
+  View<float> dx;       // [rows, D], written
+  HiddenRows<In> room;  // for the gradients of what was saved
+};
+// Adds to the gradients.
+template <class In>
+void mlp_backward(Work& work, const HiddenRows<const In>& saved, View<const In> x,
                   const MlpWeights<In>& weights, Activation activation,
-                  const HiddenDropout& dropout, View<const In> dy, View<float> dx,
+                  const HiddenDropout& dropout, const MlpFlow<In>& flow,
                   const MlpGradients& gradients);
 
 }  // namespace switchyard

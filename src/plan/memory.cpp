@@ -11,11 +11,8 @@ namespace {
 
 constexpr std::int64_t float_bytes = sizeof(float);
 
-// Measured, both: the resident program before it has a model; and how much more than it asked for a
-// process holds once the sizes of its experts' matrices have changed from step to step (0.28 to
-// 0.58, with one and two processes; nothing in dense models, whose sizes never change).
+// Measured: the resident program before it has a model, and what its libraries keep.
 constexpr std::int64_t program_bytes = 44'000'000;
-constexpr double gaps_beside_activations = 0.45;
 
 // As ParamSet lays tensors out.
 std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
@@ -102,10 +99,6 @@ ProcessMemory plan_memory(const MemoryInput& input, Rank p, Load load) {
   const StepMemory step(input, p, load);
   memory.activations = step.saved();
   memory.buffers = step.fullest() - memory.activations;
-  if (has_sparse_blocks(input.config)) {
-    memory.gaps = static_cast<std::int64_t>(
-        gaps_beside_activations * static_cast<double>(memory.activations + memory.buffers));
-  }
   memory.program = program_bytes;
   return memory;
 }

@@ -39,16 +39,13 @@ struct ProcessMemory {
   std::int64_t activations = 0;  // what forward keeps for backward
   std::int64_t buffers = 0;      // beyond them at the fullest moment: gradients of activations,
                                  // logits, rows under way, what is computed again
-  std::int64_t gaps = 0;     // what the heap loses between blocks whose sizes follow the routing
-  std::int64_t program = 0;  // code, libraries, MPI, oneDNN
+  std::int64_t program = 0;      // code, libraries, MPI, oneDNN
 
-  // What the program asks for.
+  // What the program asks for, and with itself.
   std::int64_t arrays() const {
     return weights + copies + gradients + optimizer + activations + buffers;
   }
-  // What the system gives it once it runs, and with the program itself.
-  std::int64_t heap() const { return arrays() + gaps; }
-  std::int64_t total() const { return heap() + program; }
+  std::int64_t total() const { return arrays() + program; }
 };
 
 ProcessMemory plan_memory(const MemoryInput& input, Rank p, Load load);

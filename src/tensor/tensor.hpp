@@ -1,15 +1,16 @@
-// Matrices: a move-only owner of 64-byte aligned storage, and a view of rows with a stride. No
-// arithmetic here, no oneDNN.
+// Matrices: a move-only owner of 64-byte aligned storage (tensor/storage.hpp), and a view of rows
+// with a stride. No arithmetic here, no oneDNN.
 #pragma once
 
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
+
+#include "tensor/storage.hpp"
 
 namespace switchyard {
 
@@ -62,8 +63,7 @@ class Tensor {
   static Tensor uninitialized(std::int64_t rows, std::int64_t cols) { return Tensor(rows, cols); }
   static Tensor zeros(std::int64_t rows, std::int64_t cols) {
     Tensor t(rows, cols);
-    if (t.size() > 0)
-      std::memset(static_cast<void*>(t.data_), 0, static_cast<std::size_t>(t.size()) * sizeof(T));
+    if (t.size() > 0) std::memset(static_cast<void*>(t.data_), 0, t.bytes());
     return t;
   }
   Tensor(Tensor&& other) noexcept
@@ -76,7 +76,7 @@ class Tensor {
     std::swap(cols_, other.cols_);
     return *this;
   }
-  ~Tensor() { ::operator delete (data_, std::align_val_t{64}); }
+  ~Tensor() { free_storage(data_, bytes()); }
 
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
@@ -96,12 +96,12 @@ class Tensor {
 
  private:
   Tensor(std::int64_t rows, std::int64_t cols)
-      : data_(static_cast<T*>(::operator new (static_cast<std::size_t>(rows* cols) * sizeof(T),
-                                              std::align_val_t{64}))),
+      : data_(static_cast<T*>(allocate_storage(static_cast<std::size_t>(rows * cols) * sizeof(T)))),
         rows_(rows),
         cols_(cols) {
     assert(rows >= 0 && cols >= 0);
   }
+  std::size_t bytes() const { return static_cast<std::size_t>(size()) * sizeof(T); }
 
   T* data_ = nullptr;
   std::int64_t rows_ = 0, cols_ = 0;

@@ -32,9 +32,12 @@ struct Mlp {
     const HiddenDropout dropout{rate, stream, index};
     const View<const float> in(x.data(), rows, D), upstream(dy.data(), rows, D);
     Work work;
-    const MlpSaved saved = mlp_forward(work, in, weights, activation, dropout, {y.data(), rows, D});
-    mlp_backward(work, saved, in, weights, activation, dropout, upstream, {dx.data(), rows, D},
-                 {{d_wi.data(), D, F}, {d_wi_1.data(), D, F}, {d_wo.data(), F, D}});
+    MlpSaved<float> saved(rows, F, activation), room(rows, F, activation);
+    mlp_forward<float, float>(work, in, weights, activation, dropout, saved.row_range(0, rows),
+                              {y.data(), rows, D});
+    mlp_backward<float>(work, std::as_const(saved).row_range(0, rows), in, weights, activation,
+                        dropout, {upstream, {dx.data(), rows, D}, room.row_range(0, rows)},
+                        {{d_wi.data(), D, F}, {d_wi_1.data(), D, F}, {d_wo.data(), F, D}});
   }
   // One expert with room for all is the same product with gate 1.
   reference::SwitchProblem problem() const {

@@ -206,10 +206,11 @@ LayerOutputs run_dense(const LayerCase& c, const LayerInputs& in) {
       in.index};
   const View<const float> x(in.x.data(), c.N, c.D), dy(in.dy.data(), c.N, c.D);
   Work work;
-  const MlpSaved saved =
-      mlp_forward(work, x, weights, c.activation, dropout, {out.y.data(), c.N, c.D});
-  mlp_backward(work, saved, x, weights, c.activation, dropout, dy, {out.dx.data(), c.N, c.D},
-               gradients);
+  MlpSaved<float> saved(c.N, c.F, c.activation), room(c.N, c.F, c.activation);
+  mlp_forward<float, float>(work, x, weights, c.activation, dropout, saved.row_range(0, c.N),
+                            {out.y.data(), c.N, c.D});
+  mlp_backward<float>(work, std::as_const(saved).row_range(0, c.N), x, weights, c.activation,
+                      dropout, {dy, {out.dx.data(), c.N, c.D}, room.row_range(0, c.N)}, gradients);
   return out;
 }
 

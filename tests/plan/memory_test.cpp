@@ -136,16 +136,6 @@ TEST(Memory, IsNoLessAtWorst) {
             plan_memory(input, Rank(0), Load::balanced).total());
 }
 
-TEST(Memory, HasGapsOnlyWhereMatricesChangeTheirSizes) {
-  const Layout layout(virtual_ranks, 1, 1, 4);
-  const auto gaps = [&](int experts) {
-    return plan_memory({medium_config(experts), layout, shape, {}, 1}, Rank(0), Load::balanced)
-        .gaps;
-  };
-  EXPECT_EQ(gaps(0), 0);
-  EXPECT_GT(gaps(4), 0);
-}
-
 TEST(Memory, IsLessTheMoreIsComputedAgain) {
   const Layout layout(virtual_ranks, 1, 1, 4);
   std::int64_t before = std::numeric_limits<std::int64_t>::max();

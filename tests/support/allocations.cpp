@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "tensor/storage.hpp"
+
 namespace {
 
 std::atomic<std::int64_t> held{0}, most{0};
@@ -40,6 +42,14 @@ void operator delete(void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+
+// In place of those of tensor/storage.cpp, which is not linked then.
+namespace switchyard {
+void* allocate_storage(std::size_t bytes) { return ::operator new (bytes, std::align_val_t{64}); }
+void free_storage(void* place, std::size_t) noexcept {
+  ::operator delete (place, std::align_val_t{64});
+}
+}  // namespace switchyard
 
 namespace switchyard::test {
 

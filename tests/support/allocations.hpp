@@ -1,5 +1,5 @@
-// Counts what a test program holds by operator new, in all its forms and on all its threads. Only
-// for programs that link allocations.cpp, which replaces those operators.
+// Counts what a test program holds by operator new, in all its forms and on all its threads, and as
+// storage of matrices. Only for programs that link allocations.cpp, which replaces both.
 #pragma once
 
 #include <cstdint>
