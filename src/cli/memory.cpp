@@ -113,8 +113,7 @@ void require_memory(const Comm& world, const Settings& settings) {
                     (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
                     ", which has " + bytes_text(host.available) + " left",
                 "start it on more hosts, set train.recompute=BLOCK, or make train.batch_size or "
-                "the model smaller; "
-                "`switchyard describe` shows what takes how much");
+                "the model smaller; `switchyard describe` shows what takes how much");
   }
 }
 
