@@ -1,0 +1,17 @@
+#include "checkpoint/hugging_face_files.hpp"
+
+namespace switchyard::hugging_face_files {
+
+std::optional<std::string> read(const Env& env, const std::string& directory, const char* name) {
+  constexpr std::int64_t largest = 64 << 20;
+  const std::string path = directory + "/" + name;
+  if (!env.exists(path)) return std::nullopt;
+  return read_file(env, path, largest);
+}
+
+void write(Env& env, const std::string& directory, const char* name,
+           const std::optional<std::string>& bytes) {
+  if (bytes) write_file_atomically(env, directory + "/" + name, *bytes);
+}
+
+}  // namespace switchyard::hugging_face_files
