@@ -1,5 +1,9 @@
 #include "checkpoint/hugging_face_files.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/strict_json.hpp"
+
 namespace switchyard::hugging_face_files {
 
 std::optional<std::string> read(const Env& env, const std::string& directory, const char* name) {
@@ -8,6 +12,8 @@ std::optional<std::string> read(const Env& env, const std::string& directory, co
   if (!env.exists(path)) return std::nullopt;
   return read_file(env, path, largest);
 }
+
+void require_json(const std::string& text, const std::string& path) { parse_json(text, path); }
 
 void write(Env& env, const std::string& directory, const char* name,
            const std::optional<std::string>& bytes) {

@@ -20,6 +20,9 @@ inline constexpr const char* about_tokenizer[] = {"tokenizer.json", "tokenizer_c
 // read.
 std::optional<std::string> read(const Env& env, const std::string& directory, const char* name);
 
+// Error(damaged_data) unless the text is a JSON object; `path` is for messages.
+void require_json(const std::string& text, const std::string& path);
+
 // A new file, durable once its directory is. Nothing is written where there are no bytes.
 void write(Env& env, const std::string& directory, const char* name,
            const std::optional<std::string>& bytes);

@@ -36,6 +36,11 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   explicit HeaderHandler(const std::string& path) : path_(path) {}
 
+  // The parser takes a NUL for the end of its input.
+  void require_end(const std::string& json) const {
+    if (const std::size_t nul = json.find('\0'); nul != json.npos)
+      refuse("it is not JSON at byte " + std::to_string(nul));
+  }
   std::vector<Entry> take() { return std::move(entries_); }
 
   bool null() override { unexpected("null"); }
@@ -79,10 +84,14 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool start_array(std::size_t) override {
-    const bool known = depth_ == 2 && !in_metadata_ && !array_;
-    if (known && field_ == "shape") array_ = &shape_;
-    if (known && field_ == "data_offsets") array_ = &offsets_;
-    if (!array_) unexpected("an array");
+    const bool may_begin = depth_ == 2 && !in_metadata_ && !array_;
+    if (may_begin && field_ == "shape") {
+      array_ = &shape_;
+    } else if (may_begin && field_ == "data_offsets") {
+      array_ = &offsets_;
+    } else {
+      unexpected("an array");
+    }
     return true;
   }
   bool end_array() override {
@@ -172,6 +181,7 @@ std::vector<StoredTensor> parse_safetensors_header(const std::string& json, std:
                                                    const std::string& path) {
   HeaderHandler handler(path);
   nlohmann::json::sax_parse(json, &handler);
+  handler.require_end(json);
   std::vector<HeaderHandler::Entry> entries = handler.take();
   // An empty tensor may begin where the next one does.
   std::ranges::sort(entries, {}, [](const HeaderHandler::Entry& entry) {

@@ -28,6 +28,9 @@ nlohmann::json parse_json(const std::string& text, const std::string& path) {
     if (is_new && values_left-- == 0) refuse("has more values than such a file can have");
     return true;
   };
+  // The parser takes a NUL for the end of its input.
+  if (const std::size_t nul = text.find('\0'); nul != text.npos)
+    refuse("is not JSON at byte " + std::to_string(nul));
   try {
     nlohmann::json json = nlohmann::json::parse(text, check);
     if (!json.is_object()) refuse("is no JSON object");

@@ -4,7 +4,6 @@
 
 #include "checkpoint/hugging_face.hpp"
 #include "checkpoint/hugging_face_files.hpp"
-#include "checkpoint/strict_json.hpp"
 #include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
@@ -102,7 +101,7 @@ void import_directory(Env& env, const Comm& alone, const ImportArguments& argume
   const SafetensorsReader weights(env, arguments.directory);
   require_as_many_tensors(settings.model, weights);
   if (const auto text = kept::read(env, arguments.directory, kept::generation))
-    parse_json(*text, arguments.directory + "/" + kept::generation);
+    kept::require_json(*text, arguments.directory + "/" + kept::generation);
 
   StagingDirectory staging(env, arguments.output);
   const RunPaths run{staging.directory()};
