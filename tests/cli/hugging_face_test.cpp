@@ -206,9 +206,9 @@ TEST_F(HuggingFace, DirectoriesOfOtherModelsAreRefused) {
     const char* words;
   } changes[] = {
       {"model_type", "bert", 78, "model_type \"bert\""},
-      {"model_type", "t5", 78, "no tensor decoder.block.0.layer.2.DenseReluDense.wi.weight"},
-      {"num_experts", 5, 78, "no tensor"},
-      {"num_experts", 3, 78, "which the model of its config.json has not"},
+      {"model_type", "t5", 78, "no tensor encoder.block.0.layer.1.DenseReluDense.wi.weight"},
+      {"num_experts", 5, 78, "router.classifier.weight [4, 48], which is [5, 48]"},
+      {"num_experts", 3, 78, "[4, 48], which is [3, 48]"},
       {"num_experts", 60000, 78, "61 tensors"},
       {"num_layers", 1, 78, "which the model of its config.json has not"},
       {"num_layers", 2000000000, 64, "model.num_layers"},
