@@ -23,6 +23,10 @@ struct RunState {
   std::string data_digest{}, tokenizer_digest{};  // SHA-256, hex
   BuildInfo build{};
   bool operator==(const RunState&) const = default;
+
+  // Weights from elsewhere, which no run has trained yet: there is no optimizer state, and what is
+  // fixed in a run is not fixed yet. Without a tokenizer digest any tokenizer may be theirs.
+  bool is_imported() const { return step == 0 && data_digest.empty(); }
 };
 
 }  // namespace switchyard

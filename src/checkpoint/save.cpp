@@ -1,6 +1,8 @@
 #include "checkpoint/save.hpp"
 
 #include <algorithm>
+#include <cassert>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <random>
@@ -9,7 +11,6 @@
 
 #include "base/error.hpp"
 #include "checkpoint/manifest.hpp"
-#include "checkpoint/shard.hpp"
 #include "checkpoint/store.hpp"
 #include "checkpoint/together.hpp"
 
@@ -160,24 +161,34 @@ void remove_attempt(Env& env, const Comm& comm, const Target& target) {
   if (comm.rank() == Rank{0}) quietly([&] { env.remove_tree(target.temporary_path()); });
 }
 
-}  // namespace
+TensorStream stream_of(std::span<const NamedTensor> tensors) {
+  return [tensors, i = std::size_t{0}]() mutable -> std::optional<NamedTensor> {
+    if (i == tensors.size()) return std::nullopt;
+    return tensors[i++];
+  };
+}
 
-std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
-                            const std::string& checkpoints_directory, const RunState& state,
-                            std::span<const NamedTensor> tensors) {
+struct Contents {
+  std::function<TensorStream()> own_share;  // what this process is to write; collective
+  std::span<const NamedTensor> known;       // must be there when all have written
+};
+
+std::string save(Env& env, const Comm& comm, const Layout& layout,
+                 const std::string& checkpoints_directory, const RunState& state,
+                 const Contents& contents) {
   Target target{checkpoints_directory, checkpoint_name(state.step), ""};
   target.temporary_name =
       on_first(comm, [&] { return begin(env, target.parent, target.final_name); });
   if (target.temporary_name.empty()) return target.final_path();
   try {
-    const std::vector<NamedTensor> share = own_share(comm, layout, tensors);
+    const TensorStream share = contents.own_share();
     const auto reports = together(comm, [&] {
       return write_shard(env, target.temporary_path(), shard_name(comm.rank().value), share)
           .SerializeAsString();
     });
     on_first(comm, [&]() -> std::string {
       const Manifest manifest = assemble(reports, layout, state);
-      require_each_tensor_once(manifest, layout, tensors);
+      require_each_tensor_once(manifest, layout, contents.known);
       commit(env, target, manifest);
       return "";
     });
@@ -186,6 +197,26 @@ std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
     throw;
   }
   return target.final_path();
+}
+
+}  // namespace
+
+std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
+                            const std::string& checkpoints_directory, const RunState& state,
+                            std::span<const NamedTensor> tensors) {
+  std::vector<NamedTensor> share;
+  const auto stream = [&] {
+    share = own_share(comm, layout, tensors);
+    return stream_of(share);
+  };
+  return save(env, comm, layout, checkpoints_directory, state, {stream, tensors});
+}
+
+std::string save_checkpoint(Env& env, const Comm& alone, const Layout& layout,
+                            const std::string& checkpoints_directory, const RunState& state,
+                            const TensorStream& next_tensor) {
+  assert(alone.size() == 1);
+  return save(env, alone, layout, checkpoints_directory, state, {[&] { return next_tensor; }, {}});
 }
 
 std::vector<Rank> plan_dense_writers(std::span<const std::int64_t> bytes,

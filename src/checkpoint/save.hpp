@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "checkpoint/run_state.hpp"
+#include "checkpoint/shard.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
 #include "files/env.hpp"
@@ -30,6 +31,11 @@ namespace switchyard {
 std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
                             const std::string& checkpoints_directory, const RunState& state,
                             std::span<const NamedTensor> tensors);
+
+// The same from one process, of tensors that are made one after another: memory need hold one.
+std::string save_checkpoint(Env& env, const Comm& alone, const Layout& layout,
+                            const std::string& checkpoints_directory, const RunState& state,
+                            const TensorStream& next_tensor);
 
 // writer[i]: the process that writes dense tensor i. Largest first (earlier first on ties), each to
 // the process with the fewest bytes so far (lowest first on ties); load: the bytes each process

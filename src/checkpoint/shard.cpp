@@ -41,16 +41,16 @@ std::string shard_name(std::int64_t process) {
 }
 
 ShardReport write_shard(Env& env, const std::string& directory, const std::string& name,
-                        std::span<const NamedTensor> tensors) {
+                        const TensorStream& next_tensor) {
   constexpr std::array<std::byte, tensor_alignment> zeros{};
   ShardReport report;
   Sha256 whole;
   std::int64_t offset = 0;
   const auto file = env.create(directory + "/" + name);
-  for (const NamedTensor& tensor : tensors) {
-    assert(std::ssize(tensor.data) == tensor.rows * tensor.cols);
-    const ManifestTensor& entry = *report.add_tensors() = describe(tensor, offset);
-    const auto bytes = std::as_bytes(tensor.data);
+  while (const std::optional<NamedTensor> tensor = next_tensor()) {
+    assert(std::ssize(tensor->data) == tensor->rows * tensor->cols);
+    const ManifestTensor& entry = *report.add_tensors() = describe(*tensor, offset);
+    const auto bytes = std::as_bytes(tensor->data);
     const auto padding =
         std::span(zeros).first(static_cast<std::size_t>(stored_bytes(entry) - tensor_bytes(entry)));
     for (const auto part : {bytes, std::span<const std::byte>(padding)}) {

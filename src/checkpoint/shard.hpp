@@ -2,7 +2,9 @@
 // Writer beside reader; the manifest says where things are. Neither is collective.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,9 +18,12 @@ namespace switchyard {
 
 std::string shard_name(std::int64_t process);  // 3 -> "shard-00003.bin"
 
+// Tensors one after another, then nothing. The data of one need live until the next is asked for.
+using TensorStream = std::function<std::optional<NamedTensor>()>;
+
 // Creates the file and makes it durable. The report's tensors have all but their file's index.
 ShardReport write_shard(Env& env, const std::string& directory, const std::string& name,
-                        std::span<const NamedTensor> tensors);
+                        const TensorStream& next_tensor);
 
 // Reads tensors of one checkpoint, each verified: its file's size, its checksum and SHA-256, the
 // zeros after it. `manifest` must outlive it.

@@ -12,7 +12,7 @@ namespace switchyard {
 std::span<const Command> commands() {
   static const Command table[] = {prepare_command, train_command,    evaluate_command,
                                   compare_command, describe_command, inspect_command,
-                                  options_command};
+                                  import_command,  export_command,   options_command};
   return table;
 }
 

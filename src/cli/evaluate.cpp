@@ -13,6 +13,7 @@
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "cli/startup.hpp"
+#include "cli/validate.hpp"
 #include "data/span_corruption_source.hpp"
 #include "plan/parameters.hpp"
 #include "train/evaluator.hpp"
@@ -54,9 +55,17 @@ EvaluateArguments parse(std::span<const std::string> words) {
   return arguments;
 }
 
+std::string data_directory(const EvaluateArguments& arguments, const RunConfig& config) {
+  if (!arguments.data.empty()) return arguments.data;
+  if (!config.data().train().empty()) return config.data().train();
+  throw Error(ExitCode::usage,
+              "evaluate: the run has not been trained on any data, and --data is missing",
+              "--data DIR, where DIR is what `switchyard prepare` wrote");
+}
+
 void require_its_tokenizer(const RunState& state, const Dataset& data,
                            const std::string& checkpoint) {
-  if (state.tokenizer_digest == data.tokenizer_digest()) return;
+  if (state.tokenizer_digest.empty() || state.tokenizer_digest == data.tokenizer_digest()) return;
   throw Error(ExitCode::mismatch,
               "the tokenizer of " + data.directory() + " is not the one that " + checkpoint +
                   " was trained with",
@@ -198,9 +207,9 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   const Settings settings = read_settings(config);
   require_precision(settings.model.precision, bfloat16_support(), log);
   if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
-  const Dataset data =
-      Dataset::open(env, arguments.data.empty() ? config.data().train() : arguments.data);
+  const Dataset data = Dataset::open(env, data_directory(arguments, config));
   require_its_tokenizer(state, data, checkpoint);
+  require_vocabulary(config.model(), data);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
   on_first(world, [&] {
     arguments.unigram ? data.verify(env) : data.verify_validation(env);

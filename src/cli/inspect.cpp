@@ -20,6 +20,8 @@ std::string hashes_text(const Env& env, const std::string& directory) {
   return out.str();
 }
 
+std::string or_none(const std::string& digest) { return digest.empty() ? "none" : digest; }
+
 std::string summary_text(const Env& env, const std::string& directory) {
   const CheckpointSummary summary = summarize_checkpoint(env, directory);
   const BuildInfo& build = summary.state.build;
@@ -32,8 +34,8 @@ std::string summary_text(const Env& env, const std::string& directory) {
       << build.mpi << "\n"
       << "layout      " << summary.processes << " processes, " << summary.virtual_ranks
       << " virtual ranks, " << summary.experts << " experts, " << summary.groups << " replicas\n"
-      << "tokenizer   " << summary.state.tokenizer_digest << "\n"
-      << "data        " << summary.state.data_digest << "\n"
+      << "tokenizer   " << or_none(summary.state.tokenizer_digest) << "\n"
+      << "data        " << or_none(summary.state.data_digest) << "\n"
       << "tensors     " << summary.tensors.size() << " in " << summary.files << " files, "
       << summary.bytes << " bytes\n\n";
   for (const TensorSummary& tensor : summary.tensors) {

@@ -82,14 +82,8 @@ void require_one_configuration(const Comm& world, const RunConfig& config) {
 
 void take_vocabulary(const Dataset& data, RunConfig& config) {
   ModelOptions& model = *config.mutable_model();
-  const int rows = data.vocabulary().rows();
-  if (model.has_vocab_size() && model.vocab_size() != rows) {
-    throw Error(ExitCode::usage,
-                "model.vocab_size is " + std::to_string(model.vocab_size()) + ", but " +
-                    data.directory() + " has " + std::to_string(rows),
-                "leave model.vocab_size unset to take the data's");
-  }
-  model.set_vocab_size(rows);
+  if (!model.has_vocab_size()) model.set_vocab_size(data.vocabulary().rows());
+  require_vocabulary(model, data);
 }
 
 // The prepared data whose validation stream is used, where it is not the training data's.
@@ -121,17 +115,6 @@ std::string continue_command(const Comm& world, const std::string& host,
     if (other != host) return mpirun_command_line(world.size(), words);
   }
   return local_command_line(world.size(), omp_get_max_threads(), words);
-}
-
-BuildInfo build_info() {
-  const Build program = build();
-  return {.version = program.version,
-          .commit = program.commit,
-          .build_type = program.build_type,
-          .onednn_version = onednn_version(),
-          .isa = onednn_isa(),
-          .mpi = Session::library_version(),
-          .probe_products = probe_products()};
 }
 
 ExitCode run_train(const Comm& world, std::span<const std::string> words) {

@@ -146,7 +146,7 @@ void check_training(Problems& problems) {
   problems.share_below_one("train.label_smoothing");
   problems.at_least(0, "train.z_loss");
   problems.within(1, most_rows, "train.batch_size");
-  problems.at_least(1, "train.steps");
+  problems.at_least(0, "train.steps");
   problems.positive("train.max_minutes");
   problems.at_least(1, "train.log_interval");
   problems.at_least(0, "train.eval_interval");
@@ -215,6 +215,15 @@ void validate(const RunConfig& config, int processes) {
                 "change it in the configuration or with --set; `switchyard options` explains each");
   }
   check_spans(config.data());
+}
+
+void require_vocabulary(const ModelOptions& model, const Dataset& data) {
+  const Vocabulary& vocabulary = data.vocabulary();
+  if (vocabulary.ids() <= model.vocab_size() && model.vocab_size() <= vocabulary.rows()) return;
+  throw Error(ExitCode::usage,
+              "model.vocab_size is " + std::to_string(model.vocab_size()) + ", but " +
+                  data.directory() + " has " + std::to_string(vocabulary.rows()),
+              "leave model.vocab_size unset to take the data's");
 }
 
 }  // namespace switchyard

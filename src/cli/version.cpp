@@ -52,6 +52,17 @@ Build build() {
   return {commit::version, commit::name, commit::build_type, id};
 }
 
+BuildInfo build_info() {
+  const Build program = build();
+  return {.version = program.version,
+          .commit = program.commit,
+          .build_type = program.build_type,
+          .onednn_version = onednn_version(),
+          .isa = onednn_isa(),
+          .mpi = Session::library_version(),
+          .probe_products = probe_products()};
+}
+
 std::string version_text() {
   const Build program = build();
   std::ostringstream text;

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "checkpoint/run_state.hpp"
+
 namespace switchyard {
 
 struct Build {
@@ -14,6 +16,9 @@ struct Build {
 };
 
 Build build();
+
+// The same as checkpoints record it, with the libraries and the machine.
+BuildInfo build_info();
 
 // A name and a value a line: the build, MPI, oneDNN and the instruction set it uses here.
 std::string version_text();

@@ -18,6 +18,7 @@ class StagingDirectory {
   StagingDirectory(const StagingDirectory&) = delete;
   StagingDirectory& operator=(const StagingDirectory&) = delete;
 
+  const std::string& directory() const { return partial_; }
   std::string path(const std::string& name) const { return partial_ + "/" + name; }
   // Durable when it returns.
   void commit();

@@ -6,16 +6,20 @@
 
 namespace switchyard {
 
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (const char c : text.substr(0, 120)) shown += c >= ' ' && c <= '~' ? c : '?';
+  return text.size() > 120 ? shown + "..." : shown;
+}
+
 const std::string& require_base_name(const std::string& name, const std::string& source) {
   const bool safe = !name.empty() && name != "." && name != ".." && name.size() <= 255 &&
                     name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
   if (!safe) {
-    // The name itself may hold anything: only what prints is shown, and not too much of it.
-    std::string shown;
-    for (const char c : name.substr(0, 80)) shown += c >= ' ' && c <= '~' ? c : '?';
-    throw Error(ExitCode::unsafe_path,
-                source + " names the file \"" + shown + "\", which is not a plain file name",
-                "do not use files from a source you do not trust");
+    throw Error(
+        ExitCode::unsafe_path,
+        source + " names the file \"" + printable(name) + "\", which is not a plain file name",
+        "do not use files from a source you do not trust");
   }
   return name;
 }

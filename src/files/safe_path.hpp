@@ -2,8 +2,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace switchyard {
+
+// Text out of a file, fit for a message: other than printable ASCII becomes '?', and of a long text
+// the beginning stands.
+std::string printable(std::string_view text);
 
 // Returns `name` when it is a plain base name; Error(unsafe_path) naming `source` when it is empty,
 // ".",

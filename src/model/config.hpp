@@ -2,6 +2,7 @@
 // train/.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "moe/switch_layer.hpp"
@@ -18,6 +19,9 @@ namespace switchyard {
 // of what they are for.
 enum class Recompute { none, attention, block };
 
+// Which of every `step` blocks is the sparse one: they differ for steps above 2.
+enum class SparsePlace { last, second };
+
 struct ModelConfig {
   std::int64_t vocab_size = 0;  // W: rows of the embedding, padding rows included
   std::int64_t d_model = 0;     // D
@@ -26,8 +30,9 @@ struct ModelConfig {
   std::int64_t num_heads = 0;   // H
   int num_layers = 0;           // encoder blocks
   int num_decoder_layers = 0;
-  int encoder_sparse_step = 2;  // block i is sparse when i % step == step - 1; 1: all; 0: none
+  int encoder_sparse_step = 2;  // one block of so many is sparse; 1: all; 0: none
   int decoder_sparse_step = 2;
+  SparsePlace sparse_place = SparsePlace::last;
   Activation activation = Activation::relu;
   bool tie_word_embeddings = true;
   float dropout_rate = 0;
@@ -47,7 +52,9 @@ struct ModelConfig {
 
   bool is_sparse(bool decoder, int block) const {
     const int step = decoder ? decoder_sparse_step : encoder_sparse_step;
-    return moe.num_experts > 0 && step > 0 && block % step == step - 1;
+    if (moe.num_experts == 0 || step == 0) return false;
+    const int place = sparse_place == SparsePlace::last ? step - 1 : std::min(1, step - 1);
+    return block % step == place;
   }
 };
 

@@ -5,6 +5,7 @@
 //   log.txt            what the console said, of every start
 //   build.txt          what made it: build, instruction set, hosts, of every start
 //   checkpoints/       step-00000100/ …
+//   hugging_face/      of an imported model: what its directory held beside the weights
 //   lock               held by the running trainer
 //   stop               made by a user: finish the step, save, leave
 #pragma once
@@ -27,6 +28,7 @@ struct RunPaths {
   std::string log() const { return run + "/log.txt"; }
   std::string build() const { return run + "/build.txt"; }
   std::string checkpoints() const { return run + "/checkpoints"; }
+  std::string hugging_face() const { return run + "/hugging_face"; }
   std::string stop() const { return run + "/stop"; }
 };
 

@@ -36,6 +36,8 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe) {
                                                                  : options.num_layers(),
           .encoder_sparse_step = moe.encoder_sparse_step(),
           .decoder_sparse_step = moe.decoder_sparse_step(),
+          .sparse_place =
+              moe.sparse_place() == MoeOptions::SECOND ? SparsePlace::second : SparsePlace::last,
           .activation = read_activation(options.activation()),
           .tie_word_embeddings = options.tie_word_embeddings(),
           .dropout_rate = static_cast<float>(options.dropout_rate()),

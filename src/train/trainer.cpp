@@ -53,22 +53,24 @@ const char* reason_text(StopReason reason) {
   }
 }
 
-// A run on the same data that this configuration may go on with, or Error(mismatch).
+// A run on the same data that this configuration may go on with, or Error(mismatch). An imported
+// model fixes its tensors alone, and its tokenizer where it brought one.
 void require_same_run(const TrainJob& job, const RunState& state) {
   const std::string hint =
       "use another --output for another run, or give the run what it began with";
   const std::vector<std::string> changes = job.changed_fixed_fields(state.config_text);
-  if (!changes.empty()) {
+  if (!changes.empty() && !state.is_imported()) {
     std::string list = changes[0];
     for (std::size_t i = 1; i < changes.size(); ++i) list += "; " + changes[i];
     throw Error(ExitCode::mismatch,
                 "the run in " + job.run_directory + " has another configuration: " + list, hint);
   }
-  if (state.tokenizer_digest != job.data.tokenizer_digest) {
+  if (state.tokenizer_digest != job.data.tokenizer_digest &&
+      !(state.is_imported() && state.tokenizer_digest.empty())) {
     throw Error(ExitCode::mismatch,
                 "the run in " + job.run_directory + " was trained with another tokenizer", hint);
   }
-  if (state.data_digest != job.data.digest) {
+  if (state.data_digest != job.data.digest && !state.is_imported()) {
     throw Error(ExitCode::mismatch,
                 "the run in " + job.run_directory + " was trained on other data", hint);
   }
@@ -161,10 +163,13 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
 }
 
 void Trainer::resume(const std::string& checkpoint_directory, const RunState& state) {
-  load_checkpoint(job_.env, job_.comm, checkpoint_directory, tensors());
+  load_checkpoint(job_.env, job_.comm, checkpoint_directory,
+                  state.is_imported() ? weights(model_) : tensors());
   model_.round_weights();
   step_ = state.step;
-  progress_.say("resumed from step " + std::to_string(step_) + " (" + checkpoint_directory + ")");
+  progress_.say((state.is_imported() ? "begins with imported weights"
+                                     : "resumed from step " + std::to_string(step_)) +
+                " (" + checkpoint_directory + ")");
 }
 
 ExitCode Trainer::run() {
@@ -173,6 +178,7 @@ ExitCode Trainer::run() {
     if (metrics_->last()) seconds_ = metrics_->last()->seconds();
   }
   evaluate_if_missed();
+  if (settings_.steps == 0) save();
   ParamSet& params = model_.parameters();
 
   while (step_ < settings_.steps) {

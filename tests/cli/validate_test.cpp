@@ -86,7 +86,7 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "train.z_loss=-1",
                           "train.accumulation_steps=0",
                           "train.batch_size=0",
-                          "train.steps=0",
+                          "train.steps=-1",
                           "train.log_interval=0",
                           "train.eval_interval=-1",
                           "train.max_minutes=0",
@@ -167,7 +167,7 @@ TEST(Validate, RefusesMoreSpansThanSentinels) {
 }
 
 TEST(Validate, TellsAllProblemsAtOnce) {
-  EXPECT_THAT(complaint({"model.d_ff=0", "train.steps=0"}),
+  EXPECT_THAT(complaint({"model.d_ff=0", "train.steps=-1"}),
               AllOf(HasSubstr("model.d_ff"), HasSubstr("train.steps")));
 }
 

@@ -51,6 +51,26 @@ TEST(ParameterSpecs, CountThePublishedModels) {
   EXPECT_EQ(parameter_count(large), 26'309'291'008);
 }
 
+TEST(ParameterSpecs, PlaceTheSparseBlocks) {
+  ModelConfig config = base_config(2);
+  const auto sparse = [&](int step, SparsePlace place) {
+    config.encoder_sparse_step = step;
+    config.sparse_place = place;
+    std::string blocks;
+    for (int i = 0; i < 8; ++i) blocks += config.is_sparse(false, i) ? 's' : '-';
+    return blocks;
+  };
+  for (const SparsePlace place : {SparsePlace::last, SparsePlace::second}) {
+    EXPECT_EQ(sparse(0, place), "--------");
+    EXPECT_EQ(sparse(1, place), "ssssssss");
+    EXPECT_EQ(sparse(2, place), "-s-s-s-s");
+  }
+  EXPECT_EQ(sparse(3, SparsePlace::last), "--s--s--");
+  EXPECT_EQ(sparse(3, SparsePlace::second), "-s--s--s");
+  EXPECT_EQ(sparse(9, SparsePlace::last), "--------");
+  EXPECT_EQ(sparse(9, SparsePlace::second), "-s------");
+}
+
 TEST(ParameterSpecs, NameEveryTensorOfASmallModelInOrder) {
   ModelConfig config = base_config(2);
   config.num_layers = 2;

@@ -1,23 +1,15 @@
-// Test-side reader of the Hugging Face fixture: its configuration, its tensors under this project's
-// names and orientation, its batch and what the reference computed.
+// The Hugging Face fixture beside its model: a batch and what the reference computed.
 #pragma once
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "model/batch.hpp"
-#include "model/config.hpp"
 
 namespace switchyard::test {
 
 struct HfTiny {
-  ModelConfig config;  // no dropout, jitter or auxiliary losses
-  // By this project's tensor name, row-major in this project's orientation.
-  std::map<std::string, std::vector<float>> weights;
-  std::map<std::string, std::string> hf_name;  // ours -> theirs
-  Batch batch;                                 // all rows, one a virtual rank
+  Batch batch;  // all rows, one a virtual rank
   nlohmann::json expected;
 };
 

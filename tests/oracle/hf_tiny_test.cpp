@@ -7,14 +7,42 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checkpoint/hugging_face.hpp"
+#include "checkpoint/load.hpp"
+#include "checkpoint/save.hpp"
+#include "checkpoint/store.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
 #include "comm/layout.hpp"
 #include "model/transformer.hpp"
 #include "optim/gradient_sync.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"
+#include "support/shared_directory.hpp"
+#include "train/settings.hpp"
+#include "train/weights.hpp"
 
 namespace switchyard::test {
 namespace {
+
+// The fixture as `switchyard import` makes a run of it. Collective.
+struct Imported {
+  Imported() {
+    import_command.run(test_world(), std::vector<std::string>{HF_TINY_DIRECTORY, "--output", run});
+    const RunState state = read_run_state(env, checkpoint);
+    config = read_settings(parse_config(state.config_text, checkpoint)).model;
+  }
+
+  void load_into(Transformer& model) const {
+    load_checkpoint(env, test_world(), checkpoint, weights(model));
+  }
+
+  PosixEnv env;
+  SharedDirectory directory{test_world()};
+  const std::string run = directory.path() + "/run";
+  const std::string checkpoint = run + "/checkpoints/" + checkpoint_name(0);
+  ModelConfig config;
+};
 
 struct Case {
   const char* name;  // in expected.json
@@ -25,21 +53,18 @@ struct Case {
 
 class HfTinyOracle : public testing::TestWithParam<Case> {
  protected:
-  HfTiny fixture = load_hf_tiny(HF_TINY_DIRECTORY);
+  const HfTiny fixture = load_hf_tiny(HF_TINY_DIRECTORY);
+  Imported imported;
 
   // The model with the fixture's weights, under the capacity of the case, on the processes there
   // are.
   Transformer model(const Layout& layout, Rank self) {
-    MoeConfig& moe = fixture.config.moe;
+    MoeConfig& moe = imported.config.moe;
     moe.dropless = moe.eval_dropless = !GetParam().drops;
     moe.capacity_factor = moe.eval_capacity_factor = 0.5;
     moe.min_capacity = 3;
-    Transformer result(fixture.config, layout, self, 1, Transformer::Gradients::yes);
-    for (Param& p : result.parameters().params()) {
-      const std::vector<float>& values = fixture.weights.at(p.name());
-      EXPECT_EQ(static_cast<std::size_t>(p.value.size()), values.size()) << p.name();
-      std::copy(values.begin(), values.end(), p.value.flat().begin());
-    }
+    Transformer result(imported.config, layout, self, 1, Transformer::Gradients::yes);
+    imported.load_into(result);
     return result;
   }
 
@@ -63,7 +88,7 @@ TEST_P(HfTinyOracle, AgreesOnLossesAndGradientNorms) {
   const Comm& comm = test_world();
   const Case& c = GetParam();
   if (comm.size() > c.virtual_ranks) return;  // the case is one for fewer processes
-  const Layout layout(c.virtual_ranks, comm.size(), 1, fixture.config.moe.num_experts);
+  const Layout layout(c.virtual_ranks, comm.size(), 1, imported.config.moe.num_experts);
   Transformer transformer = model(layout, comm.rank());
   PhaseTimer timer;
   Work work;
@@ -83,7 +108,8 @@ TEST_P(HfTinyOracle, AgreesOnLossesAndGradientNorms) {
   for (const Param& p : transformer.parameters().params()) {
     double squares = 0;
     for (float g : p.gradient.flat()) squares += static_cast<double>(g) * g;
-    const double reference = norms[fixture.hf_name.at(p.name())];
+    const double reference =
+        norms[hugging_face_name(p.name(), HuggingFaceFamily::switch_transformers)];
     EXPECT_NEAR(std::sqrt(squares), reference, 1e-5 * reference + 1e-9) << p.name();
   }
   const double total = fixture.expected[c.name]["grad_l2_total"];
@@ -94,7 +120,7 @@ TEST_P(HfTinyOracle, DropsTheTokensThatTheReferenceDrops) {
   const Comm& comm = test_world();
   const Case& c = GetParam();
   if (comm.size() > c.virtual_ranks) return;
-  const Layout layout(c.virtual_ranks, comm.size(), 1, fixture.config.moe.num_experts);
+  const Layout layout(c.virtual_ranks, comm.size(), 1, imported.config.moe.num_experts);
   Transformer transformer = model(layout, comm.rank());
   PhaseTimer timer;
   Work work;
@@ -111,6 +137,23 @@ TEST_P(HfTinyOracle, DropsTheTokensThatTheReferenceDrops) {
   EXPECT_EQ(
       dropped,
       fixture.expected[c.name]["dropped_per_layer_real_tokens"].get<std::vector<std::int64_t>>());
+}
+
+TEST(HfTiny, ComesBackBitForBitThroughAModelOnAnyProcesses) {
+  const Comm& comm = test_world();
+  Imported imported;
+  const Layout layout(4, comm.size(), 1, imported.config.moe.num_experts);
+  Transformer model(imported.config, layout, comm.rank(), 1, Transformer::Gradients::no);
+  imported.load_into(model);
+  const std::string saved =
+      save_checkpoint(imported.env, comm, layout, imported.directory.path() + "/again/checkpoints",
+                      read_run_state(imported.env, imported.checkpoint), weights(model));
+  const std::string exported = imported.directory.path() + "/exported";
+  export_command.run(comm, std::vector<std::string>{saved, "--output", exported});
+  const auto bytes = [&](const std::string& directory) {
+    return read_file(imported.env, directory + "/model.safetensors", 1 << 20);
+  };
+  EXPECT_TRUE(bytes(exported) == bytes(HF_TINY_DIRECTORY));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, HfTinyOracle,

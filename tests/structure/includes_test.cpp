@@ -41,7 +41,7 @@ const std::map<std::string, Names> libraries = {
     {".pb.h", {"cli", "data", "checkpoint", "train"}},
     {"sentencepiece", {"data"}},
     {"zlib.h", {"data"}},
-    {"nlohmann/", {"data", "train"}},
+    {"nlohmann/", {"data", "checkpoint", "train"}},
 };
 
 // Calls visit(folder, file, included) for each #include of src/.

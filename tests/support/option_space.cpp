@@ -174,7 +174,8 @@ OptionSpace run_options() {
 
       {"moe.num_experts", one_of({"0", "1", "2", "3", "5", "8"})},
       {"moe.encoder_sparse_step", one_of({"0", "1", "1", "2"})},
-      {"moe.decoder_sparse_step", one_of({"0", "1", "1", "2"})},
+      {"moe.decoder_sparse_step", one_of({"0", "1", "1", "2", "3"})},
+      {"moe.sparse_place", one_of({"LAST", "SECOND"})},
       {"moe.capacity_factor", one_of({"1", "0.3", "1.25", "3"})},
       {"moe.eval_capacity_factor", one_of({"2", "0.5"})},
       {"moe.min_capacity", one_of({"0", "1", "4"})},

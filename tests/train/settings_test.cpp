@@ -59,7 +59,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
       model { vocab_size: 256 d_model: 8 d_ff: 16 d_kv: 2 num_heads: 4 num_layers: 3 num_decoder_layers: 1
               activation: GATED_GELU tie_word_embeddings: false dropout_rate: 0.5 layer_norm_epsilon: 0.25
               initializer_scale: 0.75 }
-      moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 capacity_factor: 1.5
+      moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 sparse_place: SECOND capacity_factor: 1.5
             eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
             z_loss_coef: 0.25 jitter_eps: 0.125 router_precision: BFLOAT16 }
       parallel { virtual_ranks: 6 expert_replicas: 3 }
@@ -76,6 +76,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
             std::tuple(8, 16, 2, 4));
   EXPECT_EQ(std::tuple(model.num_layers, model.num_decoder_layers), std::tuple(3, 1));
   EXPECT_EQ(std::tuple(model.encoder_sparse_step, model.decoder_sparse_step), std::tuple(3, 1));
+  EXPECT_EQ(model.sparse_place, SparsePlace::second);
   EXPECT_EQ(model.activation, Activation::gated_gelu);
   EXPECT_FALSE(model.tie_word_embeddings);
   EXPECT_EQ(model.precision, Precision::bfloat16);

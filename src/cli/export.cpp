@@ -1,0 +1,164 @@
+// `switchyard export`: a checkpoint in, a Hugging Face directory out.
+#include <charconv>
+#include <filesystem>
+#include <iostream>
+
+#include "checkpoint/hugging_face.hpp"
+#include "checkpoint/hugging_face_files.hpp"
+#include "checkpoint/load.hpp"
+#include "checkpoint/store.hpp"
+#include "checkpoint/together.hpp"
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
+#include "data/dataset.hpp"
+#include "data/staging_directory.hpp"
+#include "files/sha256.hpp"
+#include "model/transformer.hpp"
+#include "train/run_directory.hpp"
+#include "train/settings.hpp"
+
+namespace switchyard {
+namespace {
+
+namespace po = boost::program_options;
+namespace kept = hugging_face_files;
+
+struct ExportArguments {
+  std::string checkpoint, output;
+  ElementType type = ElementType::float32;
+  std::int64_t shard_bytes = 0;
+};
+
+// "5GB" as Hugging Face writes it: powers of 1000.
+std::int64_t parse_size(const std::string& text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::int64_t unit = 0;
+  const std::string name(end, text.data() + text.size());
+  for (const auto& [known, bytes] : {std::pair{"", std::int64_t{1}},
+                                     {"KB", std::int64_t{1'000}},
+                                     {"MB", std::int64_t{1'000'000}},
+                                     {"GB", std::int64_t{1'000'000'000}}}) {
+    if (name == known) unit = bytes;
+  }
+  if (error != std::errc() || number < 1 || unit == 0 || number > (std::int64_t{1} << 60) / unit)
+    throw Error(ExitCode::usage, "export: --max-shard-size " + text + " is no size",
+                "write bytes, or a whole number with KB, MB or GB, such as 5GB");
+  return number * unit;
+}
+
+ElementType parse_type(const std::string& text) {
+  if (text == "float32") return ElementType::float32;
+  if (text == "bfloat16") return ElementType::bfloat16;
+  throw Error(ExitCode::usage, "export: --dtype " + text + " is not written",
+              "it is float32 or bfloat16");
+}
+
+ExportArguments parse(std::span<const std::string> words) {
+  ExportArguments arguments;
+  std::string type = "float32", size = "5GB";
+  po::options_description options;
+  options.add_options()                                             //
+      ("checkpoint", po::value(&arguments.checkpoint)->required())  //
+      ("dtype", po::value(&type))                                   //
+      ("max-shard-size", po::value(&size))                          //
+      ("output", po::value(&arguments.output)->required());
+  po::positional_options_description positional;
+  positional.add("checkpoint", 1);
+  parse_arguments(export_command, words, options, positional);
+  arguments.type = parse_type(type);
+  arguments.shard_bytes = parse_size(size);
+  return arguments;
+}
+
+// The run that a checkpoint stands in: RUN/checkpoints/step-00000100.
+RunPaths run_of(const std::string& checkpoint) {
+  const std::filesystem::path path = std::filesystem::absolute(checkpoint).lexically_normal();
+  return {parent_directory(parent_directory(path.string()))};
+}
+
+std::optional<std::string> read_if(const Env& env, const std::string& directory, const char* name,
+                                   const std::string& sha256) {
+  auto bytes = kept::read(env, directory, name);
+  return bytes && sha256_hex(*bytes) == sha256 ? std::move(bytes) : std::nullopt;
+}
+
+// The tokenizer that the model was trained with: the imported one with all that belongs to it, or
+// the one of its data.
+void export_tokenizer(Env& env, Log& log, const RunState& state, const std::string& data,
+                      const std::string& imported, const std::string& to) {
+  std::optional<std::string> model;
+  if (!state.tokenizer_digest.empty())
+    model = read_if(env, imported, kept::tokenizer, state.tokenizer_digest);
+  if (model || state.tokenizer_digest.empty()) {
+    for (const char* name : kept::about_tokenizer)
+      kept::write(env, to, name, kept::read(env, imported, name));
+  } else {
+    if (!data.empty()) model = read_if(env, data, dataset_files::tokenizer, state.tokenizer_digest);
+    if (!model)
+      log.warning("there is no " + std::string(kept::tokenizer) + " in the export: neither " +
+                  imported + " nor " + data + " has the tokenizer that the model was trained with");
+  }
+  kept::write(env, to, kept::tokenizer, model);
+}
+
+void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
+                       const ExportArguments& arguments) {
+  const RunState state = read_run_state(env, checkpoint);
+  const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
+  const ModelConfig model = read_settings(config).model;
+  const std::string imported = run_of(checkpoint).hugging_face();
+  const std::string json = hugging_face_config(
+      config, kept::read(env, imported, kept::config).value_or(""), arguments.type);
+  const auto generation = kept::read(env, imported, kept::generation);
+
+  StagingDirectory staging(env, arguments.output);
+  const std::string& to = staging.directory();
+  kept::write(env, to, kept::config, json);
+  kept::write(env, to, kept::generation, generation.value_or(hugging_face_generation_config()));
+  export_tokenizer(env, log, state, config.data().train(), imported, to);
+  const auto specs = parameter_specs(model, {ExpertId{0}, ExpertId{model.moe.num_experts}});
+  export_weights(env, checkpoint, hugging_face_family(config), specs,
+                 {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
+  staging.commit();
+  std::cout << "exported " << checkpoint << " to " << arguments.output << ": " << specs.size()
+            << " tensors\n";
+}
+
+ExitCode run_export(const Comm& world, std::span<const std::string> words) {
+  const ExportArguments arguments = parse(words);
+  PosixEnv env;
+  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
+  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
+  on_first(world, [&] {
+    export_checkpoint(env, log, checkpoint, arguments);
+    return std::string();
+  });
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command export_command{
+    .name = "export",
+    .summary = "writes a checkpoint as a Hugging Face directory",
+    .help =
+        "usage: switchyard export CHECKPOINT|RUN [OPTION]... --output DIR\n"
+        "\n"
+        "  --dtype TYPE           float32 (default) or bfloat16, to which weights are rounded\n"
+        "  --max-shard-size SIZE  several files, none larger, where one would be; default 5GB\n"
+        "  --output DIR           a new directory: config.json, generation_config.json,\n"
+        "                         model.safetensors or its shards and their index, spiece.model\n"
+        "\n"
+        "Of a run its newest valid checkpoint. A model with experts becomes a Switch Transformer, "
+        "one\n"
+        "without a T5. What an imported model's config.json said is kept. Process 0 works alone, "
+        "a\n"
+        "tensor at a time.\n"
+        "\n"
+        "example:\n"
+        "  switchyard export runs/tiny --output tiny-hf\n",
+    .run = run_export};
+
+}  // namespace switchyard

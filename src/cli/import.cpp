@@ -1,0 +1,162 @@
+// `switchyard import`: a Hugging Face directory in, a run with its weights out. The run has taken
+// no step: the first training of it decides everything but the model.
+#include <iostream>
+
+#include "checkpoint/hugging_face.hpp"
+#include "checkpoint/hugging_face_files.hpp"
+#include "checkpoint/together.hpp"
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
+#include "cli/validate.hpp"
+#include "cli/version.hpp"
+#include "data/staging_directory.hpp"
+#include "files/sha256.hpp"
+#include "model/transformer.hpp"
+#include "plan/parameters.hpp"
+#include "train/run_directory.hpp"
+#include "train/settings.hpp"
+#include "train/start_report.hpp"
+
+namespace switchyard {
+namespace {
+
+namespace po = boost::program_options;
+namespace kept = hugging_face_files;
+
+struct ImportArguments {
+  std::string directory, output;
+  std::vector<std::string> sets;
+};
+
+ImportArguments parse(std::span<const std::string> words) {
+  ImportArguments arguments;
+  po::options_description options;
+  options.add_options()                                               //
+      ("directory", po::value(&arguments.directory)->required())      //
+      ("set", po::value(&arguments.sets)->multitoken()->composing())  //
+      ("output", po::value(&arguments.output)->required());
+  po::positional_options_description positional;
+  positional.add("directory", 1);
+  parse_arguments(import_command, words, options, positional);
+  return arguments;
+}
+
+// The configuration of the directory's model, and the text that says so.
+struct Described {
+  RunConfig config;
+  std::string text;
+};
+
+Described read_config(const Env& env, const ImportArguments& arguments) {
+  const std::string path = arguments.directory + "/" + kept::config;
+  const auto text = kept::read(env, arguments.directory, kept::config);
+  if (!text)
+    throw Error(ExitCode::missing_input,
+                env.exists(arguments.directory) ? arguments.directory + " has no " + kept::config
+                                                : arguments.directory + " does not exist",
+                "name a directory that Hugging Face's save_pretrained wrote");
+  RunConfig config = read_hugging_face_config(*text, path);
+  for (const std::string& assignment : arguments.sets) set_option(config, assignment);
+  validate(config, 1);
+  return {std::move(config), *text};
+}
+
+// A few bytes of config.json can describe more tensors than memory could list.
+void require_as_many_tensors(const ModelConfig& model, const SafetensorsReader& weights) {
+  std::int64_t at_least = 0;
+  for (const bool decoder : {false, true}) {
+    at_least +=
+        block_count(model, decoder) + sparse_block_count(model, decoder) * model.moe.num_experts;
+  }
+  const std::int64_t stored = std::ssize(weights.names());
+  if (at_least <= stored) return;
+  throw Error(ExitCode::mismatch,
+              weights.directory() + " has " + grouped(stored) + " tensors, and the model of its " +
+                  kept::config + " at least " + grouped(at_least),
+              "its weights are of another model than its config.json (or --set) describes");
+}
+
+std::vector<ParamSpec> all_specs(const ModelConfig& model) {
+  return parameter_specs(model, {ExpertId{0}, ExpertId{model.moe.num_experts}});
+}
+
+void keep_companions(Env& env, const std::string& directory, const std::string& into) {
+  env.make_directories(into);
+  for (const char* name : {kept::config, kept::generation, kept::tokenizer})
+    kept::write(env, into, name, kept::read(env, directory, name));
+  for (const char* name : kept::about_tokenizer)
+    kept::write(env, into, name, kept::read(env, directory, name));
+}
+
+std::string tokenizer_digest(const Env& env, const std::string& kept_directory) {
+  const auto model = kept::read(env, kept_directory, kept::tokenizer);
+  return model ? sha256_hex(*model) : "";
+}
+
+void import_directory(Env& env, const Comm& alone, const ImportArguments& arguments) {
+  const Described described = read_config(env, arguments);
+  const RunConfig& config = described.config;
+  const Settings settings = read_settings(config);
+  const SafetensorsReader weights(env, arguments.directory);
+  require_as_many_tensors(settings.model, weights);
+  if (const auto text = kept::read(env, arguments.directory, kept::generation))
+    kept::require_json(*text, arguments.directory + "/" + kept::generation);
+
+  StagingDirectory staging(env, arguments.output);
+  const RunPaths run{staging.directory()};
+  keep_companions(env, arguments.directory, run.hugging_face());
+  const RunState state{.config_text = resolved_text(config),
+                       .tokenizer_digest = tokenizer_digest(env, run.hugging_face()),
+                       .build = build_info()};
+  write_file_atomically(env, run.config(), state.config_text);
+  const Layout layout(settings.virtual_ranks, 1, settings.groups, settings.model.moe.num_experts);
+  import_weights(env, weights, hugging_face_family(config), all_specs(settings.model),
+                 {.alone = alone,
+                  .layout = layout,
+                  .checkpoints_directory = run.checkpoints(),
+                  .state = state});
+  staging.commit();
+  std::cout << "imported " << arguments.directory << " into " << arguments.output << ": "
+            << grouped(count_parameters(settings.model).total()) << " parameters in "
+            << grouped(std::ssize(weights.names())) << " tensors, "
+            << (state.tokenizer_digest.empty() ? "no " : "with ") << kept::tokenizer << "\n";
+}
+
+ExitCode run_import(const Comm& world, std::span<const std::string> words) {
+  const ImportArguments arguments = parse(words);
+  const Comm alone = world.split(static_cast<int>(world.rank().value), 0);
+  PosixEnv env;
+  on_first(world, [&] {
+    import_directory(env, alone, arguments);
+    return std::string();
+  });
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command import_command{
+    .name = "import",
+    .summary = "makes a run of a Hugging Face directory: Switch Transformers, T5",
+    .help =
+        "usage: switchyard import DIR [--set PATH=VALUE]... --output RUN\n"
+        "\n"
+        "  DIR               config.json and model.safetensors, or its shards and their index;\n"
+        "                    F32, F16 or BF16. spiece.model and generation_config.json are kept\n"
+        "  --set PATH=VALUE  one option of the run, such as parallel.virtual_ranks=4\n"
+        "  --output RUN      a new run, of step 0\n"
+        "\n"
+        "Process 0 works alone, a tensor at a time. The model's options come from config.json. "
+        "What\n"
+        "belongs to training may still be set when `train --output RUN` takes the first step;\n"
+        "expert_capacity has no counterpart here: see moe.capacity_factor.\n"
+        "\n"
+        "example:\n"
+        "  switchyard import switch-base-8 --output runs/base8\n"
+        "  switchyard prepare --input 'text/*.txt' --tokenizer "
+        "runs/base8/hugging_face/spiece.model \\\n"
+        "    --output data && switchyard train --set data.train=data --output runs/base8\n",
+    .run = run_import};
+
+}  // namespace switchyard
