@@ -12,6 +12,7 @@
 
 #include "base/bfloat16.hpp"
 #include "base/index.hpp"
+#include "comm/session_directory.hpp"
 
 namespace switchyard {
 
@@ -24,6 +25,9 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   static std::string library_version();  // "Open MPI v4.1.4 …", the first line only
+
+ private:
+  SessionDirectory directory_;
 };
 
 // A duplicated communicator; move-only. MPI_ERRORS_RETURN is installed.

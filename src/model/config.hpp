@@ -35,9 +35,9 @@ struct ModelConfig {
   float layer_norm_epsilon = 1e-6f;
   float initializer_scale =
       0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
-  // BFLOAT16 is the paper's selective precision (Fedus et al. 2021, section 2.4): what enters products
-  // (activations and weights, attention's too) and travels between processes. Master weights, residual
-  // stream, router, norms, softmax, losses and gradients stay f32.
+  // BFLOAT16 is the paper's selective precision (Fedus et al. 2021, section 2.4): what enters
+  // products (activations and weights, attention's too) and travels between processes. Master
+  // weights, residual stream, router, norms, softmax, losses and gradients stay f32.
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
   MoeConfig moe;

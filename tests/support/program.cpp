@@ -25,20 +25,11 @@ Outcome run_shell(const std::string& command) {
   return outcome;
 }
 
-// Programs that start without mpirun share Open MPI's session directory, and one that ends takes it
-// from another that starts (open-mpi/ompi#8510): tests that run side by side need one each.
-static std::string session_directory() {
-  static const TemporaryDirectory own;
-  return own.path();
-}
-
 Outcome run_program(const std::string& arguments, int processes, int threads) {
   std::string command =
       "OMP_NUM_THREADS=" + std::to_string(threads) +
       " OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_mpi_yield_when_idle=1 "
-      "OMPI_MCA_orte_tmpdir_base=" +
-      session_directory() + " ";
+      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_mpi_yield_when_idle=1 ";
   if (processes > 0) {
     command += "mpirun --quiet --oversubscribe --bind-to none --timeout 200 -n " +
                std::to_string(processes) + " ";
