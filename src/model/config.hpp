@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "moe/switch_layer.hpp"
+#include "moe/moe_config.hpp"
 #include "tensor/ops.hpp"
 
 namespace switchyard {

@@ -11,25 +11,13 @@
 
 #include "moe/dispatcher.hpp"
 #include "moe/experts.hpp"
+#include "moe/moe_config.hpp"
 #include "moe/router.hpp"
 #include "moe/step_context.hpp"
 #include "moe/tokens.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {
-
-struct MoeConfig {
-  int num_experts = 0;  // 0: every feed-forward layer is dense
-  double capacity_factor = 1.25;
-  double eval_capacity_factor = 2.0;
-  int min_capacity = 4;
-  bool dropless = false;
-  bool eval_dropless = true;
-  double aux_loss_coef = 0.01;
-  double z_loss_coef = 0.0;
-  double jitter_eps = 0.01;
-  Precision router_precision = Precision::float32;
-};
 
 // The parameters of one Switch layer held by this process, as indices into its ParamSet.
 struct SwitchLayerParams {

@@ -5,7 +5,79 @@
 namespace switchyard {
 namespace {
 
-MoeConfig read_moe(const MoeOptions& options) {
+RoutingMethod read_routing(MoeOptions::Routing routing) {
+  switch (routing) {
+    case MoeOptions::SWITCH:
+      return RoutingMethod::switch_top1;
+    case MoeOptions::TOP2:
+      return RoutingMethod::top2;
+    case MoeOptions::TOPK:
+      return RoutingMethod::topk;
+    case MoeOptions::EXPERT_CHOICE:
+      return RoutingMethod::expert_choice;
+    case MoeOptions::SOFT:
+      return RoutingMethod::soft;
+    case MoeOptions::HASH:
+      return RoutingMethod::hash;
+    case MoeOptions::NTLB:
+      return RoutingMethod::ntlb;
+  }
+  return RoutingMethod::switch_top1;
+}
+
+SecondPolicy read_second_policy(MoeOptions::SecondPolicy::Value policy) {
+  switch (policy) {
+    case MoeOptions::SecondPolicy::RANDOM:
+      return SecondPolicy::random;
+    case MoeOptions::SecondPolicy::THRESHOLD:
+      return SecondPolicy::threshold;
+    case MoeOptions::SecondPolicy::ALL:
+      return SecondPolicy::all;
+    case MoeOptions::SecondPolicy::NONE:
+      return SecondPolicy::none;
+  }
+  return SecondPolicy::random;
+}
+
+DropPolicy read_drop_policy(MoeOptions::DropPolicy::Value policy) {
+  switch (policy) {
+    case MoeOptions::DropPolicy::POSITION:
+      return DropPolicy::position;
+    case MoeOptions::DropPolicy::PROBS:
+      return DropPolicy::probs;
+    case MoeOptions::DropPolicy::RANDOM:
+      return DropPolicy::random;
+  }
+  return DropPolicy::position;
+}
+
+LoadBalancing read_load_balancing(MoeOptions::LoadBalancing::Value balancing) {
+  switch (balancing) {
+    case MoeOptions::LoadBalancing::AUX:
+      return LoadBalancing::aux;
+    case MoeOptions::LoadBalancing::BIAS:
+      return LoadBalancing::bias;
+    case MoeOptions::LoadBalancing::NONE:
+      return LoadBalancing::none;
+  }
+  return LoadBalancing::aux;
+}
+
+Exploration read_exploration(MoeOptions::Exploration exploration) {
+  switch (exploration) {
+    case MoeOptions::INPUT_JITTER:
+      return Exploration::input_jitter;
+    case MoeOptions::ARGMAX:
+      return Exploration::argmax;
+    case MoeOptions::SAMPLE:
+      return Exploration::sample;
+    case MoeOptions::INPUT_DROPOUT:
+      return Exploration::input_dropout;
+  }
+  return Exploration::input_jitter;
+}
+
+MoeConfig read_moe(const MoeOptions& options, double dropout_rate) {
   return {.num_experts = options.num_experts(),
           .capacity_factor = options.capacity_factor(),
           .eval_capacity_factor = options.eval_capacity_factor(),
@@ -17,7 +89,28 @@ MoeConfig read_moe(const MoeOptions& options) {
           .jitter_eps = options.jitter_eps(),
           .router_precision = options.router_precision() == MoeOptions::BFLOAT16
                                   ? Precision::bfloat16
-                                  : Precision::float32};
+                                  : Precision::float32,
+          .encoder_routing = read_routing(options.routing()),
+          .decoder_routing = read_routing(options.has_decoder_routing() ? options.decoder_routing()
+                                                                        : options.routing()),
+          .router_topk = options.router_topk(),
+          .normalize_gates = options.normalize_gates(),
+          .second_policy = read_second_policy(options.second_policy()),
+          .second_threshold = static_cast<float>(options.second_threshold()),
+          .ntlb_top_k = options.ntlb_top_k(),
+          .drop_policy = read_drop_policy(options.drop_policy()),
+          .load_balancing = read_load_balancing(options.load_balancing()),
+          .bias_update_rate = options.bias_update_rate(),
+          .aux_loss_scope = options.aux_loss_scope() == MoeOptions::GLOBAL ? AuxLossScope::global
+                                                                           : AuxLossScope::group,
+          .aux_loss_reduction = options.aux_loss_reduction() == MoeOptions::MEAN
+                                    ? AuxLossReduction::mean
+                                    : AuxLossReduction::sum,
+          .exploration = read_exploration(options.exploration()),
+          .sample_temperature = static_cast<float>(options.sample_temperature()),
+          .router_dropout_rate = static_cast<float>(options.router_dropout_rate()),
+          .expert_dropout_rate = static_cast<float>(
+              options.has_expert_dropout_rate() ? options.expert_dropout_rate() : dropout_rate)};
 }
 
 Activation read_activation(ModelOptions::Activation activation) {
@@ -43,7 +136,7 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe) {
           .dropout_rate = static_cast<float>(options.dropout_rate()),
           .layer_norm_epsilon = static_cast<float>(options.layer_norm_epsilon()),
           .initializer_scale = static_cast<float>(options.initializer_scale()),
-          .moe = read_moe(moe)};
+          .moe = read_moe(moe, options.dropout_rate())};
 }
 
 Recompute read_recompute(TrainOptions::Recompute recompute) {
