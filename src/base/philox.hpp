@@ -40,6 +40,11 @@ enum class Purpose : std::uint32_t {
   data_offset = 11,
   data_order = 12,
   span_lengths = 13,
+  router_dropout = 14,
+  router_sample = 15,  // Gumbel noise, element e for expert e
+  second_choice = 16,  // whether a token goes to its second expert too
+  drop_order = 17,     // element j: the token's place in the queue of its j-th choice
+  hash_routing = 18,   // item: the token's id; step 0
 };
 
 // All random numbers of one purpose, layer and step of a run. Layers count through both stacks: the

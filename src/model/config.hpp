@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "moe/mlp.hpp"
 #include "moe/moe_config.hpp"
 #include "tensor/ops.hpp"
 
@@ -41,7 +42,8 @@ struct ModelConfig {
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
   MoeConfig moe;
-  ExtraLoss extra_loss{};  // of the outputs, in training
+  std::int64_t input_length = 0;  // S of a whole row: with SOFT it fixes how many slots are learnt
+  ExtraLoss extra_loss{};         // of the outputs, in training
 
   // Of one element of what enters products and travels.
   std::int64_t input_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
@@ -54,6 +56,23 @@ struct ModelConfig {
     if (moe.num_experts == 0 || step == 0) return false;
     const int place = sparse_place == SparsePlace::last ? step - 1 : std::min(1, step - 1);
     return block % step == place;
+  }
+  // Of both stacks.
+  int sparse_layers() const {
+    int count = 0;
+    for (int i = 0; i < num_layers; ++i) count += is_sparse(false, i);
+    for (int i = 0; i < num_decoder_layers; ++i) count += is_sparse(true, i);
+    return count;
+  }
+  // What one sparse layer's load-balancing loss and router z-loss weigh in the objective.
+  double aux_loss_weight() const {
+    return moe.load_balancing == LoadBalancing::aux ? moe.aux_loss_coef / layers_in_mean() : 0;
+  }
+  double z_loss_weight() const { return moe.z_loss_coef / layers_in_mean(); }
+
+ private:
+  int layers_in_mean() const {
+    return moe.aux_loss_reduction == AuxLossReduction::mean ? std::max(sparse_layers(), 1) : 1;
   }
 };
 

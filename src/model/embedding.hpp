@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "model/dropout.hpp"
 #include "model/sequence.hpp"
@@ -16,12 +15,12 @@ class Embedding {
   // `table`: [W, D], an index into the process's ParamSet.
   explicit Embedding(std::size_t table) : table_(table) {}
 
-  // ids [h*N] -> [h*N, D].
+  // sequence.ids -> [h*N, D].
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                        std::span<const std::int32_t> ids, const Dropout& dropout) const;
+                        const Dropout& dropout) const;
   // dh [h*N, D], overwritten with its dropout; adds to the table's gradient leaves.
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                std::span<const std::int32_t> ids, const Dropout& dropout, View<float> dh) const;
+                const Dropout& dropout, View<float> dh) const;
 
  private:
   std::size_t table_;

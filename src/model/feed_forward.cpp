@@ -1,5 +1,7 @@
 #include "model/feed_forward.hpp"
 
+#include <type_traits>
+
 #include "model/linear.hpp"
 #include "tensor/rounding.hpp"
 
@@ -54,37 +56,70 @@ void DenseFeedForward::backward(StepContext& context, ParamSet& params, const Se
   }
 }
 
+namespace {
+
+// Of each kind of layer, what its forward saves.
+template <class Layer, class In>
+struct SavedBy;
+template <class In>
+struct SavedBy<SwitchLayer, In> {
+  using Type = SwitchLayerSaved<In>;
+};
+template <class In>
+struct SavedBy<SoftLayer, In> {
+  using Type = SoftLayerSaved<In>;
+};
+
+// dense(layer) or sparse(layer), as the layer is.
+template <class Dense, class Sparse>
+auto visit_layer(const FeedForward::Layer& layer, Dense dense, Sparse sparse) {
+  return std::visit(
+      [&](const auto& l) {
+        if constexpr (std::is_same_v<decltype(l), const DenseFeedForward&>) {
+          return dense(l);
+        } else {
+          return sparse(l);
+        }
+      },
+      layer);
+}
+
+}  // namespace
+
 template <class In>
 FeedForwardSaved<In> FeedForward::forward(StepContext& context, const ParamSet& params,
                                           const Sequence& sequence, View<const In> x,
                                           View<float> y) const {
-  if (const auto* sparse = std::get_if<SwitchLayer>(&layer_)) {
-    return sparse->forward(context, params, sequence.tokens(), x, y);
-  }
-  return std::get<DenseFeedForward>(layer_).forward(context, params, sequence, x, y);
+  using Saved = FeedForwardSaved<In>;
+  return visit_layer(
+      layer_, [&](const auto& l) -> Saved { return l.forward(context, params, sequence, x, y); },
+      [&](const auto& l) -> Saved { return l.forward(context, params, sequence.tokens(), x, y); });
 }
 
 template <class In>
 void FeedForward::repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
                          View<const In> x, View<float> y, FeedForwardSaved<In>& saved) const {
-  if (const auto* sparse = std::get_if<SwitchLayer>(&layer_)) {
-    sparse->repeat(context, params, sequence.tokens(), x, y, std::get<SwitchLayerSaved<In>>(saved));
-  } else {
-    saved = forward(context, params, sequence, x, y);
-  }
+  visit_layer(
+      layer_, [&](const auto& l) { saved = l.forward(context, params, sequence, x, y); },
+      [&]<class Layer>(const Layer& l) {
+        auto& own = std::get<typename SavedBy<Layer, In>::Type>(saved);
+        l.repeat(context, params, sequence.tokens(), x, y, own);
+      });
 }
 
 template <class In>
 void FeedForward::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                            const FeedForwardSaved<In>& saved, View<const In> x,
                            View<const float> dy, View<float> dx) const {
-  if (const auto* sparse = std::get_if<SwitchLayer>(&layer_)) {
-    sparse->backward(context, params, sequence.tokens(), std::get<SwitchLayerSaved<In>>(saved), x,
-                     dy, dx);
-  } else {
-    std::get<DenseFeedForward>(layer_).backward(context, params, sequence,
-                                                std::get<MlpSaved<In>>(saved), x, dy, dx);
-  }
+  visit_layer(
+      layer_,
+      [&](const auto& l) {
+        l.backward(context, params, sequence, std::get<MlpSaved<In>>(saved), x, dy, dx);
+      },
+      [&]<class Layer>(const Layer& l) {
+        const auto& own = std::get<typename SavedBy<Layer, In>::Type>(saved);
+        l.backward(context, params, sequence.tokens(), own, x, dy, dx);
+      });
 }
 
 #define SWITCHYARD_INSTANTIATE(In)                                                             \

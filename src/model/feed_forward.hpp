@@ -1,5 +1,5 @@
-// The feed-forward layer of a block: dense, one product pair a virtual rank, or Switch. In is the
-// type that enters products, float or bfloat16. Knows neither norm nor residual.
+// The feed-forward layer of a block: dense, one product pair a virtual rank, or a mixture of
+// experts. In is the type that enters products, float or bfloat16. Knows neither norm nor residual.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include "model/dropout.hpp"
 #include "model/sequence.hpp"
 #include "moe/mlp.hpp"
+#include "moe/soft_layer.hpp"
 #include "moe/switch_layer.hpp"
 
 namespace switchyard {
@@ -44,24 +45,28 @@ class DenseFeedForward {
 };
 
 template <class In>
-using FeedForwardSaved = std::variant<MlpSaved<In>, SwitchLayerSaved<In>>;
+using FeedForwardSaved = std::variant<MlpSaved<In>, SwitchLayerSaved<In>, SoftLayerSaved<In>>;
 
 // Frees what FeedForward::repeat makes again.
 template <class In>
 void keep_decisions(FeedForwardSaved<In>& saved) {
-  if (auto* sparse = std::get_if<SwitchLayerSaved<In>>(&saved)) {
-    sparse->keep_decisions();
-  } else {
-    saved = {};
-  }
+  std::visit(
+      [&](auto& layer) {
+        if constexpr (requires { layer.keep_decisions(); }) {
+          layer.keep_decisions();
+        } else {
+          layer = {};
+        }
+      },
+      saved);
 }
 
 class FeedForward {
  public:
-  explicit FeedForward(std::variant<DenseFeedForward, SwitchLayer> layer)
-      : layer_(std::move(layer)) {}
+  using Layer = std::variant<DenseFeedForward, SwitchLayer, SoftLayer>;
+  explicit FeedForward(Layer layer) : layer_(std::move(layer)) {}
 
-  bool is_sparse() const { return std::holds_alternative<SwitchLayer>(layer_); }
+  bool is_sparse() const { return !std::holds_alternative<DenseFeedForward>(layer_); }
 
   // x [h*N, D] -> y [h*N, D], written. Collective over context.comm where sparse.
   template <class In>
@@ -80,7 +85,7 @@ class FeedForward {
                 View<float> dx) const;
 
  private:
-  std::variant<DenseFeedForward, SwitchLayer> layer_;
+  Layer layer_;
 };
 
 }  // namespace switchyard

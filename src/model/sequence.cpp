@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <cassert>
 #include <span>
+#include <utility>
 
 namespace switchyard {
 namespace {
 
 Sequence make_sequence(const Batch& batch, std::int64_t ranks, std::int64_t length,
-                       const std::vector<std::int32_t>& row_lengths, std::int64_t real_in_step) {
+                       const std::vector<std::int32_t>& row_lengths, std::int64_t real_in_step,
+                       std::vector<std::int32_t> ids) {
   const auto rows = static_cast<std::size_t>(ranks * batch.rows);
   assert(row_lengths.size() == rows && batch.samples.size() == rows);
-  Sequence sequence{ranks, batch.rows, length, row_lengths, {}, {}, real_in_step};
+  Sequence sequence{ranks, batch.rows, length, row_lengths, {}, {}, real_in_step, std::move(ids)};
   sequence.index.reserve(static_cast<std::size_t>(sequence.positions()));
   sequence.real.reserve(static_cast<std::size_t>(sequence.positions()));
   for (std::size_t row = 0; row < rows; ++row) {
@@ -26,12 +28,13 @@ Sequence make_sequence(const Batch& batch, std::int64_t ranks, std::int64_t leng
 }  // namespace
 
 Sequence encoder_sequence(const Batch& batch, std::int64_t ranks) {
-  return make_sequence(batch, ranks, batch.input_length, batch.input_lengths, batch.input_tokens);
+  return make_sequence(batch, ranks, batch.input_length, batch.input_lengths, batch.input_tokens,
+                       batch.inputs);
 }
 
 Sequence decoder_sequence(const Batch& batch, std::int64_t ranks) {
-  return make_sequence(batch, ranks, batch.target_length, batch.target_lengths,
-                       batch.target_tokens);
+  return make_sequence(batch, ranks, batch.target_length, batch.target_lengths, batch.target_tokens,
+                       decoder_input(batch));
 }
 
 std::vector<std::int32_t> decoder_input(const Batch& batch) {

@@ -17,13 +17,14 @@ struct Sequence {
   std::vector<std::uint64_t> index;       // [h*N] global token index: sample x n + position
   std::vector<std::uint8_t> real;         // [h*N]
   std::int64_t real_in_step = 0;          // over all virtual ranks of the run
+  std::vector<std::int32_t> ids;          // [h*N] what the embedding looks up
 
   std::int64_t positions() const { return ranks * rows * length; }
-  Tokens tokens() const { return {rows * length, index, real, real_in_step}; }
+  Tokens tokens() const { return {rows * length, index, real, real_in_step, length, ids}; }
 };
 
 Sequence encoder_sequence(const Batch& batch, std::int64_t ranks);
-// A decoder position is real where its target is.
+// A decoder position is real where its target is; its ids are decoder_input.
 Sequence decoder_sequence(const Batch& batch, std::int64_t ranks);
 
 // [h*N] the decoder's input: each row of targets shifted right by one, 0 first.

@@ -54,13 +54,26 @@ class Builder {
       const DenseParams dense = mlp<DenseParams>(name);
       return FeedForward(DenseFeedForward(config_.activation, hidden, dense));
     }
-    SwitchLayerParams params{params_.at(name + ".router"), {}};
+    const SparseLayerConfig config{.moe = config_.moe,
+                                   .method = config_.moe.routing(decoder_),
+                                   .balance_weight = config_.aux_loss_weight(),
+                                   .z_weight = config_.z_loss_weight(),
+                                   .activation = config_.activation,
+                                   .layer = hidden.layer};
+    if (config.method == RoutingMethod::soft)
+      return FeedForward(SoftLayer(config, sparse_params(name, config.method)));
+    return FeedForward(SwitchLayer(config, sparse_params(name, config.method)));
+  }
+
+  SparseLayerParams sparse_params(const std::string& name, RoutingMethod method) const {
+    SparseLayerParams params;
+    if (has_router(method)) params.router = params_.at(name + ".router");
+    if (has_router_bias(config_.moe, method)) params.bias = params_.at(name + ".router_bias");
     for (const ExpertId expert : owned_) {
       params.experts.push_back(
           mlp<ExpertParams>(name + ".experts." + std::to_string(expert.value)));
     }
-    return FeedForward(SwitchLayer(config_.moe, config_.activation, config_.dropout_rate,
-                                   hidden.layer, std::move(params)));
+    return params;
   }
 
   template <class Params>
@@ -78,16 +91,25 @@ class Builder {
 };
 
 template <class In>
-SparseLayerStats stats_of(Mode mode, std::string name, bool decoder,
-                          const SwitchLayerSaved<In>& saved) {
-  SparseLayerStats stats{std::move(name), decoder, {}};
+void add_stats(Mode mode, const SwitchLayerSaved<In>& saved, SparseLayerStats& stats) {
   for (const Routing& routing : saved.routings) {
     stats.groups.push_back(routing.stats);
     if (mode == Mode::train) continue;
-    stats.expert.insert(stats.expert.end(), routing.expert.begin(), routing.expert.end());
+    const std::vector<std::int32_t> first = routing.first_choice();
+    stats.expert.insert(stats.expert.end(), first.begin(), first.end());
   }
-  return stats;
 }
+template <class In>
+void add_stats(Mode mode, const SoftLayerSaved<In>& saved, SparseLayerStats& stats) {
+  stats.groups = saved.stats;
+  if (mode == Mode::train) return;
+  for (const SoftMixture& mixture : saved.mixtures) {
+    const std::vector<std::int32_t> best = mixture.best_expert();
+    stats.expert.insert(stats.expert.end(), best.begin(), best.end());
+  }
+}
+template <class In>
+void add_stats(Mode, const MlpSaved<In>&, SparseLayerStats&) {}
 
 }  // namespace
 
@@ -113,8 +135,9 @@ Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const
     BlockSaved<In> block;
     h = blocks_[i].forward(context, params, sequence, bias, memory, std::move(h), block);
     if (blocks_[i].is_sparse()) {
-      stats.push_back(stats_of(context.mode, block_name(decoder_, static_cast<int>(i)), decoder_,
-                               std::get<SwitchLayerSaved<In>>(block.feed_forward)));
+      stats.push_back({block_name(decoder_, static_cast<int>(i)), decoder_, {}, {}});
+      std::visit([&](const auto& layer) { add_stats(context.mode, layer, stats.back()); },
+                 block.feed_forward);
     }
     if (context.mode == Mode::evaluate) continue;
     if (recompute_blocks_) block.keep_input_and_decisions();

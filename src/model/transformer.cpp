@@ -60,8 +60,7 @@ struct Transformer::Parts {
 
 struct Transformer::Saved {
   Sequence inputs, targets;
-  std::vector<std::int32_t> decoder_ids;  // [h*b*T]
-  std::vector<std::int32_t> target_ids;   // [h*b*T], -1 at padding
+  std::vector<std::int32_t> target_ids;  // [h*b*T], -1 at padding
   std::variant<Activations<float>, Activations<bfloat16>> activations;
 };
 
@@ -106,18 +105,15 @@ Transformer::Output Transformer::Parts::forward(StepContext& context, const Batc
   auto saved = std::make_unique<Saved>();
   saved->inputs = encoder_sequence(batch, ranks);
   saved->targets = decoder_sequence(batch, ranks);
-  saved->decoder_ids = decoder_input(batch);
   saved->target_ids = masked_targets(batch);
 
   Output out;
   Activations<In> a;
-  Tensor<float> h =
-      embedding.forward(context, params, saved->inputs, batch.inputs, encoder.embedding_dropout());
+  Tensor<float> h = embedding.forward(context, params, saved->inputs, encoder.embedding_dropout());
   a.memory = rounded<In>(encoder.forward<In>(context, params, saved->inputs, nullptr, std::move(h),
                                              a.encoder, out.sparse_layers));
   const Memory<In> memory{saved->inputs, std::as_const(a.memory).view()};
-  h = embedding.forward(context, params, saved->targets, saved->decoder_ids,
-                        decoder.embedding_dropout());
+  h = embedding.forward(context, params, saved->targets, decoder.embedding_dropout());
   h = decoder.forward(context, params, saved->targets, &memory, std::move(h), a.decoder,
                       out.sparse_layers);
   LogitsOutput<In> scored =
@@ -146,10 +142,8 @@ void Transformer::Parts::backward(StepContext& context, const Batch& batch, cons
   Tensor<float> d_encoder =
       encoder.backward<In>(context, params, saved.inputs, nullptr, std::move(a.encoder),
                            std::move(d_memory), View<float>());
-  embedding.backward(context, params, saved.inputs, batch.inputs, encoder.embedding_dropout(),
-                     d_encoder.view());
-  embedding.backward(context, params, saved.targets, saved.decoder_ids, decoder.embedding_dropout(),
-                     d_decoder.view());
+  embedding.backward(context, params, saved.inputs, encoder.embedding_dropout(), d_encoder.view());
+  embedding.backward(context, params, saved.targets, decoder.embedding_dropout(), d_decoder.view());
 }
 
 }  // namespace switchyard

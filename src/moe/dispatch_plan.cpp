@@ -1,5 +1,5 @@
-// Counting, not sorting: a segment's size follows from the demand and the capacity, its rows from
-// one walk over the tokens.
+// Counting, not sorting: one walk over the choices gives the segments' sizes, another their rows. A
+// token wants an expert at most once, so the order of a segment's rows is that of their tokens.
 #include "moe/dispatch_plan.hpp"
 
 #include <algorithm>
@@ -58,25 +58,26 @@ std::int64_t segment_count(const Layout& layout, Rank source, Rank owner) {
   return virtual_ranks * layout.owned_experts(owner).size();
 }
 
-DispatchPlan plan_dispatch(const Layout& layout, Rank self, std::span<Routing> routings,
-                           std::int64_t capacity) {
-  const std::int64_t E = layout.experts(), h = std::ssize(routings);
-  assert(h == layout.hosted(self).size() && capacity >= 0);
-  const std::int64_t N = h == 0 ? 0 : std::ssize(routings[0].expert);
+DispatchPlan plan_dispatch(const Layout& layout, Rank self,
+                           std::span<const Selection* const> selections) {
+  const std::int64_t E = layout.experts(), h = std::ssize(selections);
+  assert(h == layout.hosted(self).size());
+  const std::int64_t N = h == 0 ? 0 : selections[0]->tokens,
+                     k = h == 0 ? 1 : selections[0]->choices;
   const std::vector<std::int64_t> segment = number_segments(layout, self);  // [h, E]
+  // f(kept choice's segment, its row among the activations, its place in `position`)
+  const auto for_each_kept = [&](auto f) {
+    for (std::int64_t i = 0; i < h; ++i)
+      for (std::int64_t t = 0; t < N; ++t)
+        for (std::int64_t j = 0; j < k; ++j)
+          if (selections[i]->fate[j * N + t] == Fate::kept)
+            f(segment[i * E + selections[i]->expert[j * N + t]], i * N + t, (i * k + j) * N + t);
+  };
 
   DispatchPlan plan;
+  plan.choices = k;
   plan.segment_rows.assign(segment.size(), 0);
-  for (std::int64_t i = 0; i < h; ++i) {
-    RoutingStats& stats = routings[i].stats;
-    stats.capacity = capacity;
-    stats.dropped_tokens = 0;
-    for (std::int64_t e = 0; e < E; ++e) {
-      const std::int64_t wanted = stats.tokens_per_expert[e], kept = std::min(wanted, capacity);
-      plan.segment_rows[segment[i * E + e]] = kept;
-      stats.dropped_tokens += wanted - kept;
-    }
-  }
+  for_each_kept([&](std::int64_t s, std::int64_t, std::int64_t) { ++plan.segment_rows[s]; });
   plan.send_rows = rows_by_owner(layout, self, plan.segment_rows);
 
   std::vector<std::int64_t> next(segment.size());  // the position of each segment's next row
@@ -86,18 +87,11 @@ DispatchPlan plan_dispatch(const Layout& layout, Rank self, std::span<Routing> r
     kept += plan.segment_rows[s];
   }
   plan.rows.resize(kept);
-  plan.position.assign(h * N, -1);
-  for (std::int64_t i = 0; i < h; ++i) {
-    std::vector<std::int64_t> slots(E, 0);
-    for (std::int64_t t = 0; t < N; ++t) {
-      const std::int32_t e = routings[i].expert[t];
-      if (e < 0 || slots[e] == capacity) continue;
-      ++slots[e];
-      const std::int64_t position = next[segment[i * E + e]]++;
-      plan.rows[position] = i * N + t;
-      plan.position[i * N + t] = position;
-    }
-  }
+  plan.position.assign(h * k * N, -1);
+  for_each_kept([&](std::int64_t s, std::int64_t row, std::int64_t place) {
+    plan.position[place] = next[s];
+    plan.rows[next[s]++] = row;
+  });
   return plan;
 }
 

@@ -1,9 +1,9 @@
-// Who goes where: from each group's chosen experts to slots, drops, and the rows each process
-// sends. Pure arithmetic; no activations, no MPI.
+// Who goes where: from each group's kept choices to the rows each process sends. Pure arithmetic;
+// no activations, no MPI.
 //
 // Worked example, V = 2, R = 2, E = 4 (process 0 owns e0 e1, process 1 owns e2 e3), C = 1, and
 // process 0's virtual rank v0 routes its tokens t0 … t3 to experts 2, 0, 2, 1:
-//   slots 0, 0, 1, 0; t2 is dropped (slot 1 >= C).
+//   t2 is dropped, since t0 has e2's only place.
 //   send order (owner, expert, v, token): t1 (e0), t3 (e1) | t0 (e2).
 //   rows to process 0: 2, to process 1: 1. Rows per segment: 1 1 | 1 0.
 #pragma once
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "comm/layout.hpp"
-#include "moe/router.hpp"
+#include "moe/selection.hpp"
 
 namespace switchyard {
 
@@ -25,8 +25,9 @@ struct DispatchPlan {
   // The kept rows in send order: (owner, group, expert, virtual rank, token). Values are row
   // numbers in the process's activations, i*N + t for token t of its i-th hosted virtual rank.
   std::vector<std::int64_t> rows;
-  std::vector<std::int64_t> position;      // [h*N] its inverse; -1: dropped or padding
-  std::vector<std::int64_t> send_rows;     // [R] how many go to each process
+  std::int64_t choices = 1;             // k
+  std::vector<std::int64_t> position;   // [h, k, N] where a choice's row is in `rows`; -1: not kept
+  std::vector<std::int64_t> send_rows;  // [R] how many go to each process
   std::vector<std::int64_t> segment_rows;  // how many of them each segment holds, in send order
 };
 
@@ -36,10 +37,8 @@ std::int64_t segment_count(const Layout& layout, Rank source, Rank owner);
 // The virtual ranks of group g that process p hosts.
 Interval<VirtualRank> hosted_in_group(const Layout& layout, Rank p, GroupId g);
 
-// Slots are given first come, first served in token order; a token whose slot is at or past
-// `capacity` is dropped. capacity N drops nothing. Sets dropped_tokens and capacity in each
-// routing's stats. routings: one a hosted virtual rank.
-DispatchPlan plan_dispatch(const Layout& layout, Rank self, std::span<Routing> routings,
-                           std::int64_t capacity);
+// selections: one a hosted virtual rank, all of the same k and N.
+DispatchPlan plan_dispatch(const Layout& layout, Rank self,
+                           std::span<const Selection* const> selections);
 
 }  // namespace switchyard

@@ -58,6 +58,10 @@ inline bool sees_whole_row(RoutingMethod method) {
 inline bool tokens_choose(RoutingMethod method) {
   return has_router(method) && !sees_whole_row(method);
 }
+// Whether the layer keeps a bias for each expert, f32 state that no gradient moves.
+inline bool has_router_bias(const MoeConfig& config, RoutingMethod method) {
+  return config.load_balancing == LoadBalancing::bias && tokens_choose(method);
+}
 // The most experts that compute one token.
 inline std::int64_t experts_per_token(const MoeConfig& config, RoutingMethod method) {
   switch (method) {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
+#include "moe/perturbation.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 
@@ -18,6 +20,13 @@ std::int64_t capacity(const MoeConfig& config, Mode mode, std::int64_t N) {
                          config.num_experts, config.min_capacity);
 }
 
+DispatchPlan plan_groups(StepContext& context, std::span<const Routing> routings) {
+  const ScopedPhase phase(context.timer, Phase::routing);
+  std::vector<const Selection*> selections;
+  for (const Routing& routing : routings) selections.push_back(&routing.selection);
+  return plan_dispatch(context.layout, context.comm.rank(), selections);
+}
+
 // The kept rows of x [h*N, D] in send order.
 template <class In>
 Tensor<In> pack(StepContext& context, const DispatchPlan& plan, View<const In> x) {
@@ -25,45 +34,65 @@ Tensor<In> pack(StepContext& context, const DispatchPlan& plan, View<const In> x
   return gather_rows<In>(x, plan.rows);
 }
 
+// f(place among the group's choices [k, N], position in send order) for each kept choice of a row
+// of the activations, in choice order: never in order of arrival.
+template <class F>
+void for_each_kept(const DispatchPlan& plan, std::int64_t N, std::int64_t row, F f) {
+  const std::int64_t group = row / N * plan.choices * N;
+  for (std::int64_t j = 0; j < plan.choices; ++j) {
+    const std::int64_t place = j * N + row % N;
+    if (const std::int64_t position = plan.position[group + place]; position >= 0)
+      f(place, position);
+  }
+}
+
 // The backward of `pack`: writes dx [h*N, D]; zero for dropped and padding tokens.
 template <class In>
-void unpack(StepContext& context, const DispatchPlan& plan, const Tensor<In>& packed,
-            View<float> dx) {
+void unpack(StepContext& context, const DispatchPlan& plan, std::int64_t N,
+            const Tensor<In>& packed, View<float> dx) {
   const ScopedPhase phase(context.timer, Phase::routing);
   for_each_shared(dx.rows, dx.size(), [&](std::int64_t row) {
     float* __restrict to = dx.row(row);
-    const std::int64_t position = plan.position[row];
-    if (position < 0) {
-      std::fill_n(to, dx.cols, 0.0f);
-      return;
-    }
-    const In* __restrict from = packed.view().row(position);
-    for (std::int64_t d = 0; d < dx.cols; ++d) to[d] = to_float(from[d]);
+    bool first = true;
+    for_each_kept(plan, N, row, [&](std::int64_t, std::int64_t position) {
+      const In* __restrict from = packed.view().row(position);
+      if (std::exchange(first, false)) {
+        for (std::int64_t d = 0; d < dx.cols; ++d) to[d] = to_float(from[d]);
+      } else {
+        for (std::int64_t d = 0; d < dx.cols; ++d) to[d] += to_float(from[d]);
+      }
+    });
+    if (first) std::fill_n(to, dx.cols, 0.0f);
   });
 }
 
-// y[row] = gate * expert output; exactly zero for dropped and padding tokens. y [h*N, D].
+// y[row] = sum over its kept choices of gate * expert output; exactly zero for dropped and padding
+// tokens. y [h*N, D].
 template <class In>
 void combine(StepContext& context, const SwitchLayerSaved<In>& saved, std::int64_t N,
              View<float> y) {
   const ScopedPhase phase(context.timer, Phase::routing);
   for_each_shared(y.rows, y.size(), [&](std::int64_t row) {
     float* __restrict to = y.row(row);
-    const std::int64_t position = saved.plan.position[row];
-    if (position < 0) {
-      std::fill_n(to, y.cols, 0.0f);
-      return;
-    }
-    const float gate = saved.routings[row / N].gate[row % N];
-    const In* __restrict output = saved.expert_output.view().row(position);
-    for (std::int64_t d = 0; d < y.cols; ++d) to[d] = gate * to_float(output[d]);
+    const std::vector<float>& weight = saved.routings[row / N].selection.weight;
+    bool first = true;
+    for_each_kept(saved.remote.plan, N, row, [&](std::int64_t place, std::int64_t position) {
+      const float gate = weight[place];
+      const In* __restrict output = saved.remote.output.view().row(position);
+      if (std::exchange(first, false)) {
+        for (std::int64_t d = 0; d < y.cols; ++d) to[d] = gate * to_float(output[d]);
+      } else {
+        for (std::int64_t d = 0; d < y.cols; ++d) to[d] += gate * to_float(output[d]);
+      }
+    });
+    if (first) std::fill_n(to, y.cols, 0.0f);
   });
 }
 
 template <class In>
 struct CombineGradients {
-  Tensor<In> output;        // [kept rows, D] d loss / d expert output, in send order
-  std::vector<float> gate;  // [h*N] d loss / d gate; 0 for dropped and padding tokens
+  Tensor<In> output;          // [kept rows, D] d loss / d expert output, in send order
+  std::vector<float> weight;  // [h, k, N] d loss / d gate; 0 but for the kept
 };
 
 // Scales by the gate at the source, so that the experts' owners need no gates.
@@ -71,32 +100,32 @@ template <class In>
 CombineGradients<In> combine_backward(StepContext& context, const SwitchLayerSaved<In>& saved,
                                       std::int64_t N, View<const float> dy) {
   const ScopedPhase phase(context.timer, Phase::routing);
-  const View<const In> output = saved.expert_output.view();
+  const DispatchPlan& plan = saved.remote.plan;
+  const View<const In> output = saved.remote.output.view();
   CombineGradients<In> d{Tensor<In>::uninitialized(output.rows, output.cols),
-                         std::vector<float>(dy.rows, 0.0f)};
+                         std::vector<float>(plan.position.size(), 0.0f)};
   for_each_shared(dy.rows, dy.size(), [&](std::int64_t row) {
-    const std::int64_t position = saved.plan.position[row];
-    if (position < 0) return;
-    const float gate = saved.routings[row / N].gate[row % N];
+    const std::int64_t i = row / N;
     const float* __restrict upstream = dy.row(row);
-    const In* __restrict computed = output.row(position);
-    In* __restrict to = d.output.view().row(position);
-    d.gate[row] =
-        lane_sum(dy.cols, [&](std::int64_t i) { return upstream[i] * to_float(computed[i]); });
-    for (std::int64_t i = 0; i < dy.cols; ++i) to[i] = from_float<In>(gate * upstream[i]);
+    for_each_kept(plan, N, row, [&](std::int64_t place, std::int64_t position) {
+      const float gate = saved.routings[i].selection.weight[place];
+      const In* __restrict computed = output.row(position);
+      In* __restrict to = d.output.view().row(position);
+      d.weight[i * plan.choices * N + place] =
+          lane_sum(dy.cols, [&](std::int64_t c) { return upstream[c] * to_float(computed[c]); });
+      for (std::int64_t c = 0; c < dy.cols; ++c) to[c] = from_float<In>(gate * upstream[c]);
+    });
   });
   return d;
 }
 
 }  // namespace
 
-SwitchLayer::SwitchLayer(const MoeConfig& config, Activation activation, float hidden_dropout_rate,
-                         std::uint32_t layer, SwitchLayerParams params)
-    : config_(config),
-      activation_(activation),
-      hidden_dropout_rate_(hidden_dropout_rate),
-      layer_(layer),
-      params_(std::move(params)) {}
+SwitchLayer::SwitchLayer(SparseLayerConfig config, SparseLayerParams params)
+    : config_(std::move(config)),
+      params_(std::move(params)),
+      experts_(config_.activation, config_.moe.expert_dropout_rate, config_.layer,
+               std::move(params_.experts)) {}
 
 template <class In>
 SwitchLayerSaved<In> SwitchLayer::forward(StepContext& context, const ParamSet& params,
@@ -104,10 +133,7 @@ SwitchLayerSaved<In> SwitchLayer::forward(StepContext& context, const ParamSet& 
                                           View<float> y) const {
   SwitchLayerSaved<In> saved;
   saved.routings = route_groups(context, params, tokens, x);
-  saved.plan = plan_groups(context, tokens, saved.routings);
-  saved.exchange = exchange_counts(context, saved.plan, layer_);
-  if (drops_hidden(context.mode))
-    saved.expert_token_index = dispatch_indices(context, saved.plan, saved.exchange, tokens.index);
+  saved.remote = experts_.announce<In>(context, plan_groups(context, saved.routings), tokens.index);
   repeat(context, params, tokens, x, y, saved);
   return saved;
 }
@@ -115,9 +141,7 @@ SwitchLayerSaved<In> SwitchLayer::forward(StepContext& context, const ParamSet& 
 template <class In>
 void SwitchLayer::repeat(StepContext& context, const ParamSet& params, const Tokens& tokens,
                          View<const In> x, View<float> y, SwitchLayerSaved<In>& saved) const {
-  auto gathered = dispatch(context, saved.exchange, pack(context, saved.plan, x));
-  auto computed = run_experts(context, params, std::move(gathered), saved);
-  saved.expert_output = return_rows(context, saved.exchange, std::move(computed));
+  experts_.compute(context, params, pack(context, saved.remote.plan, x), saved.remote);
   combine(context, saved, tokens.per_rank, y);
 }
 
@@ -126,21 +150,77 @@ void SwitchLayer::backward(StepContext& context, ParamSet& params, const Tokens&
                            const SwitchLayerSaved<In>& saved, View<const In> x,
                            View<const float> dy, View<float> dx) const {
   auto d = combine_backward(context, saved, tokens.per_rank, dy);
-  auto d_computed = dispatch(context, saved.exchange, std::move(d.output), Pass::backward);
-  auto d_gathered = run_experts_backward<In>(context, params, saved, d_computed.view());
-  auto d_packed = return_rows(context, saved.exchange, std::move(d_gathered), Pass::backward);
-  unpack(context, saved.plan, d_packed, dx);
-  route_groups_backward<In>(context, params, tokens, saved.routings, {x, d.gate, dx});
+  auto d_packed = experts_.backward(context, params, saved.remote, std::move(d.output));
+  unpack(context, saved.remote.plan, tokens.per_rank, d_packed, dx);
+  route_groups_backward<In>(context, params, tokens, saved.routings, {x, d.weight, dx});
 }
 
-RouterInput SwitchLayer::router_input(const StepContext& context, const ParamSet& params,
-                                      const Tokens& tokens, View<const float> x,
-                                      std::int64_t i) const {
+RandomStream SwitchLayer::stream(const StepContext& context, Purpose purpose) const {
+  return {context.seed, purpose, config_.layer, static_cast<std::uint64_t>(context.step)};
+}
+
+ChoiceRule SwitchLayer::choice_rule(const StepContext& context, const Tokens& tokens,
+                                    std::span<const std::uint64_t> index) const {
+  const MoeConfig& moe = config_.moe;
+  ChoiceRule rule;
+  rule.drop = moe.drop_policy;
+  rule.capacity = capacity(moe, context.mode, tokens.per_rank);
+  if (config_.method == RoutingMethod::top2) {
+    rule.choices = 2;
+    rule.normalize = true;
+    rule.normalizer_term = 1e-9f;
+    rule.second = moe.second_policy;
+    rule.second_threshold = moe.second_threshold;
+  } else if (config_.method == RoutingMethod::topk) {
+    rule.choices = moe.router_topk;
+    rule.normalize = moe.normalize_gates;
+  } else if (config_.method == RoutingMethod::ntlb) {
+    rule.choices = moe.ntlb_top_k;
+    rule.until_placed = true;
+  }
+  if (context.mode == Mode::evaluate) return rule;  // which never draws
+  rule.second_draws = TokenDraws{stream(context, Purpose::second_choice), index};
+  rule.drop_draws = TokenDraws{stream(context, Purpose::drop_order), index};
+  return rule;
+}
+
+RoutingInput SwitchLayer::routing_input(const StepContext& context, const ParamSet& params,
+                                        const Tokens& tokens, View<const float> x,
+                                        std::span<const std::int32_t> given, std::int64_t i) const {
+  const MoeConfig& moe = config_.moe;
   const std::int64_t N = tokens.per_rank;
-  const Jitter jitter{context.mode == Mode::train ? static_cast<float>(config_.jitter_eps) : 0.0f,
-                      RandomStream(context.seed, Purpose::router_jitter, layer_, context.step),
-                      tokens.index.subspan(i * N, N)};
-  return {x, params[params_.router].value, tokens.real.subspan(i * N, N), jitter};
+  const auto index = tokens.index.subspan(i * N, N);
+  const bool trains = context.mode == Mode::train;
+  RoutingInput input;
+  input.method = config_.method;
+  input.router.x = x;
+  input.router.perturbation = perturbation(moe, context, config_.layer, index);
+  input.router.precision = moe.router_precision;
+  input.real = tokens.real.subspan(i * N, N);
+  input.given = given;
+  input.choice = choice_rule(context, tokens, index);
+  input.expert_choice = {tokens.row_length, trains ? moe.capacity_factor : moe.eval_capacity_factor,
+                         moe.min_capacity};
+  input.sample_temperature = moe.sample_temperature;
+  if (params_.router) input.router.weights = params[*params_.router].value;
+  if (params_.bias) input.bias = params[*params_.bias].value.flat();
+  if (trains && moe.exploration == Exploration::sample)
+    input.sampling = TokenDraws{stream(context, Purpose::router_sample), index};
+  return input;
+}
+
+std::vector<std::int32_t> SwitchLayer::hashed_experts(const StepContext& context,
+                                                      const Tokens& tokens, std::int64_t i) const {
+  if (config_.method != RoutingMethod::hash) return {};
+  const RandomStream hash(context.seed, Purpose::hash_routing, config_.layer, 0);
+  const auto experts = static_cast<std::uint32_t>(config_.moe.num_experts);
+  std::vector<std::int32_t> result;
+  for (std::int64_t t = i * tokens.per_rank; t < (i + 1) * tokens.per_rank; ++t) {
+    const auto id = static_cast<std::uint64_t>(tokens.ids[t]);
+    result.push_back(tokens.real[t] ? static_cast<std::int32_t>(hash.block(id, 0)[0] % experts)
+                                    : -1);
+  }
+  return result;
 }
 
 template <class In>
@@ -151,71 +231,51 @@ std::vector<Routing> SwitchLayer::route_groups(StepContext& context, const Param
   std::vector<Routing> routings;
   for (std::int64_t i = 0; i < context.hosted().size(); ++i) {
     const Converted<float, In> seen(x.row_range(i * N, N));
-    routings.push_back(route(context.work, router_input(context, params, tokens, seen.view(), i)));
+    const std::vector<std::int32_t> given = hashed_experts(context, tokens, i);
+    routings.push_back(route(context.work,
+                             routing_input(context, params, tokens, seen.view(), given, i),
+                             config_.moe.num_experts));
   }
+  if (config_.moe.aux_loss_scope == AuxLossScope::global && tokens_choose(config_.method))
+    share_choices(context, routings);
   return routings;
+}
+
+void SwitchLayer::share_choices(StepContext& context, std::span<Routing> routings) const {
+  std::vector<std::int64_t> chosen(config_.moe.num_experts + 1, 0);  // and their sum
+  for (const Routing& routing : routings) {
+    std::ranges::transform(chosen, routing.balance.chosen, chosen.begin(), std::plus());
+    chosen.back() += routing.balance.choices;
+  }
+  all_reduce_sum(context.comm, chosen);
+  for (Routing& routing : routings) {
+    routing.balance.choices = chosen.back();
+    routing.balance.chosen.assign(chosen.begin(), chosen.end() - 1);
+    routing.stats.balance_sum = routing.balance.loss();
+  }
 }
 
 template <class In>
 void SwitchLayer::route_groups_backward(StepContext& context, ParamSet& params,
                                         const Tokens& tokens, std::span<const Routing> routings,
                                         const RouterFlow<In>& flow) const {
+  if (!params_.router) return;
   const ScopedPhase phase(context.timer, Phase::routing);
   const std::int64_t N = tokens.per_rank;
-  RouterLossScale
-      scale;  // the mean over the V*A routing groups; the mean over the step's real tokens
-  scale.balance = static_cast<float>(config_.aux_loss_coef /
-                                     (context.layout.virtual_ranks() * context.micro_steps));
-  if (tokens.real_in_step > 0)
-    scale.z = static_cast<float>(config_.z_loss_coef / static_cast<double>(tokens.real_in_step));
   for (std::int64_t i = 0; i < std::ssize(routings); ++i) {
+    // The mean over the run's routing groups; the mean over the step's real tokens.
+    RouterLossScale scale;
+    scale.balance = config_.balance_weight /
+                    static_cast<double>(context.layout.virtual_ranks() * context.micro_steps *
+                                        routings[i].stats.groups);
+    if (tokens.real_in_step > 0)
+      scale.z = static_cast<float>(config_.z_weight / static_cast<double>(tokens.real_in_step));
     const Converted<float, In> seen(flow.x.row_range(i * N, N));
-    route_backward(context.work, router_input(context, params, tokens, seen.view(), i), routings[i],
-                   flow.d_gate.subspan(i * N, N), scale,
-                   {params[params_.router].leaves[i], flow.dx.row_range(i * N, N)});
+    const std::int64_t choices = routings[i].selection.choices * N;
+    route_backward(context.work, routing_input(context, params, tokens, seen.view(), {}, i),
+                   routings[i], flow.d_weight.subspan(i * choices, choices), scale,
+                   {params[*params_.router].leaves[i], flow.dx.row_range(i * N, N)});
   }
-}
-
-DispatchPlan SwitchLayer::plan_groups(StepContext& context, const Tokens& tokens,
-                                      std::span<Routing> routings) const {
-  const ScopedPhase phase(context.timer, Phase::routing);
-  return plan_dispatch(context.layout, context.comm.rank(), routings,
-                       capacity(config_, context.mode, tokens.per_rank));
-}
-
-bool SwitchLayer::drops_hidden(Mode mode) const {
-  return hidden_dropout_rate_ > 0 && mode == Mode::train;
-}
-
-OwnedExperts SwitchLayer::owned_experts(const StepContext& context,
-                                        std::span<const std::uint64_t> expert_token_index) const {
-  const Rank self = context.comm.rank();
-  const HiddenDropout dropout{
-      drops_hidden(context.mode) ? hidden_dropout_rate_ : 0.0f,
-      RandomStream(context.seed, Purpose::hidden_dropout, layer_, context.step),
-      expert_token_index};
-  return {params_.experts, context.layout.owned_experts(self).first,
-          context.layout.groups_of(self).first, activation_, dropout};
-}
-
-template <class In>
-Tensor<In> SwitchLayer::run_experts(StepContext& context, const ParamSet& params,
-                                    Tensor<In> gathered, SwitchLayerSaved<In>& saved) const {
-  const ScopedPhase phase(context.timer, Phase::experts);
-  auto [y, experts_saved] =
-      experts_forward(context.work, params, owned_experts(context, saved.expert_token_index),
-                      saved.exchange.batches, std::move(gathered));
-  saved.experts = std::move(experts_saved);
-  return std::move(y);
-}
-
-template <class In>
-Tensor<In> SwitchLayer::run_experts_backward(StepContext& context, ParamSet& params,
-                                             const SwitchLayerSaved<In>& saved,
-                                             View<const In> dy) const {
-  const ScopedPhase phase(context.timer, Phase::experts);
-  return experts_backward(context.work, params, owned_experts(context, saved.expert_token_index),
-                          saved.exchange.batches, saved.experts, dy);
 }
 
 #define SWITCHYARD_INSTANTIATE(In)                                                                 \

@@ -31,9 +31,11 @@ double LayerStatistics::z_loss() const { return ratio(z_sum, real_tokens); }
 void LayerStatistics::add(const LayerStatistics& other) {
   assert(name == other.name && tokens_per_expert.size() == other.tokens_per_expert.size());
   groups += other.groups;
-  places += other.places;
   real_tokens += other.real_tokens;
-  dropped_tokens += other.dropped_tokens;
+  wanted += other.wanted;
+  dropped += other.dropped;
+  computed += other.computed;
+  places += other.places;
   std::ranges::transform(tokens_per_expert, other.tokens_per_expert, tokens_per_expert.begin(),
                          std::plus());
   balance_sum += other.balance_sum;
@@ -45,19 +47,21 @@ void LayerStatistics::add(const LayerStatistics& other) {
 RoutingFigures routing_figures(std::span<const LayerStatistics> layers) {
   assert(!layers.empty());
   RoutingFigures figures;
-  std::int64_t real_tokens = 0, dropped_tokens = 0, places = 0;
+  std::int64_t real_tokens = 0, wanted = 0, dropped = 0, computed = 0, places = 0;
   double imbalances = 0, confidences = 0, entropies = 0;
   for (const LayerStatistics& layer : layers) {
     real_tokens += layer.real_tokens;
-    dropped_tokens += layer.dropped_tokens;
+    wanted += layer.wanted;
+    dropped += layer.dropped;
+    computed += layer.computed;
     places += layer.places;
     figures.dead_experts += std::ranges::count(layer.tokens_per_expert, 0);
     imbalances += imbalance(layer.tokens_per_expert);
     confidences += layer.confidence_sum;
     entropies += layer.entropy_sum;
   }
-  figures.dropped_fraction = ratio(static_cast<double>(dropped_tokens), real_tokens);
-  figures.expert_usage = ratio(static_cast<double>(real_tokens - dropped_tokens), places);
+  figures.dropped_fraction = ratio(static_cast<double>(dropped), wanted);
+  figures.expert_usage = ratio(static_cast<double>(computed), places);
   figures.load_imbalance = imbalances / static_cast<double>(layers.size());
   figures.router_confidence = ratio(confidences, real_tokens);
   figures.router_entropy = ratio(entropies, real_tokens);

@@ -14,7 +14,19 @@ namespace {
 // below 2^53.
 // Row: these, then for each sparse layer those, then its tokens for each expert.
 enum LossColumn { loss, extra_loss, losses };
-enum LayerColumn { real, dropped, capacity, balance, z, confidence, entropy, tokens };
+enum LayerColumn {
+  groups,
+  real,
+  wanted,
+  dropped,
+  computed,
+  places,
+  balance,
+  z,
+  confidence,
+  entropy,
+  tokens
+};
 
 // Of the batch's rows first … first + count - 1; an empty matrix counts for zeros.
 double sum_rows(const Tensor<float>& values, std::int64_t first, std::int64_t count) {
@@ -33,10 +45,10 @@ std::vector<double> pack(std::span<const Batch> batches,
       rows.push_back(sum_rows(outputs[m].extra_loss, i * b, b));
       for (const SparseLayerStats& layer : outputs[m].sparse_layers) {
         const RoutingStats& s = layer.groups[static_cast<std::size_t>(i)];
-        rows.insert(rows.end(),
-                    {static_cast<double>(s.real_tokens), static_cast<double>(s.dropped_tokens),
-                     static_cast<double>(s.capacity), s.balance_loss, s.z_sum, s.confidence_sum,
-                     s.entropy_sum});
+        for (const std::int64_t count :
+             {s.groups, s.real_tokens, s.wanted, s.dropped, s.computed, s.places})
+          rows.push_back(static_cast<double>(count));
+        rows.insert(rows.end(), {s.balance_sum, s.z_sum, s.confidence_sum, s.entropy_sum});
         rows.insert(rows.end(), s.tokens_per_expert.begin(), s.tokens_per_expert.end());
       }
     }
@@ -62,7 +74,6 @@ class Table {
     }
     return canonical_sum(leaves);
   }
-  std::int64_t groups() const { return static_cast<std::int64_t>(virtual_ranks_ * micro_steps_); }
 
  private:
   std::vector<double> values_;
@@ -74,10 +85,12 @@ LayerStatistics layer_statistics(const Table& table, std::size_t first, std::siz
     return static_cast<std::int64_t>(table.sum(first + column));
   };
   LayerStatistics result;
-  result.groups = table.groups();
-  result.places = static_cast<std::int64_t>(experts) * count(capacity);
+  result.groups = count(groups);
   result.real_tokens = count(real);
-  result.dropped_tokens = count(dropped);
+  result.wanted = count(wanted);
+  result.dropped = count(dropped);
+  result.computed = count(computed);
+  result.places = count(places);
   for (std::size_t e = 0; e < experts; ++e) result.tokens_per_expert.push_back(count(tokens + e));
   result.balance_sum = table.sum(first + balance);
   result.z_sum = table.sum(first + z);
@@ -138,8 +151,8 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
     z_loss += layer.z_loss();
   }
   record.set_loss(statistics.loss);
-  record.set_loss_total(statistics.loss + config.moe.aux_loss_coef * balance_loss +
-                        config.moe.z_loss_coef * z_loss + statistics.extra_loss);
+  record.set_loss_total(statistics.loss + config.aux_loss_weight() * balance_loss +
+                        config.z_loss_weight() * z_loss + statistics.extra_loss);
   if (statistics.layers.empty()) return;
   record.set_aux(balance_loss / static_cast<double>(statistics.layers.size()));
   record.set_load_balancing_loss(balance_loss);

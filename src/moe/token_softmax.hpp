@@ -1,0 +1,19 @@
+// Softmax down the columns of a row's logits: for each expert, or slot of one, over the row's real
+// tokens. What routings need in which a row is looked at as a whole.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tensor/tensor.hpp"
+
+namespace switchyard {
+
+// logits [N, E], N a whole number of rows; real [N]. -> [N, E]; 0 for padding. Sums run over a
+// row's tokens in order.
+Tensor<float> token_softmax(View<const float> logits, std::span<const std::uint8_t> real,
+                            std::int64_t row_length);
+// p as above; d [N, E]: d loss / d p, whatever it is for padding. -> d loss / d logits [N, E].
+Tensor<float> token_softmax_backward(View<const float> p, Tensor<float> d, std::int64_t row_length);
+
+}  // namespace switchyard
