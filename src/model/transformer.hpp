@@ -9,6 +9,7 @@
 
 #include "model/batch.hpp"
 #include "model/config.hpp"
+#include "moe/router.hpp"
 #include "moe/step_context.hpp"
 #include "tensor/param.hpp"
 

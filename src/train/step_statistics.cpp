@@ -138,8 +138,8 @@ void record_statistics(const StepStatistics& statistics, const ModelConfig& conf
     z_loss += layer.z_loss();
   }
   record.set_loss(statistics.loss);
-  record.set_loss_total(statistics.loss + config.moe.aux_loss_coef * balance_loss +
-                        config.moe.z_loss_coef * z_loss + statistics.extra_loss);
+  record.set_loss_total(statistics.loss + config.aux_loss_weight() * balance_loss +
+                        config.z_loss_weight() * z_loss + statistics.extra_loss);
   if (statistics.layers.empty()) return;
   record.set_aux(balance_loss / static_cast<double>(statistics.layers.size()));
   record.set_load_balancing_loss(balance_loss);
