@@ -33,7 +33,7 @@ struct Plan {
   std::string vocabulary;  // where model.vocab_size comes from
 
   const ModelConfig& model() const { return settings.model; }
-  bool is_sparse() const { return has_sparse_blocks(model()); }
+  bool is_sparse() const { return model().sparse_layers() > 0; }
 };
 
 // Sets model.vocab_size where it is unset; says where it is from.
@@ -129,7 +129,7 @@ void print_operations(std::ostream& out, const Plan& plan) {
 void print_capacity(std::ostream& out, const Plan& plan) {
   title(out, "capacity of an expert in training, and what uniform routing drops");
   for (const bool decoder : {false, true}) {
-    if (sparse_block_count(plan.model(), decoder) == 0) continue;
+    if (plan.model().sparse_layers(decoder) == 0) continue;
     const CapacityPlan capacity = plan_capacity(plan.model(), plan.layout, plan.shape, decoder);
     row(out, std::string(stack_text(decoder)) + " group",
         grouped(capacity.positions) + " positions",
@@ -143,7 +143,7 @@ void print_traffic(std::ostream& out, const Plan& plan) {
   title(out, "bytes between processes a step");
   std::int64_t exchanged = 0;
   for (const bool decoder : {false, true}) {
-    const int layers = sparse_block_count(plan.model(), decoder);
+    const int layers = plan.model().sparse_layers(decoder);
     if (layers == 0) continue;
     const ExchangeTraffic traffic = plan_exchange(plan.model(), plan.layout, plan.shape, decoder);
     exchanged += plan.shape.micro_steps * layers * traffic.bytes_of_step();

@@ -15,7 +15,6 @@
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "data/span_corruption_source.hpp"
-#include "plan/parameters.hpp"
 #include "train/evaluator.hpp"
 #include "train/expert_table.hpp"
 #include "train/filled_passage.hpp"
@@ -73,7 +72,7 @@ void require_its_tokenizer(const RunState& state, const Dataset& data,
 }
 
 void require_sparse(const ModelConfig& model, const std::string& checkpoint) {
-  if (has_sparse_blocks(model)) return;
+  if (model.sparse_layers() > 0) return;
   throw Error(ExitCode::usage,
               "evaluate: --experts is given, but " + checkpoint + " is a dense model: it has none",
               "leave --experts out, or give a run with moe.num_experts above 0");

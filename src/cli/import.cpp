@@ -67,7 +67,7 @@ void require_as_many_tensors(const ModelConfig& model, const SafetensorsReader& 
   std::int64_t at_least = 0;
   for (const bool decoder : {false, true}) {
     at_least +=
-        block_count(model, decoder) + sparse_block_count(model, decoder) * model.moe.num_experts;
+        block_count(model, decoder) + model.sparse_layers(decoder) * model.moe.num_experts;
   }
   const std::int64_t stored = std::ssize(weights.names());
   if (at_least <= stored) return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,7 +84,7 @@ void check_model(const ModelOptions& model, Problems& problems) {
   problems.positive("model.initializer_scale");
 }
 
-void check_moe(Problems& problems) {
+void check_moe_numbers(Problems& problems) {
   problems.within(0, most_experts, "moe.num_experts");
   for (const char* count : {"moe.encoder_sparse_step", "moe.decoder_sparse_step",
                             "moe.min_capacity", "moe.aux_loss_coef", "moe.z_loss_coef"}) {
@@ -91,7 +92,128 @@ void check_moe(Problems& problems) {
   }
   problems.positive("moe.capacity_factor");
   problems.positive("moe.eval_capacity_factor");
-  problems.share_below_one("moe.jitter_eps");
+  for (const char* share : {"moe.jitter_eps", "moe.router_dropout_rate", "moe.expert_dropout_rate"})
+    problems.share_below_one(share);
+  for (const char* positive :
+       {"moe.second_threshold", "moe.bias_update_rate", "moe.sample_temperature"}) {
+    problems.positive(positive);
+  }
+}
+
+// Which routings the sparse layers have. What no layer has is not asked for consistency: an option
+// without effect harms nobody.
+class Routings {
+ public:
+  explicit Routings(const RunConfig& config) {
+    const MoeOptions& moe = config.moe();
+    const ModelOptions& model = config.model();
+    const int decoder_layers =
+        model.has_num_decoder_layers() ? model.num_decoder_layers() : model.num_layers();
+    if (has_sparse_layer(moe, moe.encoder_sparse_step(), model.num_layers()))
+      encoder_ = moe.routing();
+    if (has_sparse_layer(moe, moe.decoder_sparse_step(), decoder_layers))
+      decoder_ = moe.has_decoder_routing() ? moe.decoder_routing() : moe.routing();
+  }
+
+  std::optional<MoeOptions::Routing> decoder() const { return decoder_; }
+  bool empty() const { return !encoder_ && !decoder_; }
+
+  template <class Property>
+  bool any(Property holds) const {
+    return (encoder_ && holds(*encoder_)) || (decoder_ && holds(*decoder_));
+  }
+  bool have(MoeOptions::Routing routing) const {
+    return any([=](MoeOptions::Routing other) { return other == routing; });
+  }
+
+ private:
+  // As ModelConfig::is_sparse places them.
+  static bool has_sparse_layer(const MoeOptions& moe, int step, int blocks) {
+    const int first = moe.sparse_place() == MoeOptions::LAST ? step - 1 : std::min(1, step - 1);
+    return moe.num_experts() > 0 && step > 0 && first < blocks;
+  }
+
+  std::optional<MoeOptions::Routing> encoder_, decoder_;
+};
+
+bool looks_at_a_row(MoeOptions::Routing routing) {
+  return routing == MoeOptions::EXPERT_CHOICE || routing == MoeOptions::SOFT;
+}
+bool has_places(MoeOptions::Routing routing) { return !looks_at_a_row(routing); }
+bool tokens_choose(MoeOptions::Routing routing) {
+  return has_places(routing) && routing != MoeOptions::HASH;
+}
+
+void check_row_routings(const RunConfig& config, const Routings& routings, Problems& problems) {
+  const MoeOptions& moe = config.moe();
+  if (!routings.any(looks_at_a_row)) return;
+  if (routings.decoder() && looks_at_a_row(*routings.decoder())) {
+    problems.require(
+        false, std::string(moe.has_decoder_routing() ? "moe.decoder_routing" : "moe.routing") +
+                   " " + MoeOptions::Routing_Name(*routings.decoder()) +
+                   " looks at all of a row, so the decoder would see the future; "
+                   "set moe.decoder_routing=SWITCH");
+  }
+  const std::string name =
+      routings.have(MoeOptions::SOFT) ? "moe.routing SOFT" : "moe.routing EXPERT_CHOICE";
+  problems.require(!moe.dropless(), "moe.dropless is true, but " + name +
+                                        " has as many places as moe.capacity_factor says");
+  problems.require(moe.exploration() != MoeOptions::SAMPLE,
+                   "moe.exploration SAMPLE draws experts for a token, but with " + name +
+                       " tokens do not choose");
+  problems.require(
+      moe.drop_policy() == MoeOptions::DropPolicy::POSITION || routings.any(has_places),
+      "moe.drop_policy is " + MoeOptions::DropPolicy::Value_Name(moe.drop_policy()) + ", but " +
+          name + " turns no token away");
+  problems.require(!routings.have(MoeOptions::SOFT) ||
+                       config.data().input_length() * moe.capacity_factor() <= most_rows,
+                   "data.input_length (" + std::to_string(config.data().input_length()) +
+                       ") times moe.capacity_factor makes more slots a row than " +
+                       std::to_string(static_cast<int>(most_rows)));
+}
+
+void check_choices(const MoeOptions& moe, const Routings& routings, Problems& problems) {
+  const bool topk = routings.have(MoeOptions::TOPK), ntlb = routings.have(MoeOptions::NTLB);
+  problems.within(1, topk ? moe.num_experts() : most_experts, "moe.router_topk");
+  problems.within(1, ntlb ? moe.num_experts() : most_experts, "moe.ntlb_top_k");
+  problems.require(!topk || !moe.normalize_gates() || moe.router_topk() != 1,
+                   "moe.normalize_gates is true, but moe.router_topk is 1: a gate that is always "
+                   "1 teaches the router nothing");
+  if (routings.have(MoeOptions::TOP2)) {
+    problems.require(moe.num_experts() >= 2, "moe.num_experts is " +
+                                                 std::to_string(moe.num_experts()) +
+                                                 ", but moe.routing TOP2 needs 2 experts");
+  }
+}
+
+void check_balance(const RunConfig& config, const Routings& routings, Problems& problems) {
+  const MoeOptions& moe = config.moe();
+  const bool choose = routings.any(tokens_choose);
+  if (moe.load_balancing() == MoeOptions::LoadBalancing::BIAS) {
+    problems.require(choose || routings.empty(),
+                     "moe.load_balancing is BIAS, but no layer has a router by which tokens choose "
+                     "(moe.routing SWITCH, TOP2, TOPK or NTLB)");
+    problems.require(!choose || moe.exploration() != MoeOptions::SAMPLE,
+                     "moe.load_balancing BIAS chooses by biased probabilities and "
+                     "moe.exploration SAMPLE by drawn ones; take one of them");
+  }
+  if (moe.aux_loss_scope() == MoeOptions::GLOBAL) {
+    problems.require(choose || routings.empty(),
+                     "moe.aux_loss_scope is GLOBAL, but no layer has a load-balancing loss "
+                     "(moe.routing SWITCH, TOP2, TOPK or NTLB)");
+    problems.require(!choose || config.train().accumulation_steps() <= 1,
+                     "moe.aux_loss_scope GLOBAL needs the counts of the whole step before its "
+                     "first backward pass, but train.accumulation_steps is " +
+                         std::to_string(config.train().accumulation_steps()));
+  }
+}
+
+void check_moe(const RunConfig& config, Problems& problems) {
+  check_moe_numbers(problems);
+  const Routings routings(config);
+  check_row_routings(config, routings, problems);
+  check_choices(config.moe(), routings, problems);
+  check_balance(config, routings, problems);
 }
 
 void check_data(Problems& problems) {
@@ -205,7 +327,7 @@ void check_spans(const DataOptions& data) {
 void validate(const RunConfig& config, int processes) {
   Problems problems(config);
   check_model(config.model(), problems);
-  check_moe(problems);
+  check_moe(config, problems);
   check_data(problems);
   check_schedule(config.optimizer(), problems);
   check_training(problems);

@@ -20,12 +20,13 @@ enum class Recompute { none, attention, block };
 enum class SparsePlace { last, second };
 
 struct ModelConfig {
-  std::int64_t vocab_size = 0;  // W: rows of the embedding, padding rows included
-  std::int64_t d_model = 0;     // D
-  std::int64_t d_ff = 0;        // F, of dense layers and experts alike
-  std::int64_t d_kv = 0;        // K
-  std::int64_t num_heads = 0;   // H
-  int num_layers = 0;           // encoder blocks
+  std::int64_t vocab_size = 0;    // W: rows of the embedding, padding rows included
+  std::int64_t d_model = 0;       // D
+  std::int64_t d_ff = 0;          // F, of dense layers and experts alike
+  std::int64_t d_kv = 0;          // K
+  std::int64_t num_heads = 0;     // H
+  std::int64_t input_length = 0;  // S: positions of an encoder row
+  int num_layers = 0;             // encoder blocks
   int num_decoder_layers = 0;
   int encoder_sparse_step = 2;  // one block of so many is sparse; 1: all; 0: none
   int decoder_sparse_step = 2;
@@ -57,22 +58,39 @@ struct ModelConfig {
     const int place = sparse_place == SparsePlace::last ? step - 1 : std::min(1, step - 1);
     return block % step == place;
   }
-  // Of both stacks.
-  int sparse_layers() const {
-    int count = 0;
-    for (int i = 0; i < num_layers; ++i) count += is_sparse(false, i);
-    for (int i = 0; i < num_decoder_layers; ++i) count += is_sparse(true, i);
-    return count;
+  int sparse_layers(bool decoder) const {
+    int sparse = 0;
+    const int blocks = decoder ? num_decoder_layers : num_layers;
+    for (int i = 0; i < blocks; ++i) sparse += is_sparse(decoder, i);
+    return sparse;
   }
-  // What one sparse layer's load-balancing loss and router z-loss weigh in the objective.
+  int sparse_layers() const { return sparse_layers(false) + sparse_layers(true); }
+
+  // SOFT: the most slots that an expert has in a row, which are those of a full one.
+  std::int64_t soft_slots() const {
+    return switchyard::soft_slots(input_length, moe.capacity_factor, moe.num_experts);
+  }
+  // Columns of the routers of one stack; 0: it has none.
+  std::int64_t router_outputs(bool decoder) const {
+    const RoutingMethod method = moe.routing(decoder);
+    if (!has_router(method)) return 0;
+    return method == RoutingMethod::soft ? moe.num_experts * soft_slots() : moe.num_experts;
+  }
+  bool has_router_bias(bool decoder) const {
+    return moe.load_balancing == LoadBalancing::bias && tokens_choose(moe.routing(decoder));
+  }
+
+  // What each sparse layer's load-balancing and router z-loss weigh in the whole loss.
   double aux_loss_weight() const {
-    return moe.load_balancing == LoadBalancing::aux ? moe.aux_loss_coef / layers_in_mean() : 0;
+    return moe.load_balancing == LoadBalancing::aux ? of_a_layer(moe.aux_loss_coef) : 0;
   }
-  double z_loss_weight() const { return moe.z_loss_coef / layers_in_mean(); }
+  double z_loss_weight() const { return of_a_layer(moe.z_loss_coef); }
 
  private:
-  int layers_in_mean() const {
-    return moe.aux_loss_reduction == AuxLossReduction::mean ? std::max(sparse_layers(), 1) : 1;
+  double of_a_layer(double coefficient) const {
+    const int layers = sparse_layers();
+    const bool shared = moe.aux_loss_reduction == AuxLossReduction::mean && layers > 0;
+    return shared ? coefficient / layers : coefficient;
   }
 };
 

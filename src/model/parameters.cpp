@@ -29,9 +29,11 @@ class SpecList {
       const std::string block = block_name(decoder, i);
       add_attention(block + (decoder ? ".self_attention" : ".attention"));
       if (decoder) add_attention(block + ".cross_attention");
-      add_feed_forward(block + ".feed_forward", config_.is_sparse(decoder, i));
+      config_.is_sparse(decoder, i) ? add_sparse_layer(block + ".feed_forward", decoder)
+                                    : add_mlp(block + ".feed_forward", std::nullopt);
+      add_norm(block + ".feed_forward");
     }
-    add_norm(stack + ".norm");
+    add_norm(stack);
   }
 
   // Truncated normal of variance initializer_scale / fan_in (Fedus et al. 2021, section 2.4).
@@ -47,7 +49,7 @@ class SpecList {
     return {Kind::normal, 1.0f / std::sqrt(static_cast<float>(inverse_variance))};
   }
 
-  void add_norm(const std::string& name) { add(name, 1, config_.d_model, {Kind::ones, 0}); }
+  void add_norm(const std::string& of) { add(of + ".norm", 1, config_.d_model, {Kind::ones, 0}); }
 
   // The scores' 1/sqrt(K) is in the initial W_q.
   void add_attention(const std::string& name) {
@@ -56,17 +58,15 @@ class SpecList {
     add(name + ".k", d_model, width, normal(d_model));
     add(name + ".v", d_model, width, normal(d_model));
     add(name + ".o", width, d_model, normal(width));
-    add_norm(name + ".norm");
+    add_norm(name);
   }
 
-  void add_feed_forward(const std::string& name, bool sparse) {
-    if (sparse) {
-      add(name + ".router", config_.d_model, config_.moe.num_experts, scaled(config_.d_model));
-      for (const ExpertId expert : owned_) add_mlp(name, expert);
-    } else {
-      add_mlp(name, std::nullopt);
-    }
-    add_norm(name + ".norm");
+  void add_sparse_layer(const std::string& name, bool decoder) {
+    if (const std::int64_t outputs = config_.router_outputs(decoder); outputs > 0)
+      add(name + ".router", config_.d_model, outputs, scaled(config_.d_model));
+    if (config_.has_router_bias(decoder))
+      add(name + ".router_bias", 1, config_.moe.num_experts, {Kind::zeros, 0});
+    for (const ExpertId expert : owned_) add_mlp(name, expert);
   }
 
   void add_mlp(const std::string& layer, std::optional<ExpertId> expert) {

@@ -68,7 +68,7 @@ class Builder {
   SparseLayerParams sparse_params(const std::string& name, RoutingMethod method) const {
     SparseLayerParams params;
     if (has_router(method)) params.router = params_.at(name + ".router");
-    if (has_router_bias(config_.moe, method)) params.bias = params_.at(name + ".router_bias");
+    if (config_.has_router_bias(decoder_)) params.bias = params_.at(name + ".router_bias");
     for (const ExpertId expert : owned_) {
       params.experts.push_back(
           mlp<ExpertParams>(name + ".experts." + std::to_string(expert.value)));

@@ -2,6 +2,8 @@
 // the same name.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "base/bfloat16.hpp"
@@ -58,10 +60,6 @@ inline bool sees_whole_row(RoutingMethod method) {
 inline bool tokens_choose(RoutingMethod method) {
   return has_router(method) && !sees_whole_row(method);
 }
-// Whether the layer keeps a bias for each expert, f32 state that no gradient moves.
-inline bool has_router_bias(const MoeConfig& config, RoutingMethod method) {
-  return config.load_balancing == LoadBalancing::bias && tokens_choose(method);
-}
 // The most experts that compute one token.
 inline std::int64_t experts_per_token(const MoeConfig& config, RoutingMethod method) {
   switch (method) {
@@ -74,6 +72,16 @@ inline std::int64_t experts_per_token(const MoeConfig& config, RoutingMethod met
     default:
       return 1;
   }
+}
+
+// Slots that an expert has for a row of so many real tokens (SOFT): max(1, floor(n cf / E)), 0 for
+// an empty row.
+inline std::int64_t soft_slots(std::int64_t real_tokens, double capacity_factor,
+                               std::int64_t experts) {
+  if (real_tokens == 0) return 0;
+  const double share =
+      static_cast<double>(real_tokens) * capacity_factor / static_cast<double>(experts);
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::floor(share)));
 }
 
 }  // namespace switchyard

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <utility>
 
 #include "moe/token_softmax.hpp"
@@ -34,13 +33,6 @@ void hide_unused(const SoftRule& rule, std::span<const std::int64_t> used, View<
 }
 
 }  // namespace
-
-std::int64_t soft_slots(std::int64_t real_tokens, double capacity_factor, std::int64_t experts) {
-  if (real_tokens == 0) return 0;
-  const double share =
-      static_cast<double>(real_tokens) * capacity_factor / static_cast<double>(experts);
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::floor(share)));
-}
 
 SoftMixture soft_mixture(const SoftRule& rule, Tensor<float> logits,
                          std::span<const std::uint8_t> real, Precision precision) {

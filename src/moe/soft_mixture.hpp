@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "moe/moe_config.hpp"
 #include "moe/probabilities.hpp"
 #include "moe/router.hpp"
 #include "moe/selection.hpp"
@@ -14,9 +15,6 @@
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
-
-// Slots that an expert has for a row of n real tokens: max(1, floor(n cf / E)), 0 for an empty row.
-std::int64_t soft_slots(std::int64_t real_tokens, double capacity_factor, std::int64_t experts);
 
 struct SoftRule {
   std::int64_t row_length = 0;  // N is a whole number of rows

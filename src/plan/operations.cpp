@@ -40,7 +40,7 @@ Operations count_operations(const ModelConfig& config, const StepShape& shape) {
   add_attention(config, config.num_decoder_layers, shape.rows, targets, inputs, sum);
   for (const bool decoder : {false, true}) {
     const std::int64_t positions = shape.rows * shape.real(decoder);
-    const std::int64_t sparse = sparse_block_count(config, decoder);
+    const std::int64_t sparse = config.sparse_layers(decoder);
     const std::int64_t mlp = forward_and_backward * mlp_elements(config) * positions;
     const std::int64_t router =
         forward_and_backward * config.d_model * config.moe.num_experts * positions;

@@ -8,16 +8,6 @@ int block_count(const ModelConfig& config, bool decoder) {
   return decoder ? config.num_decoder_layers : config.num_layers;
 }
 
-int sparse_block_count(const ModelConfig& config, bool decoder) {
-  int sparse = 0;
-  for (int i = 0; i < block_count(config, decoder); ++i) sparse += config.is_sparse(decoder, i);
-  return sparse;
-}
-
-bool has_sparse_blocks(const ModelConfig& config) {
-  return sparse_block_count(config, false) + sparse_block_count(config, true) > 0;
-}
-
 std::int64_t attention_elements(const ModelConfig& config) {
   return 4 * config.d_model * config.num_heads * config.d_kv;
 }
@@ -26,18 +16,23 @@ std::int64_t mlp_elements(const ModelConfig& config) {
   return (config.activation == Activation::gated_gelu ? 3 : 2) * config.d_model * config.d_ff;
 }
 
+std::int64_t router_elements(const ModelConfig& config, bool decoder) {
+  return config.d_model * config.router_outputs(decoder) +
+         (config.has_router_bias(decoder) ? config.moe.num_experts : 0);
+}
+
 ParameterCount count_parameters(const ModelConfig& config) {
   ParameterCount count;
   count.embedding = config.vocab_size * config.d_model;
   if (!config.tie_word_embeddings) count.logits = config.d_model * config.vocab_size;
   for (const bool decoder : {false, true}) {
     const std::int64_t blocks = block_count(config, decoder);
-    const std::int64_t sparse = sparse_block_count(config, decoder);
+    const std::int64_t sparse = config.sparse_layers(decoder);
     const std::int64_t attentions = decoder ? 2 * blocks : blocks;
     count.attention +=
         attentions * attention_elements(config) + config.num_heads * relative_buckets;
     count.feed_forward += (blocks - sparse) * mlp_elements(config);
-    count.routers += sparse * config.d_model * config.moe.num_experts;
+    count.routers += sparse * router_elements(config, decoder);
     count.experts += sparse * config.moe.num_experts * mlp_elements(config);
     count.active_experts += sparse * mlp_elements(config);
     count.norms += (attentions + blocks + 1) * config.d_model;

@@ -16,7 +16,7 @@ struct ParameterCount {
   std::int64_t routers = 0;
   std::int64_t experts = 0;
   std::int64_t norms = 0;
-  std::int64_t active_experts = 0;  // one of each sparse layer: what a token meets
+  std::int64_t active_experts = 0;  // those of each sparse layer that a token meets on average
 
   std::int64_t dense() const {
     return embedding + logits + attention + feed_forward + routers + norms;
@@ -28,12 +28,12 @@ struct ParameterCount {
 ParameterCount count_parameters(const ModelConfig& config);
 
 int block_count(const ModelConfig& config, bool decoder);
-int sparse_block_count(const ModelConfig& config, bool decoder);
-bool has_sparse_blocks(const ModelConfig& config);
 
 // Elements of one attention's four kernels, and of the two or three of a feed-forward layer or
 // expert.
 std::int64_t attention_elements(const ModelConfig& config);
 std::int64_t mlp_elements(const ModelConfig& config);
+// Of what chooses in one sparse layer: its kernel and its bias, as far as there are.
+std::int64_t router_elements(const ModelConfig& config, bool decoder);
 
 }  // namespace switchyard

@@ -117,13 +117,15 @@ Activation read_activation(ModelOptions::Activation activation) {
   return activation == ModelOptions::GATED_GELU ? Activation::gated_gelu : Activation::relu;
 }
 
-ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe) {
+ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe,
+                       const DataOptions& data) {
   assert(options.has_vocab_size());
   return {.vocab_size = options.vocab_size(),
           .d_model = options.d_model(),
           .d_ff = options.d_ff(),
           .d_kv = options.has_d_kv() ? options.d_kv() : options.d_model() / options.num_heads(),
           .num_heads = options.num_heads(),
+          .input_length = data.input_length(),
           .num_layers = options.num_layers(),
           .num_decoder_layers = options.has_num_decoder_layers() ? options.num_decoder_layers()
                                                                  : options.num_layers(),
@@ -224,7 +226,7 @@ void read_train(const TrainOptions& options, Settings& settings) {
 
 Settings read_settings(const RunConfig& config) {
   Settings settings;
-  settings.model = read_model(config.model(), config.moe());
+  settings.model = read_model(config.model(), config.moe(), config.data());
   settings.model.extra_loss = {
       .label_smoothing = static_cast<float>(config.train().label_smoothing()),
       .z_loss = static_cast<float>(config.train().z_loss())};

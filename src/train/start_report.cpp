@@ -27,7 +27,7 @@ std::string range_text(const char* one, const char* many, Interval<I> range) {
 std::string experts_text(const ModelConfig& config) {
   const MoeConfig& moe = config.moe;
   if (moe.num_experts == 0) return "none: a dense model";
-  const int sparse = sparse_block_count(config, false) + sparse_block_count(config, true);
+  const int sparse = config.sparse_layers();
   std::ostringstream text;
   text << moe.num_experts << " in each of " << sparse << " sparse layers, ";
   if (moe.dropless) {

@@ -63,6 +63,13 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "moe.z_loss_coef=-1",
                           "moe.jitter_eps=1",
                           "moe.encoder_sparse_step=-1",
+                          "moe.router_topk=0",
+                          "moe.ntlb_top_k=0",
+                          "moe.second_threshold=0",
+                          "moe.bias_update_rate=0",
+                          "moe.sample_temperature=0",
+                          "moe.router_dropout_rate=1",
+                          "moe.expert_dropout_rate=-0.5",
                           "parallel.virtual_ranks=0",
                           "parallel.expert_replicas=0",
                           "data.input_length=0",
@@ -127,6 +134,82 @@ TEST(Validate, RefusesContradictions) {
   EXPECT_THAT(complaint({"model.d_model=100", "model.num_heads=3"}),
               AllOf(HasSubstr("model.d_model (100)"), HasSubstr("model.num_heads (3)")));
   EXPECT_EQ(complaint({"model.d_model=100", "model.num_heads=3", "model.d_kv=32"}), "");
+}
+
+TEST(Validate, AcceptsEveryRoutingInTheEncoder) {
+  for (const char* routing : {"SWITCH", "TOP2", "TOPK", "EXPERT_CHOICE", "SOFT", "HASH", "NTLB"}) {
+    EXPECT_EQ(complaint({std::string("moe.routing=") + routing, "moe.decoder_routing=SWITCH"}), "")
+        << routing;
+  }
+}
+
+TEST(Validate, LetsNoDecoderSeeTheFuture) {
+  for (const std::string routing : {"EXPERT_CHOICE", "SOFT"}) {
+    EXPECT_THAT(complaint({"moe.routing=" + routing}),
+                AllOf(HasSubstr("moe.routing " + routing), HasSubstr("future"),
+                      HasSubstr("moe.decoder_routing=SWITCH")));
+    EXPECT_THAT(complaint({"moe.decoder_routing=" + routing}),
+                HasSubstr("moe.decoder_routing " + routing));
+    EXPECT_EQ(complaint({"moe.routing=" + routing, "moe.decoder_sparse_step=0"}), "");
+    EXPECT_EQ(complaint({"moe.routing=" + routing, "moe.decoder_sparse_step=9"}), "");
+    EXPECT_EQ(complaint({"moe.routing=" + routing, "moe.num_experts=0"}), "");
+  }
+}
+
+TEST(Validate, RefusesWhatARoutingOfWholeRowsHasNotGot) {
+  for (const std::string routing : {"EXPERT_CHOICE", "SOFT"}) {
+    const std::string encoder = "moe.routing=" + routing, decoder = "moe.decoder_routing=HASH";
+    for (const std::string set : {"moe.dropless=true", "moe.exploration=SAMPLE"}) {
+      EXPECT_THAT(complaint({encoder, decoder, set}),
+                  AllOf(HasSubstr(set.substr(0, set.find('='))), HasSubstr(routing)));
+    }
+    EXPECT_THAT(complaint({encoder, "moe.decoder_sparse_step=0", "moe.drop_policy=PROBS"}),
+                AllOf(HasSubstr("moe.drop_policy is PROBS"), HasSubstr(routing)));
+    EXPECT_EQ(complaint({encoder, decoder, "moe.drop_policy=PROBS"}), "");
+  }
+  EXPECT_THAT(
+      complaint({"moe.routing=SOFT", "moe.decoder_routing=HASH", "moe.capacity_factor=1e18"}),
+      HasSubstr("slots"));
+}
+
+TEST(Validate, RefusesMoreChoicesThanExperts) {
+  EXPECT_THAT(complaint({"moe.routing=TOPK", "moe.router_topk=9"}),
+              HasSubstr("moe.router_topk is 9; it must be 1 to 8"));
+  EXPECT_THAT(complaint({"moe.routing=NTLB", "moe.num_experts=3"}),
+              HasSubstr("moe.ntlb_top_k is 4; it must be 1 to 3"));
+  EXPECT_THAT(complaint({"moe.decoder_routing=TOP2", "moe.num_experts=1"}),
+              AllOf(HasSubstr("moe.num_experts is 1"), HasSubstr("TOP2")));
+  EXPECT_EQ(complaint({"moe.routing=TOPK", "moe.router_topk=8"}), "");
+  EXPECT_EQ(complaint({"moe.router_topk=9", "moe.num_experts=1"}), "") << "no layer has it";
+}
+
+TEST(Validate, RefusesGatesThatTeachNothing) {
+  const Strings sets = {"moe.routing=TOPK", "moe.normalize_gates=true"};
+  EXPECT_THAT(complaint(sets), HasSubstr("moe.normalize_gates"));
+  EXPECT_EQ(complaint({sets[0], sets[1], "moe.router_topk=2"}), "");
+}
+
+TEST(Validate, RefusesABiasWhereNobodyChoosesByIt) {
+  const std::string bias = "moe.load_balancing=BIAS";
+  for (const char* routing : {"EXPERT_CHOICE", "SOFT", "HASH"}) {
+    const std::string encoder = std::string("moe.routing=") + routing;
+    EXPECT_THAT(complaint({bias, encoder, "moe.decoder_routing=HASH"}),
+                HasSubstr("moe.load_balancing is BIAS"));
+    EXPECT_EQ(complaint({bias, encoder, "moe.decoder_routing=NTLB"}), "") << routing;
+  }
+  EXPECT_EQ(complaint({bias}), "");
+  EXPECT_EQ(complaint({bias, "moe.num_experts=0"}), "");
+  EXPECT_THAT(complaint({bias, "moe.exploration=SAMPLE"}),
+              AllOf(HasSubstr("BIAS"), HasSubstr("SAMPLE")));
+}
+
+TEST(Validate, RefusesGlobalLoadsThatComeTooLate) {
+  const std::string global = "moe.aux_loss_scope=GLOBAL";
+  EXPECT_EQ(complaint({global}), "");
+  EXPECT_THAT(complaint({global, "train.accumulation_steps=2"}),
+              AllOf(HasSubstr("moe.aux_loss_scope"), HasSubstr("train.accumulation_steps is 2")));
+  EXPECT_THAT(complaint({global, "moe.routing=HASH"}), HasSubstr("moe.aux_loss_scope is GLOBAL"));
+  EXPECT_EQ(complaint({global, "moe.num_experts=0", "train.accumulation_steps=2"}), "");
 }
 
 TEST(Validate, RefusesSchedulesWithoutAnEnd) {

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <string>
@@ -139,6 +140,63 @@ TEST(ParameterSpecs, GiveShapesAndInitialScales) {
   expect("encoder.block.1.feed_forward.router", 768, 4, Kind::truncated_normal,
          std::sqrt(0.1 / 768));
   expect("decoder.block.11.feed_forward.norm", 1, 768, Kind::ones, 0);
+}
+
+bool has(const std::vector<ParamSpec>& specs, const std::string& name) {
+  return std::ranges::find(specs, name, &ParamSpec::name) != specs.end();
+}
+
+TEST(ParameterSpecs, GiveHashRoutingNoRouter) {
+  ModelConfig config = base_config(4);
+  config.moe.encoder_routing = RoutingMethod::hash;
+  config.moe.load_balancing = LoadBalancing::bias;
+  const std::vector<ParamSpec> specs = all_specs(config);
+  EXPECT_FALSE(has(specs, "encoder.block.1.feed_forward.router"));
+  EXPECT_FALSE(has(specs, "encoder.block.1.feed_forward.router_bias"));
+  EXPECT_TRUE(has(specs, "encoder.block.1.feed_forward.experts.3.wi"));
+  EXPECT_TRUE(has(specs, "decoder.block.1.feed_forward.router"));
+}
+
+TEST(ParameterSpecs, GiveSoftRoutingAColumnASlot) {
+  ModelConfig config = base_config(4);
+  config.moe.encoder_routing = RoutingMethod::soft;
+  config.moe.capacity_factor = 1.25;
+  for (const auto& [length, slots] : {std::pair(512, 160), {511, 159}, {3, 1}}) {
+    config.input_length = length;
+    const std::vector<ParamSpec> specs = all_specs(config);
+    const ParamSpec& router = find(specs, "encoder.block.1.feed_forward.router");
+    EXPECT_EQ(std::pair(router.rows, router.cols), std::pair(768L, 4L * slots)) << length;
+    EXPECT_NEAR(router.init.scale, std::sqrt(0.1 / 768), 1e-8);
+    EXPECT_EQ(find(specs, "decoder.block.1.feed_forward.router").cols, 4);
+  }
+}
+
+TEST(ParameterSpecs, GiveABiasToTheRoutersThatTokensChooseBy) {
+  ModelConfig config = base_config(4);
+  config.moe.encoder_routing = RoutingMethod::expert_choice;
+  EXPECT_FALSE(has(all_specs(config), "decoder.block.1.feed_forward.router_bias"));
+  config.moe.load_balancing = LoadBalancing::bias;
+  const std::vector<ParamSpec> specs = all_specs(config);
+  EXPECT_FALSE(has(specs, "encoder.block.1.feed_forward.router_bias"));
+  const ParamSpec& bias = find(specs, "decoder.block.1.feed_forward.router_bias");
+  EXPECT_EQ(std::pair(bias.rows, bias.cols), std::pair(1L, 4L));
+  EXPECT_EQ(bias.init.kind, Initializer::Kind::zeros);
+  EXPECT_FALSE(bias.expert.has_value());
+}
+
+TEST(ModelConfig, SharesTheWeightsOfLossesAmongLayersOnlyForTheirMean) {
+  ModelConfig config = base_config(4);
+  config.decoder_sparse_step = 3;
+  config.moe.aux_loss_coef = 0.5;
+  config.moe.z_loss_coef = 0.25;
+  ASSERT_EQ(config.sparse_layers(), 6 + 4);
+  EXPECT_EQ(std::pair(config.aux_loss_weight(), config.z_loss_weight()), std::pair(0.5, 0.25));
+  config.moe.aux_loss_reduction = AuxLossReduction::mean;
+  EXPECT_EQ(std::pair(config.aux_loss_weight(), config.z_loss_weight()), std::pair(0.05, 0.025));
+  for (const LoadBalancing other : {LoadBalancing::bias, LoadBalancing::none}) {
+    config.moe.load_balancing = other;
+    EXPECT_EQ(std::pair(config.aux_loss_weight(), config.z_loss_weight()), std::pair(0.0, 0.025));
+  }
 }
 
 TEST(ParameterSpecs, DrawAnExpertAsTheDenseKernelOfItsPlace) {

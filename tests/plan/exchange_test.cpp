@@ -72,7 +72,7 @@ std::int64_t planned_bytes(const ModelConfig& config, const StepShape& shape,
                            const Layout& layout) {
   std::int64_t bytes = 0;
   for (const bool decoder : {false, true}) {
-    bytes += sparse_block_count(config, decoder) *
+    bytes += config.sparse_layers(decoder) *
              plan_exchange(config, layout, shape, decoder).bytes_of_step();
   }
   return bytes;

@@ -39,6 +39,20 @@ TEST(ParameterCounts, AreTheSumOverTheModelsTensors) {
   }
 }
 
+TEST(ParameterCounts, AreTheSumWhateverTheRouting) {
+  using enum RoutingMethod;
+  for (const RoutingMethod method : {switch_top1, top2, topk, expert_choice, soft, hash, ntlb}) {
+    for (const LoadBalancing balancing : {LoadBalancing::aux, LoadBalancing::bias}) {
+      ModelConfig config = small_config(5);
+      config.input_length = 17;
+      config.moe.encoder_routing = method;
+      config.moe.load_balancing = balancing;
+      EXPECT_EQ(count_parameters(config).total(), sum_of_specs(config).first)
+          << static_cast<int>(method);
+    }
+  }
+}
+
 TEST(ParameterCounts, HaveThoseOfTheDenseTwinActiveAndTheRouters) {
   const ParameterCount dense = count_parameters(small_config(0)),
                        sparse = count_parameters(small_config(7));

@@ -95,6 +95,109 @@ auto after_a_stop(std::function<Choices(const Values&)> choices) {
   };
 }
 
+// `choices`, but the first instead of each that `holds` refuses.
+template <class Holds>
+Choices choices_where(Choices choices, Holds holds) {
+  for (std::string& choice : choices)
+    if (!holds(choice)) choice = choices.front();
+  return choices;
+}
+
+bool looks_at_a_row(const std::string& routing) {
+  return routing == "EXPERT_CHOICE" || routing == "SOFT";
+}
+bool has_places(const std::string& routing) { return !looks_at_a_row(routing); }
+bool tokens_choose(const std::string& routing) { return has_places(routing) && routing != "HASH"; }
+
+bool is_sparse(const Values& before, bool decoder) {
+  const std::int64_t step =
+      number(before, decoder ? "moe.decoder_sparse_step" : "moe.encoder_sparse_step");
+  const bool own_depth = decoder && before.at("model.num_decoder_layers") != "unset";
+  const std::int64_t blocks =
+      number(before, own_depth ? "model.num_decoder_layers" : "model.num_layers");
+  const std::int64_t place =
+      before.at("moe.sparse_place") == "LAST" ? step - 1 : std::min(step - 1, std::int64_t{1});
+  return number(before, "moe.num_experts") > 0 && step > 0 && place < blocks;
+}
+
+// Those of the stacks that have sparse layers.
+Choices routings(const Values& before) {
+  Choices found;
+  if (is_sparse(before, false)) found.push_back(before.at("moe.routing"));
+  const std::string& decoder = before.at("moe.decoder_routing");
+  if (is_sparse(before, true))
+    found.push_back(decoder == "unset" ? before.at("moe.routing") : decoder);
+  return found;
+}
+
+// Whether some stack is `such`, or it does not matter.
+bool some_or_none(const Values& before, bool (*such)(const std::string&)) {
+  const Choices all = routings(before);
+  return all.empty() || std::ranges::any_of(all, such);
+}
+bool none_looks_at_a_row(const Values& before) {
+  return std::ranges::none_of(routings(before), looks_at_a_row);
+}
+
+Choices encoder_routings(const Values& before) {
+  return choices_where({"SWITCH", "TOP2", "TOPK", "EXPERT_CHOICE", "SOFT", "HASH", "NTLB"},
+                       [&](const std::string& routing) {
+                         return routing != "TOP2" || number(before, "moe.num_experts") != 1;
+                       });
+}
+
+Choices decoder_routings(const Values& before) {
+  Choices choices = encoder_routings(before);
+  if (!looks_at_a_row(before.at("moe.routing"))) choices.insert(choices.begin(), "unset");
+  return choices_where(choices, [&](const std::string& routing) {
+    return has_places(routing) || !is_sparse(before, true);
+  });
+}
+
+// As many as there are experts at most.
+auto choice_counts(std::initializer_list<std::int64_t> counts) {
+  return [all = std::vector(counts)](const Values& before) {
+    const std::int64_t experts = number(before, "moe.num_experts");
+    Choices choices;
+    for (const std::int64_t n : all)
+      choices.push_back(std::to_string(experts > 0 ? std::min(n, experts) : n));
+    return choices;
+  };
+}
+
+Choices gate_normalizations(const Values& before) {
+  return before.at("moe.router_topk") == "1" ? Choices{"false"} : Choices{"false", "true"};
+}
+
+Choices droplessness(const Values& before) {
+  return none_looks_at_a_row(before) ? Choices{"false", "false", "true"} : Choices{"false"};
+}
+
+Choices drop_policies(const Values& before) {
+  return some_or_none(before, has_places) ? Choices{"POSITION", "PROBS", "RANDOM"}
+                                          : Choices{"POSITION"};
+}
+
+Choices load_balancings(const Values& before) {
+  return choices_where({"AUX", "BIAS", "NONE"}, [&](const std::string& balancing) {
+    return balancing != "BIAS" || some_or_none(before, tokens_choose);
+  });
+}
+
+Choices aux_loss_scopes(const Values& before) {
+  const bool in_one = before.at("train.accumulation_steps") == "1" || routings(before).empty();
+  return in_one && some_or_none(before, tokens_choose) ? Choices{"GROUP", "GLOBAL"}
+                                                       : Choices{"GROUP"};
+}
+
+Choices explorations(const Values& before) {
+  return choices_where({"INPUT_JITTER", "ARGMAX", "SAMPLE", "INPUT_DROPOUT"},
+                       [&](const std::string& exploration) {
+                         const bool biased = before.at("moe.load_balancing") == "BIAS";
+                         return exploration != "SAMPLE" || (none_looks_at_a_row(before) && !biased);
+                       });
+}
+
 // Independent of the draws of all other names.
 std::size_t draw_below(std::size_t bound, std::uint64_t seed, const std::string& name) {
   const std::uint32_t key = crc32c(std::as_bytes(std::span(name.data(), name.size())));
@@ -179,11 +282,27 @@ OptionSpace run_options() {
       {"moe.capacity_factor", one_of({"1", "0.3", "1.25", "3"})},
       {"moe.eval_capacity_factor", one_of({"2", "0.5"})},
       {"moe.min_capacity", one_of({"0", "1", "4"})},
-      {"moe.dropless", one_of({"false", "false", "true"})},
+      {"moe.routing", encoder_routings},
+      {"moe.decoder_routing", decoder_routings},
+      {"moe.router_topk", choice_counts({1, 2, 8})},
+      {"moe.normalize_gates", gate_normalizations},
+      {"moe.second_policy", one_of({"RANDOM", "THRESHOLD", "ALL", "NONE"})},
+      {"moe.second_threshold", one_of({"0.2", "0.5"})},
+      {"moe.ntlb_top_k", choice_counts({1, 2, 4})},
+      {"moe.dropless", droplessness},
       {"moe.eval_dropless", one_of({"true", "false"})},
+      {"moe.drop_policy", drop_policies},
+      {"moe.load_balancing", load_balancings},
+      {"moe.bias_update_rate", one_of({"1e-3", "0.1"})},
       {"moe.aux_loss_coef", one_of({"0", "0.01", "1"})},
       {"moe.z_loss_coef", one_of({"0", "0.01"})},
+      {"moe.aux_loss_scope", aux_loss_scopes},
+      {"moe.aux_loss_reduction", one_of({"SUM", "MEAN"})},
+      {"moe.exploration", explorations},
       {"moe.jitter_eps", one_of({"0", "0.01", "0.3"})},
+      {"moe.sample_temperature", one_of({"1", "0.3"})},
+      {"moe.router_dropout_rate", one_of({"0.1", "0", "0.5"})},
+      {"moe.expert_dropout_rate", one_of({"unset", "0", "0.4"})},
 
       {"optimizer.name", one_of({"SGD", "ADAMW", "ADAFACTOR"})},
       {"optimizer.learning_rate", one_of({"0.01", "0.1"})},

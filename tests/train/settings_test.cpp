@@ -30,6 +30,13 @@ TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
       settings_of("model { vocab_size: 256 d_model: 96 num_heads: 3 num_layers: 5 }");
   EXPECT_EQ(settings.model.d_kv, 32);
   EXPECT_EQ(settings.model.num_decoder_layers, 5);
+  const std::string model = "model { vocab_size: 256 dropout_rate: 0.25 } ";
+  EXPECT_EQ(settings_of(model).model.moe.expert_dropout_rate, 0.25f);
+  EXPECT_EQ(settings_of(model + "moe { expert_dropout_rate: 0 }").model.moe.expert_dropout_rate, 0);
+  for (const bool decoder : {false, true}) {
+    EXPECT_EQ(settings_of(model + "moe { routing: TOP2 }").model.moe.routing(decoder),
+              RoutingMethod::top2);
+  }
 }
 
 TEST(SettingsTest, ReadsEverySchedule) {
@@ -39,6 +46,43 @@ TEST(SettingsTest, ReadsEverySchedule) {
     const std::string schedule = std::string("optimizer { schedule: ") + name + " }";
     EXPECT_EQ(settings_of("model { vocab_size: 256 } " + schedule).schedule.shape, shape) << name;
   }
+}
+
+TEST(SettingsTest, ReadsEveryRouting) {
+  using enum RoutingMethod;
+  for (const auto& [name, method] :
+       {std::pair("SWITCH", switch_top1), std::pair("TOP2", top2), std::pair("TOPK", topk),
+        std::pair("EXPERT_CHOICE", expert_choice), std::pair("SOFT", soft), std::pair("HASH", hash),
+        std::pair("NTLB", ntlb)}) {
+    const auto routing_of_decoder = [&](const std::string& option) {
+      return settings_of("model { vocab_size: 256 } moe { " + option + ": " + name + " }")
+          .model.moe.decoder_routing;
+    };
+    EXPECT_EQ(routing_of_decoder("routing"), method) << name;
+    EXPECT_EQ(routing_of_decoder("routing: TOPK decoder_routing"), method) << name;
+  }
+}
+
+// The i-th name is that of the i-th value.
+template <class Enum>
+void expect_reads(const std::string& option, std::initializer_list<const char*> names,
+                  Enum MoeConfig::*field) {
+  int value = 0;
+  for (const char* name : names) {
+    const Settings settings =
+        settings_of("model { vocab_size: 256 } moe { " + option + ": " + name + " }");
+    EXPECT_EQ(settings.model.moe.*field, static_cast<Enum>(value++)) << option << " " << name;
+  }
+}
+
+TEST(SettingsTest, ReadsEveryPolicyOfTheRouters) {
+  expect_reads("second_policy", {"RANDOM", "THRESHOLD", "ALL", "NONE"}, &MoeConfig::second_policy);
+  expect_reads("drop_policy", {"POSITION", "PROBS", "RANDOM"}, &MoeConfig::drop_policy);
+  expect_reads("load_balancing", {"AUX", "BIAS", "NONE"}, &MoeConfig::load_balancing);
+  expect_reads("aux_loss_scope", {"GROUP", "GLOBAL"}, &MoeConfig::aux_loss_scope);
+  expect_reads("aux_loss_reduction", {"SUM", "MEAN"}, &MoeConfig::aux_loss_reduction);
+  expect_reads("exploration", {"INPUT_JITTER", "ARGMAX", "SAMPLE", "INPUT_DROPOUT"},
+               &MoeConfig::exploration);
 }
 
 TEST(SettingsTest, ReadsEveryUpdateRule) {
@@ -61,7 +105,10 @@ TEST(SettingsTest, ReadsEveryBlock) {
               initializer_scale: 0.75 }
       moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 sparse_place: SECOND capacity_factor: 1.5
             eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
-            z_loss_coef: 0.25 jitter_eps: 0.125 router_precision: BFLOAT16 }
+            z_loss_coef: 0.25 jitter_eps: 0.125 router_precision: BFLOAT16
+            router_topk: 3 normalize_gates: true second_threshold: 0.375 ntlb_top_k: 5
+            bias_update_rate: 0.0625 sample_temperature: 0.5 router_dropout_rate: 0.25
+            expert_dropout_rate: 0.75 }
       parallel { virtual_ranks: 6 expert_replicas: 3 }
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
@@ -90,6 +137,12 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(moe.router_precision, Precision::bfloat16);
   EXPECT_EQ(std::tuple(moe.aux_loss_coef, moe.z_loss_coef, moe.jitter_eps),
             std::tuple(0.5, 0.25, 0.125));
+  EXPECT_EQ(std::tuple(moe.router_topk, moe.normalize_gates, moe.second_threshold, moe.ntlb_top_k),
+            std::tuple(3, true, 0.375f, 5));
+  EXPECT_EQ(std::tuple(moe.bias_update_rate, moe.sample_temperature, moe.router_dropout_rate,
+                       moe.expert_dropout_rate),
+            std::tuple(0.0625, 0.5f, 0.25f, 0.75f));
+  EXPECT_EQ(model.input_length, 64);
   EXPECT_EQ(std::tuple(model.extra_loss.label_smoothing, model.extra_loss.z_loss),
             std::tuple(0.25f, 0.5f));
   EXPECT_EQ(std::tuple(settings.virtual_ranks, settings.groups), std::tuple(6, 3));

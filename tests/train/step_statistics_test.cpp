@@ -100,5 +100,22 @@ TEST(StepStatistics, BecomeTheFiguresOfARecord) {
   EXPECT_EQ(record.expert_usage(), 26 / 48.0);
 }
 
+// Of two sparse layers in the configuration.
+TEST(StepStatistics, WeighTheLossesOfLayersAsTheOptionsSay) {
+  ModelConfig config;
+  config.num_layers = config.num_decoder_layers = 2;
+  config.moe.num_experts = 3;
+  config.moe.aux_loss_coef = 0.01;
+  config.moe.z_loss_coef = 0.5;
+  config.moe.aux_loss_reduction = AuxLossReduction::mean;
+  const StepStatistics statistics = gather(Layout(4, test_world().size(), 1, 3));
+  StepRecord record;
+  record_statistics(statistics, config, record);
+  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.005 * 1.5 + 0.25 * 2 + 0.25);
+  config.moe.load_balancing = LoadBalancing::bias;
+  record_statistics(statistics, config, record);
+  EXPECT_DOUBLE_EQ(record.loss_total(), 1.25 + 0.25 * 2 + 0.25);
+}
+
 }  // namespace
 }  // namespace switchyard
