@@ -4,27 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
 #include "support/autodiff.hpp"
+#include "support/routing_selection.hpp"
 
 namespace switchyard::reference {
 namespace {
-
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::invalid_argument(what);
-}
-
-// The indices of `scores`, largest first, ties in their own order.
-std::vector<std::int64_t> descending(const std::vector<double>& scores) {
-  std::vector<std::int64_t> order(scores.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](auto a, auto b) { return scores[at(a)] > scores[at(b)]; });
-  return order;
-}
 
 class Layer {
  public:
@@ -36,12 +21,7 @@ class Layer {
 
   void token_choice();
   void route_token(std::int64_t token);
-  std::vector<std::int64_t> chosen_experts(std::int64_t token) const;
   Vars gates(std::int64_t token, const std::vector<std::int64_t>& experts);
-  bool takes_second(std::int64_t token, double gate) const;
-  void assign_places(std::int64_t group);
-  std::vector<std::int64_t> service_order(std::int64_t group, std::int64_t choice) const;
-  void count_group(std::int64_t group);
   void balance_loss();
 
   void expert_choice(std::int64_t row);
@@ -57,10 +37,7 @@ class Layer {
   void add_output(std::int64_t token, Var weight, const Vars& output);
   Vars inputs(const std::vector<double>& values);
   Choice& choice(std::int64_t c, std::int64_t token) { return r_.choices[at(c * T_ + token)]; }
-  const Choice& choice(std::int64_t c, std::int64_t token) const {
-    return r_.choices[at(c * T_ + token)];
-  }
-  bool draws() const { return !q_.evaluation; }
+  std::vector<double> values(const Vars& vars) const;
 
   const RoutingProblem& q_;
   const std::int64_t T_, K_, E_, D_;  // T_: the tokens of all V; K_: choices of one
@@ -74,28 +51,6 @@ class Layer {
   RoutingResult r_;
 };
 
-void check(const RoutingProblem& q) {
-  using K = RoutingKind;
-  const bool token_scores = q.kind != K::hash && q.kind != K::expert_choice && q.kind != K::soft;
-  require(q.E >= 1 && q.D >= 1 && q.F >= 1, "sizes");
-  require(at(q.tokens()) == q.real.size() && q.x.size() == at(q.tokens() * q.D) &&
-              q.dy.size() == q.x.size(),
-          "real, x and dy cover all tokens");
-  require(q.wi.size() == at(q.E * q.D * q.F) && q.wo.size() == q.wi.size(), "wi and wo");
-  require(q.kind == K::hash || q.router.size() == at(q.D * q.router_columns()), "router");
-  require(q.kind != K::hash || at(q.tokens()) == q.hash_expert.size(), "hash_expert");
-  require(q.kind != K::topk || (q.k >= 1 && q.k <= q.E), "1 <= k <= E");
-  require(!q.normalize_gates || (q.kind == K::topk && q.k > 1),
-          "normalize_gates needs topk, k > 1");
-  require(q.balance != Balance::bias || token_scores, "no bias for this routing");
-  require(q.bias.empty() || at(q.E) == q.bias.size(), "bias");
-  if (q.exploration == Explore::sample) {
-    require(token_scores, "this routing does not sample");
-    require(q.balance != Balance::bias, "sampling with a bias is not defined");
-    require(q.evaluation || q.gumbel.size() == at(q.tokens() * q.E), "gumbel");
-  }
-}
-
 Layer::Layer(const RoutingProblem& problem)
     : q_(problem), T_(problem.tokens()), K_(problem.choices()), E_(problem.E), D_(problem.D) {
   check(q_);
@@ -105,8 +60,8 @@ Layer::Layer(const RoutingProblem& problem)
   wo_ = inputs(q_.wo);
   y_ = inputs(std::vector<double>(q_.x.size(), 0.0));
   router_x_ = x_;
-  const bool perturbed = draws() && (q_.exploration == Explore::input_dropout ||
-                                     q_.exploration == Explore::input_jitter);
+  const bool perturbed = !q_.evaluation && (q_.exploration == Explore::input_dropout ||
+                                            q_.exploration == Explore::input_jitter);
   if (perturbed) {
     for (std::size_t i = 0; i < x_.size(); ++i) {
       router_x_[i] = tape_.scale(x_[i], q_.input_factor.at(i));
@@ -125,6 +80,12 @@ Layer::Layer(const RoutingProblem& problem)
 Layer::Vars Layer::inputs(const std::vector<double>& values) {
   Vars result;
   for (double value : values) result.push_back(tape_.constant(value));
+  return result;
+}
+
+std::vector<double> Layer::values(const Vars& vars) const {
+  std::vector<double> result;
+  for (Var v : vars) result.push_back(tape_.value(v));
   return result;
 }
 
@@ -150,7 +111,7 @@ RoutingResult Layer::run(bool with_gradients) {
   r_.aux = tape_.value(aux);
   r_.z = tape_.value(z);
   r_.loss = tape_.value(loss);
-  for (Var v : y_) r_.y.push_back(tape_.value(v));
+  r_.y = values(y_);
   if (with_gradients) {
     const std::vector<double> adjoint = tape_.gradients(loss);
     const auto read = [&](const Vars& vars, std::vector<double>& into) {
@@ -170,10 +131,7 @@ void Layer::token_choice() {
   for (std::int64_t token = 0; token < T_; ++token) {
     if (q_.real[at(token)]) route_token(token);
   }
-  for (std::int64_t group = 0; group < q_.V; ++group) {
-    assign_places(group);
-    count_group(group);
-  }
+  assign_places(q_, r_);
   balance_loss();
   for (std::int64_t token = 0; token < T_; ++token) {
     for (std::int64_t c = 0; c < K_; ++c) {
@@ -192,33 +150,16 @@ void Layer::route_token(std::int64_t token) {
     p_[at(token)] = softmax(logits);
     add_z(logits);
   }
-  const std::vector<std::int64_t> experts = chosen_experts(token);
+  const std::vector<std::int64_t> experts =
+      chosen_experts(q_, token, values(logits_[at(token)]), values(p_[at(token)]));
   const Vars weights = gates(token, experts);
   for (std::size_t c = 0; c < experts.size(); ++c) {
     const double weight = tape_.value(weights[c]);
     const bool second = q_.kind == RoutingKind::top2 && c == 1;
-    if (second && !takes_second(token, weight)) continue;
+    if (second && !takes_second(q_, token, weight)) continue;
     choice(static_cast<std::int64_t>(c), token) = {experts[c], weight, false};
     gate_[c * at(T_) + at(token)] = weights[c];
   }
-}
-
-// The best K_ experts by score, best first; of equal scores the lower index.
-std::vector<std::int64_t> Layer::chosen_experts(std::int64_t token) const {
-  if (q_.kind == RoutingKind::hash) return {q_.hash_expert[at(token)]};
-  std::vector<double> scores;
-  for (std::int64_t e = 0; e < E_; ++e) {
-    double score = tape_.value(p_[at(token)][at(e)]);
-    if (q_.balance == Balance::bias && !q_.bias.empty()) score += q_.bias[at(e)];
-    if (q_.exploration == Explore::sample && draws()) {
-      score =
-          tape_.value(logits_[at(token)][at(e)]) + q_.temperature * q_.gumbel[at(token * E_ + e)];
-    }
-    scores.push_back(score);
-  }
-  std::vector<std::int64_t> order = descending(scores);
-  order.resize(at(std::min(K_, E_)));
-  return order;
 }
 
 Layer::Vars Layer::gates(std::int64_t token, const std::vector<std::int64_t>& experts) {
@@ -231,73 +172,6 @@ Layer::Vars Layer::gates(std::int64_t token, const std::vector<std::int64_t>& ex
   if (top2) total = tape_.add(total, tape_.constant(1e-9));
   for (Var& weight : weights) weight = tape_.div(weight, total);
   return weights;
-}
-
-bool Layer::takes_second(std::int64_t token, double gate) const {
-  switch (q_.second_policy) {
-    case SecondChoice::all:
-      return true;
-    case SecondChoice::none:
-      return false;
-    case SecondChoice::threshold:
-      return gate > q_.second_threshold;
-    case SecondChoice::random:
-      return draws() ? q_.second_draw.at(at(token)) < gate / q_.second_threshold
-                     : gate > q_.second_threshold;
-  }
-  return false;
-}
-
-// All first choices, then all second ones, …: an expert takes who comes until it is full.
-void Layer::assign_places(std::int64_t group) {
-  std::vector<std::int64_t> taken(at(E_), 0);
-  std::vector<bool> routed(at(T_), false);
-  for (std::int64_t c = 0; c < K_; ++c) {
-    for (std::int64_t token : service_order(group, c)) {
-      Choice& wanted = choice(c, token);
-      if (wanted.expert < 0) continue;
-      if (q_.kind == RoutingKind::ntlb && routed[at(token)]) continue;  // has its expert already
-      if (taken[at(wanted.expert)] < q_.capacity) {
-        ++taken[at(wanted.expert)];
-        wanted.kept = routed[at(token)] = true;
-      } else {
-        ++r_.dropped_choices[at(group)];
-      }
-    }
-  }
-  for (std::int64_t token : service_order(group, 0))
-    r_.dropped_tokens[at(group)] += !routed[at(token)];
-}
-
-// The group's real tokens in the order in which they ask for a place.
-std::vector<std::int64_t> Layer::service_order(std::int64_t group, std::int64_t c) const {
-  const std::int64_t N = q_.group_tokens();
-  std::vector<std::int64_t> tokens;
-  std::vector<double> priority;
-  for (std::int64_t token = group * N; token < (group + 1) * N; ++token) {
-    if (!q_.real[at(token)]) continue;
-    tokens.push_back(token);
-    double first = 0;
-    if (q_.drop_policy == DropOrder::probs) first = choice(c, token).weight;
-    if (q_.drop_policy == DropOrder::random && draws()) {
-      first = -q_.drop_draw.at(at(c * T_ + token));
-    }
-    priority.push_back(first);
-  }
-  std::vector<std::int64_t> order;
-  for (std::int64_t i : descending(priority)) order.push_back(tokens[at(i)]);
-  return order;
-}
-
-void Layer::count_group(std::int64_t group) {
-  const std::int64_t N = q_.group_tokens();
-  const std::int64_t counted = q_.kind == RoutingKind::top2 ? 1 : K_;
-  for (std::int64_t c = 0; c < counted; ++c) {
-    for (std::int64_t token = group * N; token < (group + 1) * N; ++token) {
-      const std::int64_t e = choice(c, token).expert;
-      if (e >= 0) ++r_.counts[at(group * E_ + e)];
-    }
-  }
 }
 
 // E sum_e f_e P_e of each group with real tokens; f is a constant.
@@ -345,9 +219,7 @@ void Layer::expert_choice(std::int64_t row) {
   std::vector<std::vector<std::int64_t>> taken(at(E_));
   for (std::int64_t e = 0; e < E_; ++e) {
     columns[at(e)] = softmax(columns[at(e)]);
-    std::vector<double> values;
-    for (Var v : columns[at(e)]) values.push_back(tape_.value(v));
-    taken[at(e)] = descending(values);
+    taken[at(e)] = descending(values(columns[at(e)]));
     taken[at(e)].resize(at(C));
     for (std::int64_t i : taken[at(e)]) ++choosers[at(i)];
     r_.counts[at(row * E_ + e)] = C;
@@ -471,43 +343,6 @@ void Layer::add_output(std::int64_t token, Var weight, const Vars& output) {
 }
 
 }  // namespace
-
-std::int64_t RoutingProblem::choices() const {
-  switch (kind) {
-    case RoutingKind::switch_top1:
-    case RoutingKind::hash:
-      return 1;
-    case RoutingKind::top2:
-      return std::min<std::int64_t>(2, E);
-    case RoutingKind::topk:
-      return k;
-    case RoutingKind::ntlb:
-      return std::min(ntlb_top_k, E);
-    case RoutingKind::expert_choice:
-      return E;
-    case RoutingKind::soft:
-      return 0;
-  }
-  return 0;
-}
-
-std::int64_t RoutingProblem::routing_groups() const {
-  return kind == RoutingKind::expert_choice || kind == RoutingKind::soft ? V * rows : V;
-}
-
-std::int64_t RoutingProblem::expert_choice_capacity(std::int64_t n) const {
-  const double share = static_cast<double>(n) * capacity_factor / static_cast<double>(E);
-  return std::min(n, std::max(static_cast<std::int64_t>(std::floor(share)), min_capacity));
-}
-
-std::int64_t RoutingProblem::soft_slots(std::int64_t n) const {
-  const double share = static_cast<double>(n) * capacity_factor / static_cast<double>(E);
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::floor(share)));
-}
-
-std::int64_t RoutingProblem::router_columns() const {
-  return kind == RoutingKind::soft ? E * soft_slots(length) : E;
-}
 
 RoutingResult run_routing(const RoutingProblem& problem, bool with_gradients) {
   return Layer(problem).run(with_gradients);
