@@ -152,8 +152,8 @@ TEST(RoutingReference, TakesSecondChoicesByPolicy) {
     q.second_draw = {.99, draw};
     q.evaluation = evaluation;
     const RoutingResult r = run_routing(q, false);
-    // normalised whether the second is taken or not, up to the 1e-9 of the divisor
-    expect_near(weights(q, r, 0), {2. / 3, 8. / 9}, 2e-9);
+    // normalised, with the divisor's 1e-9, whether the second is taken or not
+    expect_near(weights(q, r, 0), {.6 / (.9 + 1e-9), .8 / (.9 + 1e-9)}, 1e-13);
     EXPECT_THAT(r.counts, ElementsAre(2, 0, 0));  // first choices alone
     EXPECT_NEAR(r.aux, 3 * .7, 1e-12);            // f = (1, 0, 0), P_0 = .7
     return experts(q, r, 1);
@@ -182,7 +182,7 @@ TEST(RoutingReference, HasNoSecondChoiceAmongOneExpert) {
   RoutingProblem q = with_probabilities(RoutingKind::top2, {{1.}});
   const RoutingResult r = run_routing(q, false);
   ASSERT_EQ(r.choices.size(), 1u);
-  EXPECT_NEAR(r.choices[0].weight, 1, 2e-9);
+  EXPECT_NEAR(r.choices[0].weight, 1 / (1 + 1e-9), 1e-13);
 }
 
 // Choices 0, 1 and 2, 1. f = (1, 2, 1) / 4; P = (.35, .3, .35); aux = 3 (.35 + .6 + .35) / 4.

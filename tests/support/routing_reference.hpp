@@ -27,14 +27,15 @@ struct RoutingProblem {
   Explore exploration = Explore::argmax;
   double temperature = 1.0;       // of `sample`
   double second_threshold = 0.2;  // of `threshold` and `random`
-  bool evaluation = false;        // nothing is drawn: `sample` chooses by argmax, no input factors,
-                            // second choice `random` = `threshold`, drop `random` = `position`
-  bool normalize_gates = false;  // topk, k > 1
-  std::int64_t k = 1;            // topk
-  std::int64_t ntlb_top_k = 4;   // ntlb; never more than E choices
+  bool normalize_gates = false;   // topk, k > 1
+  // Nothing is drawn: `sample` chooses by argmax, input factors are left out, second choice
+  // `random` becomes `threshold`, drop policy `random` becomes `position`.
+  bool evaluation = false;
+  std::int64_t k = 1;           // topk
+  std::int64_t ntlb_top_k = 4;  // ntlb; never more than E choices
   std::int64_t V = 1, rows = 1, length = 1;
   std::int64_t D = 1, F = 1, E = 1;
-  std::int64_t capacity = 0;      // rows of a group that an expert takes; unused by the next two
+  std::int64_t capacity = 0;      // rows of a group that an expert takes; not of those two
   double capacity_factor = 1.0;   // expert_choice, soft
   std::int64_t min_capacity = 0;  // expert_choice
 
