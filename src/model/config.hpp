@@ -43,8 +43,7 @@ struct ModelConfig {
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
   MoeConfig moe;
-  std::int64_t input_length = 0;  // S of a whole row: with SOFT it fixes how many slots are learnt
-  ExtraLoss extra_loss{};         // of the outputs, in training
+  ExtraLoss extra_loss{};  // of the outputs, in training
 
   // Of one element of what enters products and travels.
   std::int64_t input_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }

@@ -230,7 +230,6 @@ Settings read_settings(const RunConfig& config) {
   settings.model.extra_loss = {
       .label_smoothing = static_cast<float>(config.train().label_smoothing()),
       .z_loss = static_cast<float>(config.train().z_loss())};
-  settings.model.input_length = config.data().input_length();
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.groups = config.parallel().expert_replicas();
   settings.spans = read_spans(config.data());
