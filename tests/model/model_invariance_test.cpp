@@ -54,7 +54,7 @@ std::vector<Shape> shapes() {
 std::int64_t dropped(const Transformer::Output& output) {
   std::int64_t count = 0;
   for (const SparseLayerStats& layer : output.sparse_layers) {
-    for (const RoutingStats& group : layer.groups) count += group.dropped_tokens;
+    for (const RoutingStats& group : layer.groups) count += group.dropped;
   }
   return count;
 }
@@ -165,7 +165,7 @@ void expect_same_routing(const Transformer::Output& actual, const Transformer::O
     ASSERT_EQ(a.size(), b.size());
     for (std::size_t g = 0; g < a.size(); ++g) {
       EXPECT_EQ(a[g].real_tokens, b[g].real_tokens);
-      EXPECT_EQ(a[g].dropped_tokens, b[g].dropped_tokens);
+      EXPECT_EQ(a[g].dropped, b[g].dropped);
       EXPECT_EQ(a[g].tokens_per_expert, b[g].tokens_per_expert);
       EXPECT_EQ(a[g].balance_loss, b[g].balance_loss);
       EXPECT_EQ(a[g].z_sum, b[g].z_sum);
