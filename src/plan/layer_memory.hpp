@@ -44,11 +44,20 @@ class StackMemory {
   std::int64_t mlp_saved(std::int64_t rows) const;
   std::int64_t residual_saved() const;
   std::int64_t attention_saved(std::int64_t keys) const;
+  RoutingMethod method() const { return config_.moe.routing(decoder_); }
+  bool is_soft() const { return method() == RoutingMethod::soft; }
+  std::int64_t slots() const { return ranks_ * rows_ * config_.router_outputs(decoder_); }
+  std::int64_t choices() const;
+  std::int64_t probabilities() const;
   std::int64_t decisions() const;
   std::int64_t switch_saved() const;
   std::int64_t attention_backward(std::int64_t keys, bool self) const;
   std::int64_t dense_backward() const;
+  std::int64_t experts_backward() const;
+  std::int64_t router_inputs() const;
   std::int64_t switch_backward() const;
+  std::int64_t soft_backward() const;
+  std::int64_t feed_forward_backward(int block) const;
 
   const ModelConfig& config_;
   const Layout& layout_;

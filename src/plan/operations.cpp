@@ -1,5 +1,6 @@
 #include "plan/operations.hpp"
 
+#include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
 
 namespace switchyard {
@@ -25,14 +26,24 @@ std::int64_t recomputed(Recompute recompute, const Operations& sum) {
     case Recompute::attention:
       return sum.attention_scores / 6;
     case Recompute::block:
-      return (sum.attention_kernels + sum.attention_scores + sum.feed_forward + sum.experts) / 3;
+      return (sum.attention_kernels + sum.attention_scores + sum.feed_forward + sum.experts +
+              sum.mixing) /
+             3;
   }
   return 0;
 }
 
+// Rows that the experts of one sparse layer compute.
+std::int64_t expert_rows(const ModelConfig& config, const Layout& layout, const StepShape& shape,
+                         bool decoder) {
+  const CapacityPlan plan = plan_capacity(config, layout, shape, decoder);
+  return layout.virtual_ranks() * shape.micro_steps * plan.most_rows(config.moe.num_experts);
+}
+
 }  // namespace
 
-Operations count_operations(const ModelConfig& config, const StepShape& shape) {
+Operations count_operations(const ModelConfig& config, const Layout& layout,
+                            const StepShape& shape) {
   Operations sum;
   const std::int64_t inputs = shape.real_inputs, targets = shape.real_targets;
   add_attention(config, config.num_layers, shape.rows, inputs, inputs, sum);
@@ -41,12 +52,15 @@ Operations count_operations(const ModelConfig& config, const StepShape& shape) {
   for (const bool decoder : {false, true}) {
     const std::int64_t positions = shape.rows * shape.real(decoder);
     const std::int64_t sparse = config.sparse_layers(decoder);
-    const std::int64_t mlp = forward_and_backward * mlp_elements(config) * positions;
-    const std::int64_t router =
-        forward_and_backward * config.d_model * config.moe.num_experts * positions;
-    sum.feed_forward += (block_count(config, decoder) - sparse) * mlp;
-    sum.experts += sparse * mlp;
-    sum.routers += sparse * router;
+    const std::int64_t mlp = forward_and_backward * mlp_elements(config);
+    sum.feed_forward += (block_count(config, decoder) - sparse) * mlp * positions;
+    if (sparse == 0) continue;
+    sum.experts += sparse * mlp * expert_rows(config, layout, shape, decoder);
+    // A position by all that is chosen from.
+    const std::int64_t logits =
+        forward_and_backward * config.d_model * config.router_outputs(decoder) * positions;
+    sum.routers += sparse * logits;
+    if (config.moe.routing(decoder) == RoutingMethod::soft) sum.mixing += sparse * 2 * logits;
   }
   const std::int64_t kernel = config.d_model * config.vocab_size;
   sum.logits = forward_and_backward * kernel * shape.rows * targets;
