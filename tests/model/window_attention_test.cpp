@@ -10,6 +10,7 @@
 
 #include "gradient_check.hpp"
 #include "small_model.hpp"
+#include "tensor/rounding.hpp"
 
 namespace switchyard {
 namespace {
