@@ -41,10 +41,14 @@ std::vector<Shape> shapes() {
   gated.num_heads = 4;
   gated.vocab_size = 1100;
   gated.encoder_sparse_step = 1;
-  std::vector<Shape> shapes = {
-      {"dense", dense, 3, 13, 7}, {"sparse", sparse, 3, 13, 7}, {"gated", gated, 5, 64, 33}};
+  ModelConfig windowed = sparse;
+  windowed.encoder_window = AttentionWindow{5, 2};
+  std::vector<Shape> shapes = {{"dense", dense, 3, 13, 7},
+                               {"sparse", sparse, 3, 13, 7},
+                               {"gated", gated, 5, 64, 33},
+                               {"windowed", windowed, 3, 53, 7}};
   if (bfloat16_support() == Bfloat16Support::none) return shapes;
-  for (const std::size_t i : {0u, 1u, 2u}) {
+  for (const std::size_t i : {0u, 1u, 2u, 3u}) {
     shapes.push_back(shapes[i]);
     shapes.back().in_bfloat16();
   }

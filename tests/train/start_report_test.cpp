@@ -1,9 +1,14 @@
 #include "train/start_report.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace switchyard {
 namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(Grouped, PutsCommasBetweenThousands) {
   EXPECT_EQ(grouped(0), "0");
@@ -19,6 +24,15 @@ TEST(Shares, NameWhatAProcessHosts) {
   EXPECT_EQ(share_text(layout, Rank(0)), "virtual rank 0, no experts");
   EXPECT_EQ(share_text(layout, Rank(2)), "virtual ranks 2-3, expert 1");
   EXPECT_EQ(share_text(Layout(4, 1, 1, 0), Rank(0)), "virtual ranks 0-3");
+}
+
+TEST(ModelText, SaysWhatAWindowedEncoderSees) {
+  ModelConfig config{.vocab_size = 64, .d_model = 8, .d_ff = 8, .d_kv = 8, .num_heads = 1};
+  EXPECT_THAT(model_text(config), Not(HasSubstr("see")));
+  config.encoder_window = AttentionWindow{1200, 0};
+  EXPECT_THAT(model_text(config), EndsWith("; encoder positions see 1,200 to each side"));
+  config.encoder_window->globals = 4;
+  EXPECT_THAT(model_text(config), EndsWith("see 1,200 to each side and the first 4"));
 }
 
 TEST(ScheduleText, SaysEveryPartOfTheSchedule) {
