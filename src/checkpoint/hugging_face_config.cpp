@@ -198,6 +198,8 @@ std::int64_t expert_capacity(const MoeOptions& moe, std::int64_t positions) {
 }
 
 json model_keys(const ModelOptions& model) {
+  if (model.encoder_attention() != ModelOptions::FULL)
+    refuse_export("a window in its encoder's attention (model.encoder_attention)");
   return {{"vocab_size", model.vocab_size()},
           {"d_model", model.d_model()},
           {"d_kv", model.d_kv()},

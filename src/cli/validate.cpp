@@ -79,9 +79,19 @@ void check_model(const ModelOptions& model, Problems& problems) {
       "model.d_model (" + std::to_string(model.d_model()) +
           ") is not a multiple of model.num_heads (" + std::to_string(model.num_heads()) +
           "), and model.d_kv, the width of a head, is not set");
+  problems.at_least(1, "model.attention_window");
+  problems.at_least(0, "model.global_tokens");
   problems.share_below_one("model.dropout_rate");
   problems.positive("model.layer_norm_epsilon");
   problems.positive("model.initializer_scale");
+}
+
+void check_window(const ModelOptions& model, const DataOptions& data, Problems& problems) {
+  problems.require(model.encoder_attention() == ModelOptions::FULL ||
+                       model.global_tokens() <= data.input_length(),
+                   "model.global_tokens (" + std::to_string(model.global_tokens()) +
+                       ") are more than the positions of a row, data.input_length (" +
+                       std::to_string(data.input_length()) + ")");
 }
 
 void check_moe_numbers(Problems& problems) {
@@ -327,6 +337,7 @@ void check_spans(const DataOptions& data) {
 void validate(const RunConfig& config, int processes) {
   Problems problems(config);
   check_model(config.model(), problems);
+  check_window(config.model(), config.data(), problems);
   check_moe(config, problems);
   check_data(problems);
   check_schedule(config.optimizer(), problems);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/window_tiles.hpp"
 #include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
 
@@ -66,12 +67,27 @@ std::int64_t StackMemory::residual_saved() const {
   return stream() + rounded() + floats(1, positions_);
 }
 
-// AttentionSaved: q, context; k, v; weights [h*b*H*n, keys].
-std::int64_t StackMemory::attention_saved(std::int64_t keys) const {
-  const std::int64_t width = config_.num_heads * config_.d_kv;
+StackMemory::Attended StackMemory::itself() const {
+  if (decoder_ || !config_.encoder_window)
+    return {.keys = length_, .scores = length_ * length_, .at_once = length_ * length_};
+  const WindowTiles tiles(*config_.encoder_window, length_);
+  return {.keys = length_,
+          .scores = tiles.elements(),
+          .at_once = tiles.most_elements(),
+          .brought = 2 * tiles.most_keys() * config_.d_kv,
+          .summed = rounds() ? 2 * length_ * config_.d_kv : 0};
+}
+
+StackMemory::Attended StackMemory::source() const {
+  return {.keys = source_, .scores = length_ * source_, .at_once = length_ * source_};
+}
+
+// AttentionSaved: q, context; k, v; weights.
+std::int64_t StackMemory::attention_saved(const Attended& attended) const {
+  const std::int64_t width = config_.num_heads * config_.d_kv, rows = ranks_ * rows_;
   const std::int64_t weights =
-      recomputes(Recompute::attention) ? 0 : inputs(positions_ * config_.num_heads, keys);
-  return 2 * inputs(positions_, width) + 2 * inputs(ranks_ * rows_ * keys, width) + weights;
+      recomputes(Recompute::attention) ? 0 : inputs(rows * config_.num_heads, attended.scores);
+  return 2 * inputs(positions_, width) + 2 * inputs(rows * attended.keys, width) + weights;
 }
 
 // Choices of a token that are remembered.
@@ -119,8 +135,8 @@ std::int64_t StackMemory::switch_saved() const {
 }
 
 std::int64_t StackMemory::block_saved(int block) const {
-  std::int64_t bytes = residual_saved() + attention_saved(length_) + residual_saved();
-  if (decoder_) bytes += residual_saved() + attention_saved(source_);
+  std::int64_t bytes = residual_saved() + attention_saved(itself()) + residual_saved();
+  if (decoder_) bytes += residual_saved() + attention_saved(source());
   return bytes + (config_.is_sparse(decoder_, block) ? switch_saved() : mlp_saved(positions_));
 }
 
@@ -129,21 +145,20 @@ std::int64_t StackMemory::saved(int block) const {
   return stream() + (config_.is_sparse(decoder_, block) ? decisions() : 0);
 }
 
-// dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread a pair's matrices:
-// d weights; with dropout the dropped weights; rounded d scores; the weights where they are
-// computed again, in BFLOAT16 as scores too.
-std::int64_t StackMemory::attention_backward(std::int64_t keys, bool self) const {
-  const std::int64_t width = config_.num_heads * config_.d_kv;
+// dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread its matrices of
+// scores: d weights; with dropout the dropped weights; rounded d scores; the weights where they are
+// computed again, in BFLOAT16 as scores too; with a window what it brings together and sums.
+std::int64_t StackMemory::attention_backward(const Attended& attended, bool self) const {
+  const std::int64_t width = config_.num_heads * config_.d_kv, rows = ranks_ * rows_;
   const bool again = recomputes(Recompute::attention);
   const std::int64_t f32_of_thread = again && rounds() ? 2 : 1;
   const std::int64_t inputs_of_thread =
       (config_.dropout_rate > 0 ? 1 : 0) + (rounds() ? 1 : 0) + (again ? 1 : 0);
-  const std::int64_t rows_of_threads = threads_ * length_;
   return (rounds() ? rounded() : 0) + 2 * inputs(positions_, width) +
-         2 * inputs(ranks_ * rows_ * keys, width) +
-         (self ? floats(ranks_ * rows_ * config_.num_heads, 2 * length_ - 1) : 0) +
-         f32_of_thread * floats(rows_of_threads, keys) +
-         inputs_of_thread * inputs(rows_of_threads, keys);
+         2 * inputs(rows * attended.keys, width) +
+         (self ? floats(rows * config_.num_heads, 2 * length_ - 1) : 0) +
+         floats(threads_, f32_of_thread * attended.at_once + attended.summed) +
+         inputs(threads_, inputs_of_thread * attended.at_once + attended.brought);
 }
 
 // dy rounded; one virtual rank's gradients at a time.
@@ -199,8 +214,8 @@ std::int64_t StackMemory::feed_forward_backward(int block) const {
 }
 
 std::int64_t StackMemory::backward(int block) const {
-  std::int64_t most = attention_backward(length_, true);
-  if (decoder_) most = std::max(most, attention_backward(source_, false));
+  std::int64_t most = attention_backward(itself(), true);
+  if (decoder_) most = std::max(most, attention_backward(source(), false));
   most = std::max(most, feed_forward_backward(block));
   // Around each layer: dx, and where there is dropout a copy of dy. And all that is made again.
   return most + stream() * (config_.dropout_rate > 0 ? 2 : 1) + block_saved(block) - saved(block);

@@ -8,13 +8,18 @@ namespace {
 
 constexpr std::int64_t forward_and_backward = 6;
 
-// One attention of `blocks` blocks: a row's n queries see m keys.
-void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows,
-                   std::int64_t n, std::int64_t m, Operations& sum) {
+// One attention of `blocks` blocks: of a row's n queries and m keys so many pairs see each other.
+struct Pairs {
+  std::int64_t queries, keys, seen;
+};
+
+void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows, Pairs pairs,
+                   Operations& sum) {
   const std::int64_t width = config.num_heads * config.d_kv;
   const std::int64_t kernel = config.d_model * width;
-  sum.attention_kernels += blocks * forward_and_backward * kernel * rows * 2 * (n + m);
-  sum.attention_scores += blocks * 12 * rows * n * m * width;
+  sum.attention_kernels +=
+      blocks * forward_and_backward * kernel * rows * 2 * (pairs.queries + pairs.keys);
+  sum.attention_scores += blocks * 12 * rows * pairs.seen * width;
 }
 
 // Of one forward pass, which is a third of a step: attention's queries x keys, or all of the blocks
@@ -46,9 +51,13 @@ Operations count_operations(const ModelConfig& config, const Layout& layout,
                             const StepShape& shape) {
   Operations sum;
   const std::int64_t inputs = shape.real_inputs, targets = shape.real_targets;
-  add_attention(config, config.num_layers, shape.rows, inputs, inputs, sum);
-  add_attention(config, config.num_decoder_layers, shape.rows, targets, targets, sum);
-  add_attention(config, config.num_decoder_layers, shape.rows, targets, inputs, sum);
+  const std::int64_t seen =
+      config.encoder_window ? config.encoder_window->visible_pairs(inputs) : inputs * inputs;
+  add_attention(config, config.num_layers, shape.rows, {inputs, inputs, seen}, sum);
+  add_attention(config, config.num_decoder_layers, shape.rows,
+                {targets, targets, targets * targets}, sum);
+  add_attention(config, config.num_decoder_layers, shape.rows, {targets, inputs, targets * inputs},
+                sum);
   for (const bool decoder : {false, true}) {
     const std::int64_t positions = shape.rows * shape.real(decoder);
     const std::int64_t sparse = config.sparse_layers(decoder);

@@ -1,7 +1,8 @@
 // Floating-point operations of one training step by the usual formula: 6 x parameters x positions
 // for each matrix product (2 forward, 4 backward), 12 x queries x keys x heads x d_kv for each
-// attention, causal or not. The yardstick that throughput and utilisation are quoted against, so it
-// counts what the model needs, not what the program happens to do.
+// attention, causal or not; with a window 12 x the pairs that see each other x heads x d_kv. The
+// yardstick that throughput and utilisation are quoted against, so it counts what the model needs,
+// not what the program happens to do.
 #pragma once
 
 #include <cstdint>

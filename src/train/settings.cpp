@@ -117,6 +117,11 @@ Activation read_activation(ModelOptions::Activation activation) {
   return activation == ModelOptions::GATED_GELU ? Activation::gated_gelu : Activation::relu;
 }
 
+std::optional<AttentionWindow> read_window(const ModelOptions& options) {
+  if (options.encoder_attention() == ModelOptions::FULL) return std::nullopt;
+  return AttentionWindow{.reach = options.attention_window(), .globals = options.global_tokens()};
+}
+
 ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe,
                        const DataOptions& data) {
   assert(options.has_vocab_size());
@@ -135,6 +140,7 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe,
               moe.sparse_place() == MoeOptions::SECOND ? SparsePlace::second : SparsePlace::last,
           .activation = read_activation(options.activation()),
           .tie_word_embeddings = options.tie_word_embeddings(),
+          .encoder_window = read_window(options),
           .dropout_rate = static_cast<float>(options.dropout_rate()),
           .layer_norm_epsilon = static_cast<float>(options.layer_norm_epsilon()),
           .initializer_scale = static_cast<float>(options.initializer_scale()),

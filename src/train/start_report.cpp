@@ -202,6 +202,10 @@ std::string model_text(const ModelConfig& config) {
        << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.total())
        << " parameters";
   if (count.experts > 0) text << ", " << grouped(count.experts) << " of them in experts";
+  if (const auto& window = config.encoder_window) {
+    text << "; encoder positions see " << grouped(window->reach) << " to each side";
+    if (window->globals > 0) text << " and the first " << grouped(window->globals);
+  }
   return text.str();
 }
 

@@ -14,6 +14,7 @@
 #include "checkpoint/store.hpp"
 #include "optim/gradient_sync.hpp"
 #include "train/exchange_record.hpp"
+#include "train/router_bias.hpp"
 #include "train/start_report.hpp"
 #include "train/step_statistics.hpp"
 #include "train/weights.hpp"
@@ -200,8 +201,8 @@ ExitCode Trainer::run() {
     }();
     const double rate = learning_rate(settings_.schedule, step_);
     StepRecord record = new_record(rate, norm);
-    record_statistics(gather_statistics(job_.comm, layout_, batches, outputs), settings_.model,
-                      record);
+    const StepStatistics statistics = gather_statistics(job_.comm, layout_, batches, outputs);
+    record_statistics(statistics, settings_.model, record);
     if (!std::isfinite(record.loss_total()) || !std::isfinite(norm)) give_up(record);
 
     {
@@ -209,6 +210,7 @@ ExitCode Trainer::run() {
       if (settings_.gradient_clipping > 0)
         clip_gradients(params, norm, settings_.gradient_clipping);
       optimizer_->update(params.params(), step_, rate);
+      update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
       model_.round_weights();
     }
     ++step_;

@@ -206,6 +206,12 @@ TEST(HuggingFaceConfig, RefusesToExportWhatThereIsNot) {
                                     ElementType::float32);
               }),
               AllOf(StartsWith("78: "), HasSubstr("moe.sparse_place")));
+  for (const char* experts : {"0", "2"}) {
+    const std::string window =
+        rest + "encoder_attention: WINDOW } moe { num_experts: " + experts + " }";
+    EXPECT_THAT(error_of([&] { hugging_face_config(options(window), "", ElementType::float32); }),
+                AllOf(StartsWith("78: "), HasSubstr("model.encoder_attention")));
+  }
 }
 
 TEST(HuggingFaceConfig, RefusesToExportRoutingsThatAreNotThere) {

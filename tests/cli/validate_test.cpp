@@ -54,6 +54,8 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "model.vocab_size=0",
                           "model.dropout_rate=1",
                           "model.dropout_rate=-0.5",
+                          "model.attention_window=0",
+                          "model.global_tokens=-1",
                           "moe.num_experts=-1",
                           "moe.capacity_factor=0",
                           "moe.capacity_factor=-1",
@@ -210,6 +212,16 @@ TEST(Validate, RefusesGlobalLoadsThatComeTooLate) {
               AllOf(HasSubstr("moe.aux_loss_scope"), HasSubstr("train.accumulation_steps is 2")));
   EXPECT_THAT(complaint({global, "moe.routing=HASH"}), HasSubstr("moe.aux_loss_scope is GLOBAL"));
   EXPECT_EQ(complaint({global, "moe.num_experts=0", "train.accumulation_steps=2"}), "");
+}
+
+TEST(Validate, RefusesMoreGlobalTokensThanARowHas) {
+  const Strings sets = {"data.input_length=64", "model.global_tokens=65"};
+  EXPECT_THAT(complaint({sets[0], sets[1], "model.encoder_attention=WINDOW"}),
+              AllOf(HasSubstr("model.global_tokens (65)"), HasSubstr("data.input_length (64)")));
+  EXPECT_EQ(complaint(sets), "") << "without a window they count for nothing";
+  EXPECT_EQ(complaint({sets[0], "model.global_tokens=64", "model.encoder_attention=WINDOW",
+                       "model.attention_window=2147483647"}),
+            "");
 }
 
 TEST(Validate, RefusesSchedulesWithoutAnEnd) {

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "moe/dispatcher.hpp"
+#include "moe/routings.hpp"
 #include "moe/usable_comm.hpp"
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
@@ -126,18 +127,16 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     const Comm comm = usable_comm(test_world(), V, G);
     const Layout layout(V, comm.size(), G, E);
     const std::int64_t N = 6 * E;
-    Selection selection = Selection::of_nothing(1, N);
-    for (std::int64_t t = 0; t < N; ++t) {
-      selection.expert[t] = static_cast<std::int32_t>(t % E);
-      selection.fate[t] = Fate::kept;
-    }
-    const std::vector<const Selection*> selections(layout.hosted(comm.rank()).size(), &selection);
+    std::vector<std::int32_t> experts;
+    for (std::int64_t t = 0; t < N; ++t) experts.push_back(static_cast<std::int32_t>(t % E));
+    const std::vector<Selection> selections(layout.hosted(comm.rank()).size(),
+                                            selection_of(experts, N));
 
     const ModelConfig config = test::small_config(E);
     PhaseTimer timer;
     Work work;
     StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
-    const DispatchPlan plan = plan_dispatch(layout, comm.rank(), selections);
+    const DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
     const Exchange exchange = exchange_counts(context, plan);
     auto rows = Tensor<float>::zeros(std::ssize(plan.rows), config.d_model);
     rows = dispatch(context, exchange, std::move(rows));

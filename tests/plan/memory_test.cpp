@@ -119,6 +119,28 @@ TEST(Memory, OfASwitchTransformerIsWhatItAllocates) {
   expect_variants_predicted(config, Load::balanced);
 }
 
+TEST(Memory, OfAWindowedEncoderIsWhatItAllocates) {
+  for (const AttentionWindow& window : {AttentionWindow{2, 0}, AttentionWindow{5, 3}}) {
+    ModelConfig config = medium_config(0);
+    config.num_layers = 8;
+    config.encoder_window = window;
+    config.dropout_rate = 0.1f;
+    expect_variants_predicted(config, Load::balanced);
+  }
+}
+
+TEST(Memory, OfAWindowedEncoderGrowsInProportionToTheRow) {
+  ModelConfig config = medium_config(0);
+  config.encoder_window = AttentionWindow{128, 8};
+  const Layout layout(virtual_ranks, 1, 1, 0);
+  const auto arrays = [&](std::int64_t length) {
+    const StepShape shape = test::full_rows(16, length, 32);
+    return plan_memory({config, layout, shape, {}, 1}, Rank(0), Load::balanced).arrays();
+  };
+  const auto first = static_cast<double>(arrays(8192) - arrays(4096));
+  EXPECT_NEAR(static_cast<double>(arrays(16384) - arrays(8192)) / first, 2, 0.01);
+}
+
 TEST(Memory, WhenOneExpertIsAskedForEverythingIsTheWorstCase) {
   ModelConfig config = medium_config(4);
   config.encoder_sparse_step = config.decoder_sparse_step = 1;

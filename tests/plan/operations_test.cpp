@@ -73,6 +73,29 @@ TEST(Operations, AreTheProductsOfAStepWhateverTheRouting) {
   }
 }
 
+// The program computes whole tiles, of which the formula counts what is seen.
+TEST(Operations, OfAWindowAreThePairsThatSeeEachOther) {
+  const StepShape shape = test::full_rows(4, 90, 7);
+  ModelConfig config = test::small_config(0);
+  const auto full = count_operations(config, layout_of_four(0), shape);
+  config.encoder_window = AttentionWindow{1000, 0};
+  EXPECT_EQ(count_operations(config, layout_of_four(0), shape).total(), full.total());
+  for (const AttentionWindow& window : {AttentionWindow{6, 0}, AttentionWindow{6, 5}}) {
+    config.encoder_window = window;
+    for (const Recompute recompute : {Recompute::none, Recompute::attention}) {
+      config.recompute = recompute;
+      const Operations operations = count_operations(config, layout_of_four(0), shape);
+      const std::int64_t unseen = WindowTiles(window, 90).elements() - window.visible_pairs(90);
+      const std::int64_t passes = recompute == Recompute::attention ? 14 : 12;
+      EXPECT_GT(unseen, 0);
+      EXPECT_EQ(operations_of_step(config, shape, 4),
+                operations.total() + operations.repeated_logits + operations.recomputed +
+                    passes * config.num_layers * 4 * unseen * config.num_heads * config.d_kv);
+      EXPECT_LT(operations.total(), full.total());
+    }
+  }
+}
+
 TEST(Operations, OfExpertsAreNeverMoreThanTheirPlaces) {
   const StepShape shape = test::full_rows(8, 20, 20);
   ModelConfig config = test::small_config(5);

@@ -105,7 +105,7 @@ TEST(Evaluator, RoutesEveryRealPositionAndDropsNone) {
   for (const LayerStatistics& layer : layers) {
     EXPECT_EQ(std::accumulate(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end(), 0),
               layer.real_tokens);
-    EXPECT_EQ(layer.dropped_tokens, 0);
+    EXPECT_EQ(layer.dropped, 0);
   }
 }
 

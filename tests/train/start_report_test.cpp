@@ -1,9 +1,14 @@
 #include "train/start_report.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace switchyard {
 namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(Grouped, PutsCommasBetweenThousands) {
   EXPECT_EQ(grouped(0), "0");
@@ -36,6 +41,15 @@ TEST(RoutingText, NamesTheRoutingOfEachStackThatHasOne) {
             "EXPERT_CHOICE in the encoder, TOPK 2 (normalised) in the decoder");
   config.encoder_sparse_step = 0;
   EXPECT_EQ(routing_text(config), "TOPK 2 (normalised)");
+}
+
+TEST(ModelText, SaysWhatAWindowedEncoderSees) {
+  ModelConfig config{.vocab_size = 64, .d_model = 8, .d_ff = 8, .d_kv = 8, .num_heads = 1};
+  EXPECT_THAT(model_text(config), Not(HasSubstr("see")));
+  config.encoder_window = AttentionWindow{1200, 0};
+  EXPECT_THAT(model_text(config), EndsWith("; encoder positions see 1,200 to each side"));
+  config.encoder_window->globals = 4;
+  EXPECT_THAT(model_text(config), EndsWith("see 1,200 to each side and the first 4"));
 }
 
 TEST(ScheduleText, SaysEveryPartOfTheSchedule) {
