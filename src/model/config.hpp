@@ -33,7 +33,7 @@ struct ModelConfig {
   SparsePlace sparse_place = SparsePlace::last;
   Activation activation = Activation::relu;
   bool tie_word_embeddings = true;
-  std::optional<AttentionWindow> encoder_window;  // none: encoder positions see their whole row
+  std::optional<AttentionWindow> encoder_window{};  // none: encoder positions see their whole row
   float dropout_rate = 0;
   float layer_norm_epsilon = 1e-6f;
   float initializer_scale =
