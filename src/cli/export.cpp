@@ -119,10 +119,11 @@ void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
   kept::write(env, to, kept::generation, generation.value_or(hugging_face_generation_config()));
   export_tokenizer(env, log, state, config.data().train(), imported, to);
   const auto specs = parameter_specs(model, {ExpertId{0}, ExpertId{model.moe.num_experts}});
-  export_weights(env, checkpoint, hugging_face_family(config), specs,
-                 {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
+  const std::int64_t tensors = export_weights(
+      env, checkpoint, hugging_face_family(config), specs,
+      {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
   staging.commit();
-  std::cout << "exported " << checkpoint << " to " << arguments.output << ": " << specs.size()
+  std::cout << "exported " << checkpoint << " to " << arguments.output << ": " << tensors
             << " tensors\n";
 }
 
