@@ -28,7 +28,7 @@ std::vector<Shape> shapes() {
   ModelConfig dense = small_config(0);
   dense.dropout_rate = 0.1f;
   ModelConfig sparse = small_config(6);
-  sparse.dropout_rate = 0.1f;
+  sparse.dropout_rate = sparse.moe.expert_dropout_rate = 0.1f;
   sparse.moe.jitter_eps = 0.05;
   sparse.moe.z_loss_coef = 0.001;
   sparse.moe.capacity_factor = 1.0;
