@@ -15,6 +15,7 @@
 
 namespace switchyard {
 
+// What forward and backward alike are given.
 template <class In>
 struct AttentionPass {
   StepContext& context;
@@ -29,6 +30,7 @@ struct AttentionPass {
   const float* bias_of(std::int64_t head) const { return bias ? bias->head(head) : nullptr; }
 };
 
+// What backward is given and makes besides, between the projections' own backwards.
 template <class In>
 struct HeadGradients {
   View<const In> d_context;  // [h*b*n, H*K]

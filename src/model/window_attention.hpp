@@ -11,6 +11,7 @@ namespace switchyard {
 template <class In>
 void window_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>& saved);
 
+// Makes `gradients` from gradients.d_context and what forward saved.
 template <class In>
 void window_attention_backward(const AttentionPass<In>& pass, const AttentionSaved<In>& saved,
                                const HeadGradients<In>& gradients);

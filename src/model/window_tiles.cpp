@@ -5,8 +5,8 @@
 namespace switchyard {
 namespace {
 
-// Queries of a tile. With as many as the window reaches to a side, two of three scores of a tile
-// are seen; fewer would waste less, but are slower a score.
+// With as many queries as the window reaches to a side, two of three scores of a tile are seen.
+// Measured, half or twice as many are as fast: less is wasted, but products are smaller.
 std::int64_t queries_of_tile(std::int64_t reach) {
   return std::clamp<std::int64_t>((reach + 15) / 16 * 16, 16, 256);
 }

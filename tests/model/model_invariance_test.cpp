@@ -28,7 +28,7 @@ std::vector<Shape> shapes() {
   ModelConfig dense = small_config(0);
   dense.dropout_rate = 0.1f;
   ModelConfig sparse = small_config(6);
-  sparse.dropout_rate = 0.1f;
+  sparse.dropout_rate = sparse.moe.expert_dropout_rate = 0.1f;
   sparse.moe.jitter_eps = 0.05;
   sparse.moe.z_loss_coef = 0.001;
   sparse.moe.capacity_factor = 1.0;
@@ -171,7 +171,7 @@ void expect_same_routing(const Transformer::Output& actual, const Transformer::O
       EXPECT_EQ(a[g].real_tokens, b[g].real_tokens);
       EXPECT_EQ(a[g].dropped, b[g].dropped);
       EXPECT_EQ(a[g].tokens_per_expert, b[g].tokens_per_expert);
-      EXPECT_EQ(a[g].balance_loss, b[g].balance_loss);
+      EXPECT_EQ(a[g].balance_sum, b[g].balance_sum);
       EXPECT_EQ(a[g].z_sum, b[g].z_sum);
     }
   }

@@ -205,7 +205,7 @@ TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
 TEST(VirtualRanks, DoNotScaleTheGradients) {
   const Comm& comm = test_world();
   ModelConfig config = small_model();
-  config.dropout_rate = 0;
+  config.dropout_rate = config.moe.expert_dropout_rate = 0;
   config.moe.dropless = true;
   config.moe.aux_loss_coef = config.moe.z_loss_coef = config.moe.jitter_eps = 0;
   std::map<std::string, std::vector<double>> gradients_of_one;

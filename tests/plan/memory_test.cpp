@@ -124,7 +124,7 @@ TEST(Memory, OfAWindowedEncoderIsWhatItAllocates) {
     ModelConfig config = medium_config(0);
     config.num_layers = 8;
     config.encoder_window = window;
-    config.dropout_rate = 0.1f;
+    config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
     expect_variants_predicted(config, Load::balanced);
   }
 }

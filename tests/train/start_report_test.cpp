@@ -44,7 +44,7 @@ TEST(RoutingText, NamesTheRoutingOfEachStackThatHasOne) {
 }
 
 TEST(ModelText, SaysWhatAWindowedEncoderSees) {
-  ModelConfig config{.vocab_size = 64, .d_model = 8, .d_ff = 8, .d_kv = 8, .num_heads = 1};
+  ModelConfig config;
   EXPECT_THAT(model_text(config), Not(HasSubstr("see")));
   config.encoder_window = AttentionWindow{1200, 0};
   EXPECT_THAT(model_text(config), EndsWith("; encoder positions see 1,200 to each side"));
