@@ -65,10 +65,13 @@ std::map<std::string, Host> demand_of_hosts(const Comm& world, const Settings& s
 }  // namespace
 
 StepShape step_shape(const Settings& settings) {
-  const SpanLengths lengths = fit_segment(settings.spans);
+  const SpanCorruptionConfig& spans = settings.spans;
+  const SpanLengths lengths =
+      settings.examples ? SpanLengths{.inputs = spans.input_length, .targets = *spans.target_length}
+                        : fit_segment(spans);
   return {.rows = settings.batch_size,
-          .input_length = settings.spans.input_length,
-          .target_length = settings.spans.target_length.value_or(lengths.targets),
+          .input_length = spans.input_length,
+          .target_length = spans.target_length.value_or(lengths.targets),
           .real_inputs = lengths.inputs,
           .real_targets = lengths.targets,
           .micro_steps = settings.accumulation_steps};

@@ -11,7 +11,8 @@
 
 namespace switchyard {
 
-// The rows of one of the run's steps: span corruption fills all rows alike.
+// The rows of one of the run's steps: span corruption fills all rows alike; examples are taken to
+// fill theirs.
 StepShape step_shape(const Settings& settings);
 
 // The prediction for process p of `layout`, with `threads` threads.
