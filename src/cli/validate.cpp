@@ -111,7 +111,7 @@ void check_example_files(const DataOptions& data, Problems& problems) {
 }
 
 void check_data(const DataOptions& data, Problems& problems) {
-  problems.at_least(1, "data.input_length");
+  problems.within(1, most_rows, "data.input_length");
   problems.within(1, most_rows, "data.target_length");
   problems.between_zero_and_one("data.noise_density");
   problems.at_least(1, "data.mean_noise_span_length");
