@@ -243,33 +243,20 @@ void show_experts(std::ostream& out, Env& env, const std::string& path, const To
   out << expert_summary(table, text) << "\nevery piece of every expert is in " << path << "\n";
 }
 
-ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
-  EvaluateArguments arguments = parse(words);
-  PosixEnv env;
-  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
-  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
-  const RunState state = read_run_state(env, checkpoint);
-  const RunConfig config =
-      changed_for_evaluation(parse_config(state.config_text, checkpoint + ": configuration"),
-                             arguments.sets, world.size());
-  arguments.data = data_path(arguments, config);
-  require_fitting(arguments);
-  if (is_example_file(arguments.data)) {
-    evaluate_examples(world, env, log, state,
-                      {.checkpoint = checkpoint,
-                       .file = arguments.data,
-                       .sets = arguments.sets,
-                       .capacity_factor = arguments.capacity_factor,
-                       .samples = arguments.samples,
-                       .per_example = arguments.per_example});
-    return ExitCode::done;
-  }
-  const Settings settings = read_settings(config);
+struct Saved {
+  std::string checkpoint;  // its directory, verified
+  RunState state;
+  RunConfig config;
+};
+
+void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved,
+                       const EvaluateArguments& arguments) {
+  const Settings settings = read_settings(saved.config);
   require_precision(settings.model.precision, bfloat16_support(), log);
   if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
   const Dataset data = Dataset::open(env, arguments.data);
-  require_its_tokenizer(state, data, checkpoint);
-  require_vocabulary(config.model(), data);
+  require_its_tokenizer(saved.state, data, saved.checkpoint);
+  require_vocabulary(saved.config.model(), data);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
   on_first(world, [&] {
     arguments.unigram ? data.verify(env) : data.verify_validation(env);
@@ -294,20 +281,44 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
     rows.push_back({name, evaluations.back().loss, evaluations.back().loss_text});
   };
   if (arguments.untrained) measure("untrained", {.predictions = job.show});
-  load_checkpoint(env, world, checkpoint, weights(model), Coverage::part);
+  load_checkpoint(env, world, saved.checkpoint, weights(model), Coverage::part);
   model.round_weights();
   measure("trained", {.predictions = job.show, .experts = !arguments.experts.empty()});
 
   on_first(world, [&] {
     const std::vector<TableRow> models = rows;
     if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
-    std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
+    std::cout << saved.checkpoint << ", after " << grouped(saved.state.step) << " steps\n";
     print_table(std::cout, evaluations.back(), rows);
     print_passages(std::cout, job, models, evaluations);
     if (!arguments.experts.empty())
       show_experts(std::cout, env, arguments.experts, data.tokenizer(), evaluations.back().experts);
     return std::string();
   });
+}
+
+ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
+  EvaluateArguments arguments = parse(words);
+  PosixEnv env;
+  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
+  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
+  const RunState state = read_run_state(env, checkpoint);
+  const RunConfig config =
+      changed_for_evaluation(parse_config(state.config_text, checkpoint + ": configuration"),
+                             arguments.sets, world.size());
+  arguments.data = data_path(arguments, config);
+  require_fitting(arguments);
+  if (is_example_file(arguments.data)) {
+    evaluate_examples(world, env, log, state,
+                      {.checkpoint = checkpoint,
+                       .file = arguments.data,
+                       .sets = arguments.sets,
+                       .capacity_factor = arguments.capacity_factor,
+                       .samples = arguments.samples,
+                       .per_example = arguments.per_example});
+  } else {
+    evaluate_prepared(world, env, log, {checkpoint, state, config}, arguments);
+  }
   return ExitCode::done;
 }
 
@@ -315,8 +326,7 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
 
 const Command evaluate_command{
     .name = "evaluate",
-    .summary =
-        "measures a checkpoint on validation data: negative log perplexity, and filled passages",
+    .summary = "measures a checkpoint on prepared data or examples: cross-entropy, filled passages",
     .help =
         "usage: switchyard evaluate [--checkpoint] DIR|RUN [--data DIR|FILE.jsonl] [OPTION]...\n"
         "\n"

@@ -83,9 +83,9 @@ RunConfig changed_for_evaluation(const RunConfig& config, const std::vector<std:
     throw Error(ExitCode::usage, "evaluate: --set would make another model of it: " + change,
                 "what the saved model is cannot change; leave the option out");
   }
-  RunConfig without_data = changed;  // the run's own data plays no part
-  without_data.clear_data();
-  if (!sets.empty()) validate(without_data, processes);
+  RunConfig checked = changed;
+  checked.mutable_data()->clear_tokenizer();  // for other data than the run's
+  if (!sets.empty()) validate(checked, processes);
   return changed;
 }
 
