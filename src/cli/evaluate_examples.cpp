@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "checkpoint/load.hpp"
 #include "cli/config.hpp"
+#include "cli/memory.hpp"
 #include "cli/run_data.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
@@ -102,7 +103,8 @@ void evaluate_examples(const Comm& world, const Env& env, Log& log, const RunSta
   const auto source = ExampleFileSource::validation(
       file,
       {.vocab_size = config.model().vocab_size(), .tokenizer = tokenizer ? &*tokenizer : nullptr});
-  verify_examples(world, source);
+  const ExampleLengths longest = verify_examples(world, source);
+  require_memory_to_evaluate(world, settings, longest.inputs, longest.targets);
 
   ExampleReport report{.checkpoint = job.checkpoint,
                        .data = job.file,

@@ -154,8 +154,8 @@ const Command import_command{
         "\n"
         "example:\n"
         "  switchyard import switch-base-8 --output runs/base8\n"
-        "  switchyard train --set data.train=examples.jsonl data.target_length=64 --output "
-        "runs/base8\n",
+        "  switchyard train --set data.train=data --output runs/base8\n"
+        "where `data` was prepared with runs/base8/hugging_face/spiece.model as its tokenizer\n",
     .run = run_import};
 
 }  // namespace switchyard

@@ -27,6 +27,11 @@ std::optional<std::int64_t> available_memory();
 // than it has, even with balanced experts. Collective.
 void require_memory(const Comm& world, const Settings& settings);
 
+// The same where examples are evaluated, the longest of which have so many inputs and targets: no
+// gradients, and half of what backward needs at its fullest. Collective.
+void require_memory_to_evaluate(const Comm& world, const Settings& settings,
+                                std::int64_t input_length, std::int64_t target_length);
+
 // "12.3 GB", three figures; units of 1000.
 std::string bytes_text(std::int64_t bytes);
 

@@ -1,5 +1,7 @@
 #include "cli/run_data.hpp"
 
+#include <array>
+
 #include "base/error.hpp"
 #include "checkpoint/hugging_face_files.hpp"
 #include "checkpoint/together.hpp"
@@ -183,11 +185,15 @@ std::optional<Tokenizer> find_tokenizer(const Comm& world, const Env& env, const
   return tokenizer;
 }
 
-void verify_examples(const Comm& world, const ExampleFileSource& source) {
+ExampleLengths verify_examples(const Comm& world, const ExampleFileSource& source) {
   const auto begin_of = [&](std::int64_t p) { return source.size() * p / world.size(); };
+  ExampleLengths own;
   all_or_none(world, [&] {
-    source.verify(begin_of(world.rank().value), begin_of(world.rank().value + 1));
+    own = source.verify(begin_of(world.rank().value), begin_of(world.rank().value + 1));
   });
+  std::array<std::int64_t, 2> longest = {own.inputs, own.targets};
+  all_reduce_max(world, longest);
+  return {longest[0], longest[1]};
 }
 
 }  // namespace switchyard

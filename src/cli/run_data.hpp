@@ -39,7 +39,7 @@ Tokenizer open_tokenizer(const Env& env, const std::string& path);
 std::optional<Tokenizer> find_tokenizer(const Comm& world, const Env& env, const RunPaths& run,
                                         const RunConfig& config);
 
-// Reads every example, each process its share. Collective.
-void verify_examples(const Comm& world, const ExampleFileSource& source);
+// Reads every example, each process its share; the largest lengths. Collective.
+ExampleLengths verify_examples(const Comm& world, const ExampleFileSource& source);
 
 }  // namespace switchyard

@@ -1,5 +1,6 @@
 #include "data/example_file_source.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.hpp"
@@ -38,8 +39,14 @@ Example ExampleFileSource::example(std::int64_t sample) const {
   return read(order_.first_token(sample));
 }
 
-void ExampleFileSource::verify(std::int64_t first, std::int64_t end) const {
-  for (std::int64_t i = first; i < end; ++i) read(i);
+ExampleLengths ExampleFileSource::verify(std::int64_t first, std::int64_t end) const {
+  ExampleLengths longest;
+  for (std::int64_t i = first; i < end; ++i) {
+    const Example example = read(i);
+    longest.inputs = std::max<std::int64_t>(longest.inputs, std::ssize(example.inputs));
+    longest.targets = std::max<std::int64_t>(longest.targets, std::ssize(example.targets));
+  }
+  return longest;
 }
 
 Example ExampleFileSource::read(std::int64_t i) const {

@@ -17,6 +17,10 @@ struct ExampleRules {
   const Tokenizer* tokenizer = nullptr;  // without it there may be no texts
 };
 
+struct ExampleLengths {
+  std::int64_t inputs = 0, targets = 0;
+};
+
 class ExampleFileSource final : public ExampleSource {
  public:
   // Sample i of a run: each epoch has every example once, in the order of (seed, epoch). The file
@@ -32,8 +36,9 @@ class ExampleFileSource final : public ExampleSource {
   Example example(std::int64_t sample) const override;
 
   std::int64_t size() const { return file_->size(); }
-  // The same of examples first … end-1 of the file, whatever the order.
-  void verify(std::int64_t first, std::int64_t end) const;
+  // The same of examples first … end-1 of the file, whatever the order. Returns the largest
+  // lengths.
+  ExampleLengths verify(std::int64_t first, std::int64_t end) const;
 
  private:
   ExampleFileSource(const ExampleFile& file, const ExampleRules& rules, const SampleOrder& order);

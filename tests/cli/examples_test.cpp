@@ -332,6 +332,15 @@ TEST_F(Examples, ThatCannotBeTrainedOnAreRefusedByLine) {
                  66, "work/none.jsonl");
 }
 
+// 80 TB of attention weights.
+TEST_F(Examples, LongerThanMemoryAreRefusedBeforeItIsTaken) {
+  json ids = json::array();
+  for (int i = 0; i < 3'000'000; ++i) ids.push_back(i % 256);
+  write_text("work/long.jsonl", json{{"inputs", ids}, {"targets", {3}}}.dump() + "\n");
+  expect_refused("evaluate imported --data work/long.jsonl", 69,
+                 "the longest example, of 3000000 inputs or 1 targets, needs ", 2);
+}
+
 TEST_F(Examples, TakeTheVocabularyOfTheirTokenizer) {
   write_text("work/a.jsonl", "{\"inputs\": \"some words\", \"targets\": \"others\"}\n");
   const std::string options =

@@ -159,6 +159,22 @@ TEST_F(ExampleFiles, NameTheExampleThatIsLongerThanARow) {
                          [&] { verify(3, 1); }));
 }
 
+TEST_F(ExampleFiles, TellTheLargestLengthsOfAPart) {
+  const ExampleFile file = open(
+      "{\"inputs\": [1, 2, 3], \"targets\": [1]}\n"
+      "{\"inputs\": [1], \"targets\": [1, 2]}\n"
+      "{\"inputs\": [1, 2, 3, 4], \"targets\": [1, 2, 3]}\n");
+  const auto source = ExampleFileSource::validation(file, {.vocab_size = 5});
+  const auto lengths = [&](std::int64_t first, std::int64_t end) {
+    const ExampleLengths longest = source.verify(first, end);
+    return std::pair(longest.inputs, longest.targets);
+  };
+  EXPECT_EQ(lengths(0, 2), std::pair(3L, 2L));
+  EXPECT_EQ(lengths(1, 2), std::pair(1L, 2L));
+  EXPECT_EQ(lengths(0, 3), std::pair(4L, 3L));
+  EXPECT_EQ(lengths(2, 2), std::pair(0L, 0L));
+}
+
 // Another program may write the file while a run reads it.
 TEST_F(ExampleFiles, ThatChangeWhileTheyAreReadGiveAnError) {
   const ExampleFile file = numbered(9);
