@@ -13,8 +13,10 @@
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "cli/memory.hpp"
+#include "cli/run_data.hpp"
 #include "cli/validate.hpp"
 #include "data/dataset.hpp"
+#include "data/example_file.hpp"
 #include "plan/capacity.hpp"
 #include "plan/operations.hpp"
 #include "plan/parameters.hpp"
@@ -40,12 +42,17 @@ struct Plan {
 std::string resolve_vocabulary(RunConfig& config) {
   ModelOptions& model = *config.mutable_model();
   if (model.has_vocab_size()) return "model.vocab_size";
-  if (const std::string& data = config.data().train(); !data.empty()) {
+  if (const std::string& data = config.data().train(); is_example_file(data)) {
+    if (const std::string& path = config.data().tokenizer(); !path.empty()) {
+      model.set_vocab_size(open_tokenizer(PosixEnv(), path).vocabulary().rows());
+      return "the tokenizer's, " + path;
+    }
+  } else if (!data.empty()) {
     model.set_vocab_size(Dataset::open(PosixEnv(), data).vocabulary().rows());
     return "the data's, " + data;
   }
   model.set_vocab_size(t5_vocabulary_rows);
-  return "assumed: T5's, since neither model.vocab_size nor data.train is set";
+  return "assumed: T5's, since neither model.vocab_size nor the data says it";
 }
 
 void title(std::ostream& out, const std::string& text) { out << "\n" << text << "\n"; }
@@ -77,8 +84,12 @@ void print_run(std::ostream& out, const Plan& plan) {
   out << "model       " << model_text(plan.model()) << "\n"
       << "vocabulary  " << grouped(plan.model().vocab_size) << " rows (" << plan.vocabulary << ")\n"
       << "step        " << grouped(shape.rows) << " rows of " << shape.input_length << " + "
-      << shape.target_length << " positions, of which span corruption fills " << shape.real_inputs
-      << " + " << shape.real_targets << "\n"
+      << shape.target_length << " positions"
+      << (plan.settings.examples
+              ? ", taken to be full"
+              : ", of which span corruption fills " + std::to_string(shape.real_inputs) + " + " +
+                    std::to_string(shape.real_targets))
+      << "\n"
       << "precision   " << precision_text(plan.model().precision) << "\n";
   if (plan.is_sparse()) out << "routing     " << routing_text(plan.model()) << "\n";
   if (plan.model().recompute != Recompute::none)

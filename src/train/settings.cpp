@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "data/example_file.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -238,6 +240,7 @@ Settings read_settings(const RunConfig& config) {
       .z_loss = static_cast<float>(config.train().z_loss())};
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.groups = config.parallel().expert_replicas();
+  settings.examples = is_example_file(config.data().train());
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());
   settings.schedule = read_schedule(config.optimizer());

@@ -107,7 +107,7 @@ void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
   record.set_eval_loss(evaluation.loss);
   record.set_eval_neg_log_perplexity(-evaluation.loss);
   record.set_eval_ppl(std::exp(evaluation.loss));
-  record.set_eval_loss_text(evaluation.loss_text);
+  if (evaluation.text_targets > 0) record.set_eval_loss_text(evaluation.loss_text);
   if (evaluation.layers.empty()) return;
   const RoutingFigures routing = routing_figures(evaluation.layers);
   record.set_eval_dropped_fraction(routing.dropped_fraction);
@@ -323,9 +323,10 @@ void Trainer::evaluate_into(StepRecord& record) {
   const Evaluation evaluation = evaluate(step, model_, stream);
   record_evaluation(evaluation, record);
   record.set_eval_ms(1000 * seconds_since(begin));
+  const std::string text =
+      evaluation.text_targets > 0 ? " | text " + fixed_width(evaluation.loss_text, 5) : "";
   progress_.say("eval " + std::to_string(step_) + " | loss " + fixed_width(evaluation.loss, 5) +
-                " | text " + fixed_width(evaluation.loss_text, 5) + " | ppl " +
-                fixed_width(std::exp(evaluation.loss), 5) + " | " +
+                text + " | ppl " + fixed_width(std::exp(evaluation.loss), 5) + " | " +
                 std::to_string(evaluation.samples) + " samples in " +
                 fixed_width(seconds_since(begin), 4) + " s");
 }
