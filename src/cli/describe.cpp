@@ -143,7 +143,10 @@ void print_operations(std::ostream& out, const Plan& plan) {
 std::string places_text(const MoeConfig& moe, const CapacityPlan& capacity) {
   if (moe.dropless) return "dropless";
   const std::string places = grouped(capacity.capacity) + " places";
-  if (capacity.dropped_share) return places + ", " + percent(*capacity.dropped_share) + " dropped";
+  if (capacity.dropped_share) {
+    return places + ", " + percent(*capacity.dropped_share) +
+           (capacity.choices > 1 ? " of choices dropped" : " dropped");
+  }
   return places + "; how many are dropped depends on the gates";
 }
 

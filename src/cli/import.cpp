@@ -66,8 +66,7 @@ Described read_config(const Env& env, const ImportArguments& arguments) {
 void require_as_many_tensors(const ModelConfig& model, const SafetensorsReader& weights) {
   std::int64_t at_least = 0;
   for (const bool decoder : {false, true}) {
-    at_least +=
-        block_count(model, decoder) + model.sparse_layers(decoder) * model.moe.num_experts;
+    at_least += block_count(model, decoder) + model.sparse_layers(decoder) * model.moe.num_experts;
   }
   const std::int64_t stored = std::ssize(weights.names());
   if (at_least <= stored) return;

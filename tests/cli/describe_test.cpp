@@ -70,6 +70,8 @@ TEST(Describe, SaysTheRoutingOfEachStackAndWhatItCanTake) {
               AllOf(HasSubstr("routing     SOFT in the encoder, NTLB (4 choices) in the decoder\n"),
                     HasSubstr("\n  mixing "), HasSubstr("places, all of them taken"),
                     HasSubstr("depends on the gates")));
+  EXPECT_THAT(describe("--config tiny --set moe.routing=TOPK moe.router_topk=3").output,
+              AllOf(HasSubstr("routing     TOPK 3\n"), HasSubstr("% of choices dropped")));
   EXPECT_EQ(describe("--config tiny --set moe.routing=SOFT").exit_code, 64);
 }
 
