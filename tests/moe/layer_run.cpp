@@ -55,14 +55,14 @@ LayerParams make_params(const LayerCase& c, const LayerInputs& in, const Layout&
   for (const ExpertId e : layout.owned_experts(self)) {
     ExpertParams expert;
     expert.wi = add({"wi", "wi", c.D, c.F, e, {}});
-    if (c.activation == Activation::gated_gelu) expert.wi_1 = add({"wi_1", "wi_1", c.D, c.F, e, {}});
+    if (c.activation == Activation::gated_gelu)
+      expert.wi_1 = add({"wi_1", "wi_1", c.D, c.F, e, {}});
     expert.wo = add({"wo", "wo", c.F, c.D, e, {}});
     indices.experts.push_back(expert);
   }
-  LayerParams params{
-      ParamSet(std::move(specs), static_cast<int>(layout.hosted(self).size()),
-               static_cast<int>(layout.groups_of(self).size()), layer_seed),
-      std::move(indices)};
+  LayerParams params{ParamSet(std::move(specs), static_cast<int>(layout.hosted(self).size()),
+                              static_cast<int>(layout.groups_of(self).size()), layer_seed),
+                     std::move(indices)};
   if (params.indices.router)
     std::ranges::copy(in.router, params.set[*params.indices.router].value.data);
   if (params.indices.bias) std::ranges::copy(in.bias, params.set[*params.indices.bias].value.data);
@@ -103,8 +103,8 @@ void collect_decisions(const SoftLayerSaved<In>& saved, LayerOutputs& out) {
 
 RoutingStats stats_of(std::span<const double> n, std::int64_t E) {
   const auto count = [&](std::int64_t i) { return static_cast<std::int64_t>(n[i]); };
-  RoutingStats s{count(0), count(1), count(2), count(3), count(4), count(5), {},
-                 n[6],     n[7],     n[8],     n[9]};
+  RoutingStats s{count(0), count(1), count(2), count(3), count(4), count(5),
+                 {},       n[6],     n[7],     n[8],     n[9]};
   for (std::int64_t e = 0; e < E; ++e) s.tokens_per_expert.push_back(count(10 + e));
   return s;
 }

@@ -101,16 +101,13 @@ std::vector<RoutingCase> special_cases() {
   add("NtlbTriesAll", RoutingMethod::ntlb, [](LayerCase& c) { c.moe.ntlb_top_k = c.E; });
   add("NtlbOfOneExpert", RoutingMethod::ntlb, [](LayerCase& c) { c.E = c.moe.ntlb_top_k = 1; });
   add("HashOfOneExpert", RoutingMethod::hash, [](LayerCase& c) { c.E = 1; });
-  add("ExpertChoiceOfOneExpert", RoutingMethod::expert_choice, [](LayerCase& c) {
-    c.E = 1, c.moe.capacity_factor = 0.5;
-  });
-  add("ExpertChoiceWithFewerTokensThanPlaces", RoutingMethod::expert_choice, [](LayerCase& c) {
-    c.moe.min_capacity = 9, c.N = 12, c.rows = 2, c.padding = true;
-  });
+  add("ExpertChoiceOfOneExpert", RoutingMethod::expert_choice,
+      [](LayerCase& c) { c.E = 1, c.moe.capacity_factor = 0.5; });
+  add("ExpertChoiceWithFewerTokensThanPlaces", RoutingMethod::expert_choice,
+      [](LayerCase& c) { c.moe.min_capacity = 9, c.N = 12, c.rows = 2, c.padding = true; });
   add("SoftOfOneExpert", RoutingMethod::soft, [](LayerCase& c) { c.E = 1; });
-  add("SoftWithASlotAnExpert", RoutingMethod::soft, [](LayerCase& c) {
-    c.moe.capacity_factor = 0.1, c.padding = true;
-  });
+  add("SoftWithASlotAnExpert", RoutingMethod::soft,
+      [](LayerCase& c) { c.moe.capacity_factor = 0.1, c.padding = true; });
   return cases;
 }
 

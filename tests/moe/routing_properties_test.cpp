@@ -108,7 +108,7 @@ TEST_P(AnyRouting, FillsNoExpertBeyondItsPlacesAndServesNobodyTwice) {
   const LayerOutputs got = run_here(c);
   const std::int64_t k = std::ssize(got.fate) / (c.V * c.N);
   const bool by_row = c.method == RoutingMethod::expert_choice;
-  std::map<std::pair<std::int64_t, std::int32_t>, std::int64_t> rows;  // of (group, expert)
+  std::map<std::pair<std::int64_t, std::int32_t>, std::int64_t> rows;   // of (group, expert)
   std::map<std::pair<std::int64_t, std::int32_t>, std::int64_t> times;  // of (token, expert)
   for (std::int64_t i = 0; i < std::ssize(got.fate); ++i) {
     if (got.fate[i] != Fate::kept) continue;
@@ -116,8 +116,7 @@ TEST_P(AnyRouting, FillsNoExpertBeyondItsPlacesAndServesNobodyTwice) {
     EXPECT_EQ((++times[{token, got.expert[i]}]), 1) << "token " << token;
     ++rows[{by_row ? token / (c.N / c.rows) : token / c.N, got.expert[i]}];
   }
-  const double factor =
-      c.mode == Mode::train ? c.moe.capacity_factor : c.moe.eval_capacity_factor;
+  const double factor = c.mode == Mode::train ? c.moe.capacity_factor : c.moe.eval_capacity_factor;
   const auto fair = static_cast<std::int64_t>(factor * static_cast<double>(c.N / c.rows) / c.E);
   const std::int64_t places =
       by_row ? std::max<std::int64_t>(fair, c.moe.min_capacity) : group_capacity(c);
@@ -233,7 +232,9 @@ TEST(Hash, SendsATokenWhereItsIdSays) {
   const LayerOutputs first = run_here(c, in);
   for (std::size_t t = 0; t < in.ids.size(); ++t)
     for (std::size_t u = 0; u < t; ++u)
-      if (in.ids[t] == in.ids[u]) EXPECT_EQ(first.expert[t], first.expert[u]);
+      if (in.ids[t] == in.ids[u]) {
+        EXPECT_EQ(first.expert[t], first.expert[u]);
+      }
   in.x = uniform(50, std::ssize(in.x));
   for (std::uint64_t& index : in.index) index += 1000;
   c.step += 7, c.mode = Mode::evaluate;

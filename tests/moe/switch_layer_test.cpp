@@ -76,7 +76,8 @@ std::vector<NamedCase> layer_cases() {
   add("FewerExpertsThanProcesses", [](LayerCase& c) { c.E = 2; });
   add("AllTokensToOneExpert", [](LayerCase& c) { c.one_expert_for_all = true; });
   add("TwoGroups", [](LayerCase& c) { c.G = 2, c.E = 3, c.padding = true; });
-  add("EachVirtualRankAGroup", [](LayerCase& c) { c.G = 4, c.E = 3, c.moe.expert_dropout_rate = 0.2f; });
+  add("EachVirtualRankAGroup",
+      [](LayerCase& c) { c.G = 4, c.E = 3, c.moe.expert_dropout_rate = 0.2f; });
   add("OddSizes", [](LayerCase& c) { c.V = 5, c.N = 37, c.D = 19, c.F = 23, c.E = 7; });
   add("SeveralTilesAProduct", [](LayerCase& c) { c.N = 300, c.D = 32, c.F = 520, c.E = 2; });
   add("Evaluation", [](LayerCase& c) {
@@ -179,9 +180,9 @@ LayerOutputs run_dense(const LayerCase& c, const LayerInputs& in) {
   float* d = out.expert_leaves.data();
   const MlpGradients gradients{
       {d, c.D, c.F}, {d + kernel, c.D, c.F}, {d + (gated ? 2 : 1) * kernel, c.F, c.D}};
-  const HiddenDropout dropout{
-      c.moe.expert_dropout_rate,
-      RandomStream(layer_seed, Purpose::hidden_dropout, c.layer, c.step), in.index};
+  const HiddenDropout dropout{c.moe.expert_dropout_rate,
+                              RandomStream(layer_seed, Purpose::hidden_dropout, c.layer, c.step),
+                              in.index};
   const View<const float> x(in.x.data(), c.N, c.D), dy(in.dy.data(), c.N, c.D);
   Work work;
   MlpSaved<float> saved(c.N, c.F, c.activation), room(c.N, c.F, c.activation);
