@@ -65,7 +65,8 @@ const Change changes[] = {
      }},
     {"Evaluation", any,
      [](LayerCase& c) {
-       c.mode = Mode::evaluate, c.moe.eval_dropless = false, c.moe.eval_capacity_factor = 0.7;
+       c.mode = Mode::evaluate, c.moe.eval_dropless = false;
+       c.moe.eval_capacity_factor = 0.7, c.moe.min_capacity = 1;
        c.moe.exploration = chooses(c) ? Exploration::sample : Exploration::input_jitter;
        c.moe.drop_policy = DropPolicy::random, c.moe.second_threshold = 0.35f;
      }},

@@ -1,5 +1,5 @@
 // Each routing's gradients against central differences of what the layer itself computes: through
-// experts and gates with the losses off, and through the losses with the answers off.
+// experts and gates with the losses off, and through each loss with all else off.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -29,14 +29,15 @@ bool decide_alike(const LayerOutputs& a, const LayerOutputs& b) {
 }
 
 // Along a few random directions, of those that change nobody's expert.
-void expect_derivative(const char* what, const LayerCase& c, const LayerInputs& in,
+void expect_derivative(const LayerCase& c, const LayerInputs& in,
                        std::vector<float> LayerInputs::*input, const std::vector<float>& gradient) {
   constexpr double step = 1e-3;
+  constexpr double rounding = 4e-5;  // of the objective in f32, over the way between two points
   const LayerOutputs at = run_layer(test_world(), c, in);
   const double scale = norm(widened(gradient));
   int directions = 0;
   for (std::uint64_t seed = 50; directions < 3; ++seed) {
-    ASSERT_LT(seed, 100u) << what << ": every direction changes a choice";
+    ASSERT_LT(seed, 100u) << "every direction changes a choice";
     const std::vector<float> direction = uniform(seed, std::ssize(gradient));
     LayerInputs above = in, below = in;
     double slope = 0, width = 0;  // <gradient, way from below to above>, as it is in f32
@@ -52,16 +53,21 @@ void expect_derivative(const char* what, const LayerCase& c, const LayerInputs& 
     if (!decide_alike(at, up) || !decide_alike(at, down)) continue;
     ++directions;
     const double rise = objective(c, above, up) - objective(c, below, down);
-    EXPECT_NEAR(rise / std::sqrt(width), slope / std::sqrt(width), 1e-3 * scale + 2e-5)
-        << what << ", direction " << seed;
+    EXPECT_NEAR(rise / std::sqrt(width), slope / std::sqrt(width), 1e-3 * scale + rounding)
+        << "direction " << seed;
   }
 }
 
 void expect_gradients(const LayerCase& c, const LayerInputs& in) {
   const LayerOutputs out = run_layer(test_world(), c, in);
-  expect_derivative("x", c, in, &LayerInputs::x, out.dx);
+  {
+    SCOPED_TRACE("x");
+    expect_derivative(c, in, &LayerInputs::x, out.dx);
+  }
   if (out.router_leaves.empty()) return;
-  expect_derivative("router", c, in, &LayerInputs::router, sum_of_leaves(out.router_leaves, c.V));
+  SCOPED_TRACE("router");
+  const std::vector<float> d_router = sum_of_leaves(out.router_leaves, c.V);
+  expect_derivative(c, in, &LayerInputs::router, d_router);
 }
 
 LayerCase small_and_smooth(LayerCase c) {
@@ -78,14 +84,25 @@ TEST_P(RoutingGradient, IsTheCentralDifferenceThroughExpertsAndGates) {
   expect_gradients(c, make_inputs(c));
 }
 
-TEST_P(RoutingGradient, IsTheCentralDifferenceThroughTheLosses) {
-  LayerCase c = small_and_smooth(GetParam().layer);
-  if (!has_router(c.method)) return;
-  c.balance_weight = c.method == RoutingMethod::soft ? 0 : 1;
-  c.z_weight = 0.3;
+// With the answers off.
+void expect_loss_gradients(const LayerCase& c) {
   LayerInputs in = make_inputs(c);
   std::fill(in.dy.begin(), in.dy.end(), 0.0f);
   expect_gradients(c, in);
+}
+
+TEST_P(RoutingGradient, IsTheCentralDifferenceThroughTheBalanceLoss) {
+  LayerCase c = small_and_smooth(GetParam().layer);
+  if (!has_router(c.method) || c.method == RoutingMethod::soft) return;  // which have none
+  c.balance_weight = 1, c.z_weight = 0;
+  expect_loss_gradients(c);
+}
+
+TEST_P(RoutingGradient, IsTheCentralDifferenceThroughTheZLoss) {
+  LayerCase c = small_and_smooth(GetParam().layer);
+  if (!has_router(c.method)) return;
+  c.balance_weight = 0, c.z_weight = 1;
+  expect_loss_gradients(c);
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers, RoutingGradient, testing::ValuesIn(routing_cases()),

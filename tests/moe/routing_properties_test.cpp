@@ -283,5 +283,31 @@ TEST(Ntlb, ServesATokenByOneExpertWithThatExpertsOwnProbability) {
   EXPECT_GT(later, 0);
 }
 
+bool is_bfloat16(float p) { return p == round_to_bfloat16(p); }
+
+TEST(RouterInBfloat16, RoundsEveryProbability) {
+  for (RoutingMethod method : {RoutingMethod::switch_top1, RoutingMethod::topk, RoutingMethod::ntlb,
+                               RoutingMethod::expert_choice}) {
+    LayerCase c = plain(method);
+    c.moe.router_precision = Precision::bfloat16;
+    c.E = 2;  // a token that both chose has half of each probability, exactly
+    c.moe.router_topk = c.moe.ntlb_top_k = 2;
+    const LayerOutputs got = run_here(c);
+    EXPECT_TRUE(std::ranges::all_of(got.gate, is_bfloat16)) << static_cast<int>(method);
+    EXPECT_FALSE(std::ranges::all_of(run_here(plain(method)).gate, is_bfloat16));
+  }
+}
+
+TEST(RouterInBfloat16, RoundsBothMixturesOfSoftRouting) {
+  constexpr std::int64_t length = 6, rows = 3, slots = 2, experts = 4;
+  auto logits = Tensor<float>::uninitialized(rows * length, experts * slots);
+  std::ranges::copy(uniform(1, logits.size()), logits.data());
+  const std::vector<std::uint8_t> real(rows * length, 1);
+  const SoftMixture mixture =
+      soft_mixture({length, slots, experts, slots}, std::move(logits), real, Precision::bfloat16);
+  EXPECT_TRUE(std::ranges::all_of(mixture.dispatch.flat(), is_bfloat16));
+  EXPECT_TRUE(std::ranges::all_of(mixture.combine.p.flat(), is_bfloat16));
+}
+
 }  // namespace
 }  // namespace switchyard
