@@ -11,7 +11,7 @@
 namespace switchyard {
 namespace {
 
-constexpr std::int64_t dense_vocabulary = 97;
+constexpr std::int64_t vocabulary = 97;
 
 template <class T>
 std::vector<T> gather(const Comm& comm, const std::vector<T>& mine) {
@@ -137,7 +137,7 @@ LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
   const Layout layout(c.V, comm.size(), c.G, c.E);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, layer_seed, c.step, c.mode, timer, work};
+  StepContext context{comm, layout, layer_seed, c.step, c.mode, timer, work, c.micro_steps};
   LayerParams params = make_params(c, in, layout, comm.rank());
   const Layer layer(layer_config(c), params.indices);
 
@@ -220,7 +220,7 @@ LayerInputs make_inputs(const LayerCase& c) {
   in.index.resize(tokens);
   std::iota(in.index.begin(), in.index.end(), std::uint64_t{1} << 33);
   for (const float u : uniform(8, tokens))
-    in.ids.push_back(static_cast<std::int32_t>((u + 1) / 2 * dense_vocabulary));
+    in.ids.push_back(static_cast<std::int32_t>((u + 1) / 2 * vocabulary));
   if (c.padding)
     for (std::int64_t i = 0; i < tokens; ++i) in.real[i] = !is_padding(c, i);
   if (c.one_expert_for_all) {

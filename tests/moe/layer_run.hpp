@@ -31,6 +31,7 @@ struct LayerCase {
   bool repeats = false;             // forward is made again from its decisions before backward
   std::uint32_t layer = 5;
   std::int64_t step = 3;
+  int micro_steps = 1;
 };
 
 // The layer's inputs for all virtual ranks.

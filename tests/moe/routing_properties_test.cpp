@@ -283,6 +283,39 @@ TEST(Ntlb, ServesATokenByOneExpertWithThatExpertsOwnProbability) {
   EXPECT_GT(later, 0);
 }
 
+// Rows that several experts compute have one mask of hidden dropout.
+TEST(TopK, DropsTheSameHiddenUnitsOfATokenInEachOfItsExperts) {
+  LayerCase c = plain(RoutingMethod::topk);
+  c.moe.router_topk = 3, c.moe.normalize_gates = true, c.moe.dropless = true;
+  c.moe.expert_dropout_rate = 0.4f;
+  LayerInputs in = make_inputs(c);
+  for (std::vector<float>* weights : {&in.wi, &in.wo})
+    for (std::int64_t i = c.D * c.F; i < std::ssize(*weights); ++i)
+      (*weights)[i] = (*weights)[i - c.D * c.F];  // all experts are alike
+  LayerCase one = c;
+  one.E = 1, one.method = RoutingMethod::switch_top1;
+  const LayerOutputs dropped = run_here(one, in);
+  expect_close("y", run_here(c, in).y, widened(dropped.y));
+  one.moe.expert_dropout_rate = 0;
+  EXPECT_NE(run_here(one, in).y, dropped.y);
+}
+
+TEST(BalanceLoss, IsTheMeanOverTheMicroStepsOfAStep) {
+  for (RoutingCase named : plain_routings()) {
+    LayerCase& c = named.layer;
+    if (!has_router(c.method) || c.method == RoutingMethod::soft) continue;
+    c.balance_weight = 1;
+    LayerInputs in = make_inputs(c);
+    std::ranges::fill(in.dy, 0.0f);
+    const LayerOutputs whole = run_here(c, in);
+    c.micro_steps = 2;
+    const LayerOutputs half = run_here(c, in);
+    for (std::size_t i = 0; i < whole.dx.size(); ++i)
+      ASSERT_EQ(whole.dx[i], 2 * half.dx[i]) << named.name;
+    EXPECT_THAT(whole.dx, testing::Contains(testing::Ne(0.0f))) << named.name;
+  }
+}
+
 bool is_bfloat16(float p) { return p == round_to_bfloat16(p); }
 
 TEST(RouterInBfloat16, RoundsEveryProbability) {
