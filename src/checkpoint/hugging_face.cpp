@@ -183,6 +183,16 @@ const ManifestTensor& find_stored(const Manifest& manifest, const ParamSpec& spe
   return *at;
 }
 
+bool is_router_bias(const ParamSpec& spec) { return spec.name.ends_with(".router_bias"); }
+
+void require_zeros(const Tensor<float>& bias, const ParamSpec& spec) {
+  if (std::ranges::all_of(bias.flat(), [](float b) { return b == 0; })) return;
+  throw Error(ExitCode::mismatch,
+              "Hugging Face has no model with a bias on the choice of experts, and " + spec.name +
+                  " is not zero (moe.load_balancing BIAS)",
+              "this checkpoint can be trained and evaluated here, not exported");
+}
+
 }  // namespace
 
 std::string hugging_face_name(const std::string& name, HuggingFaceFamily family) {
@@ -228,12 +238,19 @@ std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceF
   return save_checkpoint(env, to.alone, to.layout, to.checkpoints_directory, to.state, next);
 }
 
-void export_weights(Env& env, const std::string& checkpoint_directory, HuggingFaceFamily family,
-                    std::span<const ParamSpec> specs, const ExportTarget& to) {
+std::int64_t export_weights(Env& env, const std::string& checkpoint_directory,
+                            HuggingFaceFamily family, std::span<const ParamSpec> specs,
+                            const ExportTarget& to) {
   const Manifest manifest = read_manifest(env, checkpoint_directory);
   std::vector<std::pair<std::string, const ParamSpec*>> order;
-  for (const ParamSpec& spec : specs)
-    order.emplace_back(hugging_face_name(spec.name, family), &spec);
+  ShardReader reader(env, checkpoint_directory, manifest);
+  for (const ParamSpec& spec : specs) {
+    if (is_router_bias(spec)) {
+      require_zeros(reader.read(find_stored(manifest, spec)), spec);
+    } else {
+      order.emplace_back(hugging_face_name(spec.name, family), &spec);
+    }
+  }
   std::ranges::sort(order);
   std::vector<StoredTensor> tensors;
   for (const auto& [name, spec] : order) {
@@ -241,7 +258,6 @@ void export_weights(Env& env, const std::string& checkpoint_directory, HuggingFa
     tensors.push_back({name, to.type, shape_there(*spec)});
   }
   SafetensorsWriter writer(env, to.directory, std::move(tensors), to.shard_bytes);
-  ShardReader reader(env, checkpoint_directory, manifest);
   for (const auto& [name, spec] : order) {
     const Tensor<float> stored = reader.read(find_stored(manifest, *spec));
     if (is_transposed(*spec)) {
@@ -251,6 +267,7 @@ void export_weights(Env& env, const std::string& checkpoint_directory, HuggingFa
     }
   }
   writer.finish();
+  return std::ssize(order);
 }
 
 }  // namespace switchyard

@@ -40,9 +40,11 @@ struct ExportTarget {
   std::int64_t shard_bytes = 0;
 };
 
-// Writes the checkpoint's weights, each byte verified. Error(mismatch) where it lacks one of
-// `specs`; Error(damaged_data).
-void export_weights(Env& env, const std::string& checkpoint_directory, HuggingFaceFamily family,
-                    std::span<const ParamSpec> specs, const ExportTarget& to);
+// Writes the checkpoint's weights, each byte verified, but for the biases of its routers, which
+// those there have not; returns how many tensors. Error(mismatch) where it lacks one of `specs` or
+// where a bias is not zero; Error(damaged_data).
+std::int64_t export_weights(Env& env, const std::string& checkpoint_directory,
+                            HuggingFaceFamily family, std::span<const ParamSpec> specs,
+                            const ExportTarget& to);
 
 }  // namespace switchyard

@@ -167,6 +167,27 @@ int their_step(const MoeOptions& moe, int step, int blocks) {
                 " blocks sparse (moe.sparse_place LAST)");
 }
 
+// There a token goes to its most probable expert.
+void require_their_routing(const MoeOptions& moe, MoeOptions::Routing routing) {
+  const std::string name = " (routing " + MoeOptions::Routing_Name(routing) + ")";
+  switch (routing) {
+    case MoeOptions::SWITCH:
+      return;
+    case MoeOptions::TOPK:
+      if (moe.router_topk() == 1) return;
+      [[fallthrough]];
+    case MoeOptions::TOP2:
+      refuse_export("more than one expert a token" + name);
+    case MoeOptions::EXPERT_CHOICE:
+    case MoeOptions::SOFT:
+      refuse_export("routing by whole rows" + name);
+    case MoeOptions::HASH:
+      refuse_export("experts chosen by a hash instead of a router" + name);
+    case MoeOptions::NTLB:
+      refuse_export("a next choice for a token whose expert is full" + name);
+  }
+}
+
 // Tokens of a row that an expert takes. In evaluation nothing is dropped here by default; there the
 // same number counts in training and evaluation.
 std::int64_t expert_capacity(const MoeOptions& moe, std::int64_t positions) {
@@ -177,6 +198,8 @@ std::int64_t expert_capacity(const MoeOptions& moe, std::int64_t positions) {
 }
 
 json model_keys(const ModelOptions& model) {
+  if (model.encoder_attention() != ModelOptions::FULL)
+    refuse_export("a window in its encoder's attention (model.encoder_attention)");
   return {{"vocab_size", model.vocab_size()},
           {"d_model", model.d_model()},
           {"d_kv", model.d_kv()},
@@ -197,14 +220,19 @@ json switch_keys(const RunConfig& config) {
   json keys = model_keys(model);
   const int encoder = their_step(moe, moe.encoder_sparse_step(), model.num_layers());
   const int decoder = their_step(moe, moe.decoder_sparse_step(), model.num_decoder_layers());
+  if (sparse_layers(encoder, model.num_layers()) > 0) require_their_routing(moe, moe.routing());
+  if (sparse_layers(decoder, model.num_decoder_layers()) > 0)
+    require_their_routing(moe, moe.has_decoder_routing() ? moe.decoder_routing() : moe.routing());
   keys["num_experts"] = moe.num_experts();
   keys["encoder_sparse_step"] = encoder;
   keys["decoder_sparse_step"] = decoder;
   keys["num_sparse_encoder_layers"] = sparse_layers(encoder, model.num_layers());
   keys["num_sparse_decoder_layers"] = sparse_layers(decoder, model.num_decoder_layers());
   keys["expert_capacity"] = expert_capacity(moe, config.data().input_length());
-  keys["router_jitter_noise"] = moe.jitter_eps();
-  keys["router_aux_loss_coef"] = moe.aux_loss_coef();
+  keys["router_jitter_noise"] =
+      moe.exploration() == MoeOptions::INPUT_JITTER ? moe.jitter_eps() : 0;
+  keys["router_aux_loss_coef"] =
+      moe.load_balancing() == MoeOptions::LoadBalancing::AUX ? moe.aux_loss_coef() : 0;
   keys["router_z_loss_coef"] = moe.z_loss_coef();
   keys["router_dtype"] = moe.router_precision() == MoeOptions::BFLOAT16 ? "bfloat16" : "float32";
   return keys;

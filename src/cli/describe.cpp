@@ -13,8 +13,10 @@
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "cli/memory.hpp"
+#include "cli/run_data.hpp"
 #include "cli/validate.hpp"
 #include "data/dataset.hpp"
+#include "data/example_file.hpp"
 #include "plan/capacity.hpp"
 #include "plan/operations.hpp"
 #include "plan/parameters.hpp"
@@ -40,12 +42,17 @@ struct Plan {
 std::string resolve_vocabulary(RunConfig& config) {
   ModelOptions& model = *config.mutable_model();
   if (model.has_vocab_size()) return "model.vocab_size";
-  if (const std::string& data = config.data().train(); !data.empty()) {
+  if (const std::string& data = config.data().train(); is_example_file(data)) {
+    if (const std::string& path = config.data().tokenizer(); !path.empty()) {
+      model.set_vocab_size(open_tokenizer(PosixEnv(), path).vocabulary().rows());
+      return "the tokenizer's, " + path;
+    }
+  } else if (!data.empty()) {
     model.set_vocab_size(Dataset::open(PosixEnv(), data).vocabulary().rows());
     return "the data's, " + data;
   }
   model.set_vocab_size(t5_vocabulary_rows);
-  return "assumed: T5's, since neither model.vocab_size nor data.train is set";
+  return "assumed: T5's, since neither model.vocab_size nor the data says it";
 }
 
 void title(std::ostream& out, const std::string& text) { out << "\n" << text << "\n"; }
@@ -77,9 +84,14 @@ void print_run(std::ostream& out, const Plan& plan) {
   out << "model       " << model_text(plan.model()) << "\n"
       << "vocabulary  " << grouped(plan.model().vocab_size) << " rows (" << plan.vocabulary << ")\n"
       << "step        " << grouped(shape.rows) << " rows of " << shape.input_length << " + "
-      << shape.target_length << " positions, of which span corruption fills " << shape.real_inputs
-      << " + " << shape.real_targets << "\n"
+      << shape.target_length << " positions"
+      << (plan.settings.examples
+              ? ", taken to be full"
+              : ", of which span corruption fills " + std::to_string(shape.real_inputs) + " + " +
+                    std::to_string(shape.real_targets))
+      << "\n"
       << "precision   " << precision_text(plan.model().precision) << "\n";
+  if (plan.is_sparse()) out << "routing     " << routing_text(plan.model()) << "\n";
   if (plan.model().recompute != Recompute::none)
     out << "recompute   " << recompute_text(plan.model().recompute) << "\n";
 }
@@ -111,12 +123,13 @@ void print_parameters(std::ostream& out, const Plan& plan) {
 }
 
 void print_operations(std::ostream& out, const Plan& plan) {
-  const Operations operations = count_operations(plan.model(), plan.shape);
+  const Operations operations = count_operations(plan.model(), plan.layout, plan.shape);
   title(out, "operations a step, forward and backward, of all processes");
   row(out, "attention kernels", scientific(operations.attention_kernels));
   row(out, "attention scores", scientific(operations.attention_scores));
   row(out, "dense feed-forward", scientific(operations.feed_forward));
   if (plan.is_sparse()) row(out, "experts", scientific(operations.experts));
+  if (operations.mixing > 0) row(out, "mixing", scientific(operations.mixing));
   row(out, "logits", scientific(operations.logits));
   row(out, "total", scientific(operations.total()));
   std::string besides = scientific(operations.repeated_logits) + " to compute the logits again";
@@ -126,16 +139,28 @@ void print_operations(std::ostream& out, const Plan& plan) {
   out << "  besides, not counted by custom: " << besides << "\n";
 }
 
+// What an expert can take of a group, and what is dropped for it.
+std::string places_text(const MoeConfig& moe, const CapacityPlan& capacity) {
+  if (moe.dropless) return "dropless";
+  const std::string places = grouped(capacity.capacity) + " places";
+  if (capacity.dropped_share) return places + ", " + percent(*capacity.dropped_share) + " dropped";
+  return places + "; how many are dropped depends on the gates";
+}
+
 void print_capacity(std::ostream& out, const Plan& plan) {
   title(out, "capacity of an expert in training, and what uniform routing drops");
   for (const bool decoder : {false, true}) {
     if (plan.model().sparse_layers(decoder) == 0) continue;
     const CapacityPlan capacity = plan_capacity(plan.model(), plan.layout, plan.shape, decoder);
-    row(out, std::string(stack_text(decoder)) + " group",
-        grouped(capacity.positions) + " positions",
-        plan.model().moe.dropless ? "dropless"
-                                  : grouped(capacity.capacity) + " places, " +
-                                        percent(capacity.dropped_share) + " dropped");
+    if (capacity.by_row) {
+      row(out, std::string(stack_text(decoder)) + " row",
+          grouped(plan.shape.length(decoder)) + " positions",
+          grouped(capacity.capacity / plan.shape.rows_of_rank(plan.layout)) +
+              " places, all of them taken");
+    } else {
+      row(out, std::string(stack_text(decoder)) + " group",
+          grouped(capacity.positions) + " positions", places_text(plan.model().moe, capacity));
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 
 #include "checkpoint/load.hpp"
 #include "checkpoint/store.hpp"
@@ -12,8 +13,10 @@
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/config.hpp"
+#include "cli/evaluate_examples.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
+#include "data/example_file.hpp"
 #include "data/span_corruption_source.hpp"
 #include "train/evaluator.hpp"
 #include "train/expert_table.hpp"
@@ -30,36 +33,79 @@ namespace po = boost::program_options;
 
 struct EvaluateArguments {
   std::string checkpoint, data, experts;
+  std::vector<std::string> sets;
   std::int64_t samples = 0;  // 0: train.eval_samples of the run
   std::int64_t show = 0;
   bool untrained = false, unigram = false;
+  // Of a file of examples alone:
+  bool per_example = false;
+  std::optional<double> capacity_factor;
 };
+
+// What each kind of data cannot do.
+void require_fitting(const EvaluateArguments& arguments) {
+  const std::pair<bool, const char*> of_prepared_data[] = {
+      {arguments.show > 0, "--show"},
+      {!arguments.experts.empty(), "--experts"},
+      {arguments.untrained, "--untrained"},
+      {arguments.unigram, "--unigram"}};
+  const std::pair<bool, const char*> of_examples[] = {
+      {arguments.per_example, "--per-example"},
+      {arguments.capacity_factor.has_value(), "--capacity-factor"}};
+  const auto refuse = [](const char* option, const char* kind) {
+    throw Error(ExitCode::usage, std::string("evaluate: ") + option + " is for " + kind,
+                std::string("leave ") + option + " out, or give other --data");
+  };
+  const bool examples = is_example_file(arguments.data);
+  for (const auto& [given, option] : of_prepared_data)
+    if (given && examples) refuse(option, "prepared data, not for a file of examples");
+  for (const auto& [given, option] : of_examples)
+    if (given && !examples) refuse(option, "a file of examples, --data FILE.jsonl");
+}
 
 EvaluateArguments parse(std::span<const std::string> words) {
   EvaluateArguments arguments;
+  double capacity_factor = 0;
   po::options_description options;
-  options.add_options()                                             //
-      ("checkpoint", po::value(&arguments.checkpoint)->required())  //
-      ("data", po::value(&arguments.data))                          //
-      ("samples", po::value(&arguments.samples))                    //
-      ("show", po::value(&arguments.show))                          //
-      ("experts", po::value(&arguments.experts))                    //
-      ("untrained", po::bool_switch(&arguments.untrained))          //
-      ("unigram", po::bool_switch(&arguments.unigram));
-  const po::variables_map given = parse_arguments(evaluate_command, words, options);
+  options.add_options()                                               //
+      ("checkpoint", po::value(&arguments.checkpoint)->required())    //
+      ("data", po::value(&arguments.data))                            //
+      ("set", po::value(&arguments.sets)->multitoken()->composing())  //
+      ("samples", po::value(&arguments.samples))                      //
+      ("show", po::value(&arguments.show))                            //
+      ("experts", po::value(&arguments.experts))                      //
+      ("untrained", po::bool_switch(&arguments.untrained))            //
+      ("unigram", po::bool_switch(&arguments.unigram))                //
+      ("per-example", po::bool_switch(&arguments.per_example))        //
+      ("capacity-factor", po::value(&capacity_factor));
+  po::positional_options_description positional;
+  positional.add("checkpoint", 1);
+  const po::variables_map given = parse_arguments(evaluate_command, words, options, positional);
+  if (given.count("capacity-factor")) arguments.capacity_factor = capacity_factor;
   if (arguments.show < 0 || (given.count("samples") && arguments.samples < 1)) {
     throw Error(ExitCode::usage, "evaluate: --samples is at least 1, --show at least 0",
                 "leave --samples out to evaluate as many as the run does");
   }
+  if (arguments.capacity_factor &&
+      !(*arguments.capacity_factor > 0 && std::isfinite(*arguments.capacity_factor))) {
+    throw Error(ExitCode::usage, "evaluate: --capacity-factor is not a number above 0",
+                "1 gives each expert its fair share of a routing group's positions");
+  }
   return arguments;
 }
 
-std::string data_directory(const EvaluateArguments& arguments, const RunConfig& config) {
+// --data, or what the run itself is measured by.
+std::string data_path(const EvaluateArguments& arguments, const RunConfig& config) {
   if (!arguments.data.empty()) return arguments.data;
+  if (is_example_file(config.data().validation())) return config.data().validation();
+  if (is_example_file(config.data().train())) {
+    throw Error(ExitCode::usage, "evaluate: the run has no data.validation, and --data is missing",
+                "--data FILE.jsonl, a file of examples");
+  }
   if (!config.data().train().empty()) return config.data().train();
   throw Error(ExitCode::usage,
               "evaluate: the run has not been trained on any data, and --data is missing",
-              "--data DIR, where DIR is what `switchyard prepare` wrote");
+              "--data DIR, where DIR is what `switchyard prepare` wrote, or --data FILE.jsonl");
 }
 
 void require_its_tokenizer(const RunState& state, const Dataset& data,
@@ -196,19 +242,20 @@ void show_experts(std::ostream& out, Env& env, const std::string& path, const To
   out << expert_summary(table, text) << "\nevery piece of every expert is in " << path << "\n";
 }
 
-ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
-  const EvaluateArguments arguments = parse(words);
-  PosixEnv env;
-  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
-  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
-  const RunState state = read_run_state(env, checkpoint);
-  const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
-  const Settings settings = read_settings(config);
+struct Saved {
+  std::string checkpoint;  // its directory, verified
+  RunState state;
+  RunConfig config;
+};
+
+void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved,
+                       const EvaluateArguments& arguments) {
+  const Settings settings = read_settings(saved.config);
   require_precision(settings.model.precision, bfloat16_support(), log);
   if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
-  const Dataset data = Dataset::open(env, data_directory(arguments, config));
-  require_its_tokenizer(state, data, checkpoint);
-  require_vocabulary(config.model(), data);
+  const Dataset data = Dataset::open(env, arguments.data);
+  require_its_tokenizer(saved.state, data, saved.checkpoint);
+  require_vocabulary(saved.config.model(), data);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
   on_first(world, [&] {
     arguments.unigram ? data.verify(env) : data.verify_validation(env);
@@ -233,20 +280,44 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
     rows.push_back({name, evaluations.back().loss, evaluations.back().loss_text});
   };
   if (arguments.untrained) measure("untrained", {.predictions = job.show});
-  load_checkpoint(env, world, checkpoint, weights(model), Coverage::part);
+  load_checkpoint(env, world, saved.checkpoint, weights(model), Coverage::part);
   model.round_weights();
   measure("trained", {.predictions = job.show, .experts = !arguments.experts.empty()});
 
   on_first(world, [&] {
     const std::vector<TableRow> models = rows;
     if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
-    std::cout << checkpoint << ", after " << grouped(state.step) << " steps\n";
+    std::cout << saved.checkpoint << ", after " << grouped(saved.state.step) << " steps\n";
     print_table(std::cout, evaluations.back(), rows);
     print_passages(std::cout, job, models, evaluations);
     if (!arguments.experts.empty())
       show_experts(std::cout, env, arguments.experts, data.tokenizer(), evaluations.back().experts);
     return std::string();
   });
+}
+
+ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
+  EvaluateArguments arguments = parse(words);
+  PosixEnv env;
+  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
+  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
+  const RunState state = read_run_state(env, checkpoint);
+  const RunConfig config =
+      changed_for_evaluation(parse_config(state.config_text, checkpoint + ": configuration"),
+                             arguments.sets, world.size());
+  arguments.data = data_path(arguments, config);
+  require_fitting(arguments);
+  if (is_example_file(arguments.data)) {
+    evaluate_examples(world, env, log, state,
+                      {.checkpoint = checkpoint,
+                       .file = arguments.data,
+                       .sets = arguments.sets,
+                       .capacity_factor = arguments.capacity_factor,
+                       .samples = arguments.samples,
+                       .per_example = arguments.per_example});
+  } else {
+    evaluate_prepared(world, env, log, {checkpoint, state, config}, arguments);
+  }
   return ExitCode::done;
 }
 
@@ -254,14 +325,16 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
 
 const Command evaluate_command{
     .name = "evaluate",
-    .summary =
-        "measures a checkpoint on validation data: negative log perplexity, and filled passages",
+    .summary = "measures a checkpoint on prepared data or examples: cross-entropy, filled passages",
     .help =
-        "usage: switchyard evaluate --checkpoint DIR|RUN [--data DIR] [OPTION]...\n"
+        "usage: switchyard evaluate [--checkpoint] DIR|RUN [--data DIR|FILE.jsonl] [OPTION]...\n"
         "\n"
         "  --checkpoint DIR  a checkpoint, or a run: its newest valid one\n"
         "  --data DIR        prepared data, whose validation stream is used; default: the run's "
         "own\n"
+        "  --set PATH=VALUE  one option of the run, such as train.batch_size=8; none that makes "
+        "another\n"
+        "                    model of it\n"
         "  --samples N       validation samples, the first N; default: train.eval_samples of the "
         "run\n"
         "  --show N          prints N passages with their gaps, the truth and the model's filling: "
@@ -288,9 +361,24 @@ const Command evaluate_command{
         "\n"
         "Its fields are separated by tabs and never quoted. An existing FILE is replaced.\n"
         "\n"
+        "--data FILE.jsonl is a file of examples, a line {\"inputs\": X, \"targets\": Y} each, "
+        "where X and\n"
+        "Y are texts or arrays of ids; other keys are passed over. All of it is measured, or the "
+        "first\n"
+        "--samples, an example a row, in rows as long as the longest of their batch; without "
+        "capacity\n"
+        "and in FLOAT32 whatever the run has, unless --set moe.eval_dropless=false or\n"
+        "--set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats a target token, and "
+        "tokens,\n"
+        "the target tokens.\n"
+        "\n"
+        "  --per-example        each example's sum and count too\n"
+        "  --capacity-factor F  with_capacity: the same once more where experts have capacity F\n"
+        "\n"
         "example:\n"
         "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n"
-        "  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv\n",
+        "  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv\n"
+        "  switchyard evaluate runs/base8 --data examples.jsonl --per-example\n",
     .run = run_evaluate};
 
 }  // namespace switchyard

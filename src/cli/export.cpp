@@ -1,6 +1,5 @@
 // `switchyard export`: a checkpoint in, a Hugging Face directory out.
 #include <charconv>
-#include <filesystem>
 #include <iostream>
 
 #include "checkpoint/hugging_face.hpp"
@@ -72,22 +71,19 @@ ExportArguments parse(std::span<const std::string> words) {
   return arguments;
 }
 
-// The run that a checkpoint stands in: RUN/checkpoints/step-00000100.
-RunPaths run_of(const std::string& checkpoint) {
-  const std::filesystem::path path = std::filesystem::absolute(checkpoint).lexically_normal();
-  return {parent_directory(parent_directory(path.string()))};
-}
-
-std::optional<std::string> read_if(const Env& env, const std::string& directory, const char* name,
-                                   const std::string& sha256) {
-  auto bytes = kept::read(env, directory, name);
+std::optional<std::string> read_if(const Env& env, const std::string& directory,
+                                   const std::string& name, const std::string& sha256) {
+  auto bytes = kept::read(env, directory, name.c_str());
   return bytes && sha256_hex(*bytes) == sha256 ? std::move(bytes) : std::nullopt;
 }
 
 // The tokenizer that the model was trained with: the imported one with all that belongs to it, or
 // the one of its data.
-void export_tokenizer(Env& env, Log& log, const RunState& state, const std::string& data,
+void export_tokenizer(Env& env, Log& log, const RunState& state, const DataOptions& options,
                       const std::string& imported, const std::string& to) {
+  const std::string data = options.has_tokenizer()
+                               ? options.tokenizer()
+                               : options.train() + "/" + dataset_files::tokenizer;
   std::optional<std::string> model;
   if (!state.tokenizer_digest.empty())
     model = read_if(env, imported, kept::tokenizer, state.tokenizer_digest);
@@ -95,7 +91,7 @@ void export_tokenizer(Env& env, Log& log, const RunState& state, const std::stri
     for (const char* name : kept::about_tokenizer)
       kept::write(env, to, name, kept::read(env, imported, name));
   } else {
-    if (!data.empty()) model = read_if(env, data, dataset_files::tokenizer, state.tokenizer_digest);
+    model = read_if(env, parent_directory(data), base_name(data), state.tokenizer_digest);
     if (!model)
       log.warning("there is no " + std::string(kept::tokenizer) + " in the export: neither " +
                   imported + " nor " + data + " has the tokenizer that the model was trained with");
@@ -117,12 +113,13 @@ void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
   const std::string& to = staging.directory();
   kept::write(env, to, kept::config, json);
   kept::write(env, to, kept::generation, generation.value_or(hugging_face_generation_config()));
-  export_tokenizer(env, log, state, config.data().train(), imported, to);
+  export_tokenizer(env, log, state, config.data(), imported, to);
   const auto specs = parameter_specs(model, {ExpertId{0}, ExpertId{model.moe.num_experts}});
-  export_weights(env, checkpoint, hugging_face_family(config), specs,
-                 {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
+  const std::int64_t tensors = export_weights(
+      env, checkpoint, hugging_face_family(config), specs,
+      {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
   staging.commit();
-  std::cout << "exported " << checkpoint << " to " << arguments.output << ": " << specs.size()
+  std::cout << "exported " << checkpoint << " to " << arguments.output << ": " << tensors
             << " tensors\n";
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <map>
 #include <string>
@@ -42,33 +43,51 @@ struct Host {
   std::int64_t needed = 0, available = unknown;
 };
 
-// Collective.
-std::map<std::string, Host> demand_of_hosts(const Comm& world, const Settings& settings) {
-  const Layout layout(settings.virtual_ranks, world.size(), settings.groups,
-                      settings.model.moe.num_experts);
+Layout layout_of(const Comm& world, const Settings& settings) {
+  return {settings.virtual_ranks, world.size(), settings.groups, settings.model.moe.num_experts};
+}
+
+// needed: bytes of a process's arrays. Collective.
+std::map<std::string, Host> demand_of_hosts(const Comm& world,
+                                            const std::function<std::int64_t(Rank)>& needed) {
   const std::int64_t own = available_memory().value_or(unknown);
   const std::vector<std::string> names = all_gather_strings(world, host_name());
   const auto available = all_gather(world, std::span<const std::int64_t>(&own, 1));
   std::map<std::string, Host> hosts;
-  for (Rank p(0); p.value < layout.processes(); ++p) {
+  for (Rank p(0); p.value < world.size(); ++p) {
     const auto i = static_cast<std::size_t>(p.value);
     Host& host = hosts[names[i]];
     ++host.processes;
-    // The program itself is there already.
-    host.needed +=
-        predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).arrays();
+    host.needed += needed(p);  // the program itself is there already
     host.available = std::min(host.available, available[i]);
   }
   return hosts;
 }
 
+// what: "training"; hint: what to do. Collective.
+void require_room(const Comm& world, const std::function<std::int64_t(Rank)>& needed,
+                  const std::string& what, const std::string& hint) {
+  for (const auto& [name, host] : demand_of_hosts(world, needed)) {
+    if (host.needed <= host.available) continue;
+    const std::string processes = std::to_string(host.processes);
+    throw Error(ExitCode::machine_cannot,
+                what + " needs " + bytes_text(host.needed) + " for the " +
+                    (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
+                    ", which has " + bytes_text(host.available) + " left",
+                hint);
+  }
+}
+
 }  // namespace
 
 StepShape step_shape(const Settings& settings) {
-  const SpanLengths lengths = fit_segment(settings.spans);
+  const SpanCorruptionConfig& spans = settings.spans;
+  const SpanLengths lengths =
+      settings.examples ? SpanLengths{.inputs = spans.input_length, .targets = *spans.target_length}
+                        : fit_segment(spans);
   return {.rows = settings.batch_size,
-          .input_length = settings.spans.input_length,
-          .target_length = settings.spans.target_length.value_or(lengths.targets),
+          .input_length = spans.input_length,
+          .target_length = spans.target_length.value_or(lengths.targets),
           .real_inputs = lengths.inputs,
           .real_targets = lengths.targets,
           .micro_steps = settings.accumulation_steps};
@@ -105,16 +124,32 @@ std::optional<std::int64_t> available_memory() {
 }
 
 void require_memory(const Comm& world, const Settings& settings) {
-  for (const auto& [name, host] : demand_of_hosts(world, settings)) {
-    if (host.needed <= host.available) continue;
-    const std::string processes = std::to_string(host.processes);
-    throw Error(ExitCode::machine_cannot,
-                "training needs " + bytes_text(host.needed) + " for the " +
-                    (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
-                    ", which has " + bytes_text(host.available) + " left",
-                "start it on more hosts, set train.recompute=BLOCK, or make train.batch_size or "
-                "the model smaller; `switchyard describe` shows what takes how much");
-  }
+  const Layout layout = layout_of(world, settings);
+  const auto needed = [&](Rank p) {
+    return predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).arrays();
+  };
+  require_room(world, needed, "training",
+               "start it on more hosts, set train.recompute=BLOCK, or make train.batch_size or the "
+               "model smaller; `switchyard describe` shows what takes how much");
+}
+
+void require_memory_to_evaluate(const Comm& world, const Settings& settings,
+                                std::int64_t input_length, std::int64_t target_length) {
+  Settings longest = settings;
+  longest.examples = true;
+  longest.spans.input_length = input_length;
+  longest.spans.target_length = target_length;
+  longest.model.recompute = Recompute::attention;  // its weights are not kept
+  const Layout layout = layout_of(world, longest);
+  const auto needed = [&](Rank p) {
+    const ProcessMemory training =
+        predicted_memory(longest, layout, p, Load::balanced, omp_get_max_threads());
+    return training.weights + training.copies + training.activations + training.buffers / 2;
+  };
+  require_room(world, needed,
+               "the longest example, of " + std::to_string(input_length) + " inputs or " +
+                   std::to_string(target_length) + " targets,",
+               "shorten it, set train.batch_size lower, or start it on more hosts");
 }
 
 std::string bytes_text(std::int64_t bytes) {

@@ -11,7 +11,8 @@
 
 namespace switchyard {
 
-// The rows of one of the run's steps: span corruption fills all rows alike.
+// The rows of one of the run's steps: span corruption fills all rows alike; examples are taken to
+// fill theirs.
 StepShape step_shape(const Settings& settings);
 
 // The prediction for process p of `layout`, with `threads` threads.
@@ -25,6 +26,11 @@ std::optional<std::int64_t> available_memory();
 // Throws one Error(machine_cannot), the same on all processes, where those of a host will need more
 // than it has, even with balanced experts. Collective.
 void require_memory(const Comm& world, const Settings& settings);
+
+// The same where examples are evaluated, the longest of which have so many inputs and targets: no
+// gradients, and half of what backward needs at its fullest. Collective.
+void require_memory_to_evaluate(const Comm& world, const Settings& settings,
+                                std::int64_t input_length, std::int64_t target_length);
 
 // "12.3 GB", three figures; units of 1000.
 std::string bytes_text(std::int64_t bytes);

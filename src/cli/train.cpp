@@ -11,12 +11,11 @@
 #include "cli/command_line.hpp"
 #include "cli/config.hpp"
 #include "cli/memory.hpp"
+#include "cli/run_data.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "cli/version.hpp"
 #include "comm/job.hpp"
-#include "data/span_corruption_source.hpp"
-#include "files/sha256.hpp"
 #include "tensor/gemm.hpp"
 #include "train/start_report.hpp"
 #include "train/trainer.hpp"
@@ -56,11 +55,14 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   validate(config, processes);
   DataOptions& data = *config.mutable_data();
   if (data.train().empty()) {
-    throw Error(ExitCode::usage, "train: data.train is not set: there is nothing to train on",
-                "--set data.train=DIR, where DIR is what `switchyard prepare` wrote");
+    throw Error(
+        ExitCode::usage, "train: data.train is not set: there is nothing to train on",
+        "--set data.train=DIR, where DIR is what `switchyard prepare` wrote, or FILE.jsonl, "
+        "a file of examples");
   }
   data.set_train(absolute(data.train()));
   if (data.has_validation()) data.set_validation(absolute(data.validation()));
+  if (data.has_tokenizer()) data.set_tokenizer(absolute(data.tokenizer()));
   return config;
 }
 
@@ -80,33 +82,6 @@ void require_one_configuration(const Comm& world, const RunConfig& config) {
   }
 }
 
-void take_vocabulary(const Dataset& data, RunConfig& config) {
-  ModelOptions& model = *config.mutable_model();
-  if (!model.has_vocab_size()) model.set_vocab_size(data.vocabulary().rows());
-  require_vocabulary(model, data);
-}
-
-// The prepared data whose validation stream is used, where it is not the training data's.
-std::optional<Dataset> open_validation(const Env& env, const DataOptions& options,
-                                       const Dataset& training) {
-  if (!options.has_validation()) return std::nullopt;
-  Dataset validation = Dataset::open(env, options.validation());
-  if (validation.tokenizer_digest() != training.tokenizer_digest()) {
-    throw Error(
-        ExitCode::mismatch,
-        "the tokenizer of " + options.validation() + " is not that of " + options.train(),
-        "prepare the validation data with --tokenizer " + options.train() + "/tokenizer.model");
-  }
-  return validation;
-}
-
-std::string digest(const Dataset& data) { return sha256_hex(to_text(data.manifest())); }
-
-std::string describe(const SplitInfo& split) {
-  return grouped(split.summary.documents) + " documents, " + grouped(split.summary.tokens) +
-         " tokens";
-}
-
 std::string continue_command(const Comm& world, const std::string& host,
                              const std::string& output) {
   const std::vector<std::string> words = {"train", "--output", output};
@@ -123,22 +98,12 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
   require_one_configuration(world, config);
-  const Dataset data = Dataset::open(env, config.data().train());
-  const std::optional<Dataset> other = open_validation(env, config.data(), data);
-  const Dataset& held_out = other ? *other : data;
-  require_equal_on_all_ranks(world, "the prepared data", digest(data) + " " + digest(held_out));
-  take_vocabulary(data, config);
+  const auto data = open_run_data(world, env, RunPaths{arguments.output}, config);
   const Settings settings = read_settings(config);
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   require_precision(settings.model.precision, bfloat16_support(), log);
   require_memory(world, settings);
-  const auto training = SpanCorruptionSource::training(data, settings.spans, settings.seed);
-  const auto validation = SpanCorruptionSource::validation(held_out, settings.spans);
-  on_first(world, [&] {
-    data.verify(env);
-    if (other) other->verify(env);
-    return std::string();
-  });
+  data->verify(world, env);
 
   const std::string host = host_name();
   const TrainJob job{.comm = world,
@@ -146,15 +111,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
                      .log = log,
                      .signals = signals,
                      .settings = settings,
-                     .data = {.training = training,
-                              .validation = validation,
-                              .validation_samples = validation.segments(),
-                              .target_length = training.target_length(),
-                              .vocabulary = data.vocabulary(),
-                              .digest = data.data_digest(),
-                              .tokenizer_digest = data.tokenizer_digest(),
-                              .description = describe(data.manifest().train) + "; held out: " +
-                                             describe(held_out.manifest().validation)},
+                     .data = data->training_data(),
                      .run_directory = arguments.output,
                      .config_text = resolved_text(config),
                      .build = build_info(),
@@ -172,7 +129,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
 
 const Command train_command{
     .name = "train",
-    .summary = "pre-trains a model on prepared data, or goes on with a run",
+    .summary = "trains a model on prepared data or on examples, or goes on with a run",
     .help =
         "usage: switchyard train [--config FILE]... [--set PATH=VALUE]... --output RUN\n"
         "\n"

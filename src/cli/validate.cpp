@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "cli/option_fields.hpp"
+#include "data/example_file.hpp"
 #include "data/span_corruption.hpp"
 
 namespace switchyard {
@@ -79,9 +80,19 @@ void check_model(const ModelOptions& model, Problems& problems) {
       "model.d_model (" + std::to_string(model.d_model()) +
           ") is not a multiple of model.num_heads (" + std::to_string(model.num_heads()) +
           "), and model.d_kv, the width of a head, is not set");
+  problems.at_least(1, "model.attention_window");
+  problems.at_least(0, "model.global_tokens");
   problems.share_below_one("model.dropout_rate");
   problems.positive("model.layer_norm_epsilon");
   problems.positive("model.initializer_scale");
+}
+
+void check_window(const ModelOptions& model, const DataOptions& data, Problems& problems) {
+  problems.require(model.encoder_attention() == ModelOptions::FULL ||
+                       model.global_tokens() <= data.input_length(),
+                   "model.global_tokens (" + std::to_string(model.global_tokens()) +
+                       ") are more than the positions of a row, data.input_length (" +
+                       std::to_string(data.input_length()) + ")");
 }
 
 void check_moe_numbers(Problems& problems) {
@@ -216,11 +227,27 @@ void check_moe(const RunConfig& config, Problems& problems) {
   check_balance(config, routings, problems);
 }
 
-void check_data(Problems& problems) {
-  problems.at_least(1, "data.input_length");
+void check_example_files(const DataOptions& data, Problems& problems) {
+  const bool examples = is_example_file(data.train());
+  problems.require(!examples || data.has_target_length(),
+                   "data.target_length is not set; with a file of examples it is the decoder "
+                   "positions of a row");
+  problems.require(
+      data.train().empty() || !data.has_validation() ||
+          is_example_file(data.validation()) == examples,
+      "data.train (" + data.train() + ") and data.validation (" + data.validation() +
+          ") are of two kinds; both are prepared data, or both files of examples (.jsonl)");
+  problems.require(data.train().empty() || examples || !data.has_tokenizer(),
+                   "data.tokenizer is set, but data.train (" + data.train() +
+                       ") is prepared data, which has its own");
+}
+
+void check_data(const DataOptions& data, Problems& problems) {
+  problems.within(1, most_rows, "data.input_length");
   problems.within(1, most_rows, "data.target_length");
   problems.between_zero_and_one("data.noise_density");
   problems.at_least(1, "data.mean_noise_span_length");
+  check_example_files(data, problems);
 }
 
 void check_schedule(const OptimizerOptions& optimizer, Problems& problems) {
@@ -327,8 +354,9 @@ void check_spans(const DataOptions& data) {
 void validate(const RunConfig& config, int processes) {
   Problems problems(config);
   check_model(config.model(), problems);
+  check_window(config.model(), config.data(), problems);
   check_moe(config, problems);
-  check_data(problems);
+  check_data(config.data(), problems);
   check_schedule(config.optimizer(), problems);
   check_training(problems);
   check_division(config, processes, problems);
@@ -336,7 +364,7 @@ void validate(const RunConfig& config, int processes) {
     throw Error(ExitCode::usage, problems.sentences(),
                 "change it in the configuration or with --set; `switchyard options` explains each");
   }
-  check_spans(config.data());
+  if (!is_example_file(config.data().train())) check_spans(config.data());
 }
 
 void require_vocabulary(const ModelOptions& model, const Dataset& data) {

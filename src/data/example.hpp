@@ -8,8 +8,8 @@
 namespace switchyard {
 
 struct Example {
-  std::vector<std::int32_t> inputs;   // at most data.input_length ids, no padding
-  std::vector<std::int32_t> targets;  // at most data.target_length ids, no padding, EOS last
+  std::vector<std::int32_t> inputs;   // no more ids than a row has positions, no padding
+  std::vector<std::int32_t> targets;  // the same; EOS last where they were a text
 };
 
 class ExampleSource {

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "model/dropout.hpp"
 #include "model/relative_bias.hpp"
 #include "model/sequence.hpp"
+#include "model/window_tiles.hpp"
 #include "moe/step_context.hpp"
 #include "tensor/param.hpp"
 
@@ -22,6 +24,7 @@ struct AttentionConfig {
   std::size_t q = 0, k = 0, v = 0,
               o = 0;         // kernels [D, H*K], o [H*K, D], in the process's ParamSet
   bool keep_weights = true;  // for backward; otherwise it computes them again
+  std::optional<AttentionWindow> window{};  // of bidirectional self-attention; none: all is seen
 };
 
 // n queries a row and m keys a row; in self-attention the two are the same.
@@ -37,7 +40,8 @@ template <class In = float>
 struct AttentionSaved {
   Tensor<In> q;        // [h*b*n, H*K]
   Tensor<In> k, v;     // [h*b*m, H*K]
-  Tensor<In> weights;  // [h*b*H*n, m] after the softmax, before dropout; or empty
+  Tensor<In> weights;  // [h*b*H, n*m], with a window [h*b*H, WindowTiles::elements()]: after the
+                       // softmax, before dropout; or empty
   Tensor<In> context;  // [h*b*n, H*K]
 };
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
+#include "model/window_tiles.hpp"
 #include "moe/mlp.hpp"
 #include "moe/moe_config.hpp"
 #include "tensor/ops.hpp"
@@ -33,6 +35,7 @@ struct ModelConfig {
   SparsePlace sparse_place = SparsePlace::last;
   Activation activation = Activation::relu;
   bool tie_word_embeddings = true;
+  std::optional<AttentionWindow> encoder_window{};  // none: encoder positions see their whole row
   float dropout_rate = 0;
   float layer_norm_epsilon = 1e-6f;
   float initializer_scale =
@@ -42,7 +45,7 @@ struct ModelConfig {
   // weights, residual stream, router, norms, softmax, losses and gradients stay f32.
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
-  MoeConfig moe;
+  MoeConfig moe{};
   ExtraLoss extra_loss{};  // of the outputs, in training
 
   // Of one element of what enters products and travels.

@@ -45,7 +45,8 @@ class Builder {
     return {residual(name, output, Phase::attention),
             Attention({config_.num_heads, config_.d_kv, decoder_ && !cross, !cross, weights,
                        params_.at(name + ".q"), params_.at(name + ".k"), params_.at(name + ".v"),
-                       params_.at(name + ".o"), config_.recompute != Recompute::attention})};
+                       params_.at(name + ".o"), config_.recompute != Recompute::attention,
+                       decoder_ ? std::nullopt : config_.encoder_window})};
   }
 
   FeedForward feed_forward(const std::string& name, int block) const {

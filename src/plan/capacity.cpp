@@ -9,23 +9,42 @@
 namespace switchyard {
 namespace {
 
-// log of the probability that x of n tokens draw one of `experts`, for more than one expert.
-double log_binomial(std::int64_t n, std::int64_t experts, std::int64_t x) {
+// log of the probability that x of n events of probability p come true, for 0 < p < 1.
+double log_binomial(std::int64_t n, double p, std::int64_t x) {
   const auto log_factorial = [](std::int64_t k) { return std::lgamma(static_cast<double>(k) + 1); };
-  const double p = 1 / static_cast<double>(experts);
   return log_factorial(n) - log_factorial(x) - log_factorial(n - x) +
          static_cast<double>(x) * std::log(p) + static_cast<double>(n - x) * std::log1p(-p);
 }
 
+// Experts that compute a token at most.
+std::int64_t most_choices(const MoeConfig& moe, RoutingMethod method) {
+  const bool no_second = method == RoutingMethod::top2 && moe.second_policy == SecondPolicy::none;
+  return no_second ? 1 : experts_per_token(moe, method);
+}
+
+// Whether each of them is wanted, whatever the gates.
+bool wants_all_choices(const MoeConfig& moe, RoutingMethod method) {
+  const bool by_gate =
+      moe.second_policy == SecondPolicy::random || moe.second_policy == SecondPolicy::threshold;
+  return method != RoutingMethod::ntlb && !(method == RoutingMethod::top2 && by_gate);
+}
+
+// Of rows of n real tokens.
+std::int64_t row_capacity(const MoeConfig& moe, RoutingMethod method, std::int64_t n) {
+  if (method == RoutingMethod::soft) return soft_slots(n, moe.capacity_factor, moe.num_experts);
+  return std::min(n, expert_capacity(n, moe.capacity_factor, moe.num_experts, moe.min_capacity));
+}
+
 }  // namespace
 
-double expected_overflow(std::int64_t tokens, std::int64_t experts, std::int64_t capacity) {
-  assert(tokens >= 0 && experts >= 1 && capacity >= 0);
-  if (experts == 1) return static_cast<double>(std::max<std::int64_t>(tokens - capacity, 0));
+double expected_overflow(std::int64_t tokens, std::int64_t experts, std::int64_t capacity,
+                         std::int64_t choices) {
+  assert(tokens >= 0 && 1 <= choices && choices <= experts && capacity >= 0);
+  if (choices == experts) return static_cast<double>(std::max<std::int64_t>(tokens - capacity, 0));
+  const double wanted = static_cast<double>(choices) / static_cast<double>(experts);
   double overflow = 0;
-  for (std::int64_t x = capacity + 1; x <= tokens; ++x) {
-    overflow += static_cast<double>(x - capacity) * std::exp(log_binomial(tokens, experts, x));
-  }
+  for (std::int64_t x = capacity + 1; x <= tokens; ++x)
+    overflow += static_cast<double>(x - capacity) * std::exp(log_binomial(tokens, wanted, x));
   return overflow;
 }
 
@@ -36,16 +55,23 @@ std::int64_t training_capacity(const MoeConfig& moe, std::int64_t positions) {
 
 CapacityPlan plan_capacity(const ModelConfig& config, const Layout& layout, const StepShape& shape,
                            bool decoder) {
-  const std::int64_t rows = shape.rows_of_rank(layout), experts = config.moe.num_experts;
+  const MoeConfig& moe = config.moe;
+  const RoutingMethod method = moe.routing(decoder);
+  const std::int64_t rows = shape.rows_of_rank(layout), experts = moe.num_experts;
   CapacityPlan plan;
   plan.positions = rows * shape.length(decoder);
   plan.tokens = rows * shape.real(decoder);
-  plan.capacity = training_capacity(config.moe, plan.positions);
-  if (plan.tokens > 0) {
-    plan.dropped_share = static_cast<double>(experts) *
-                         expected_overflow(plan.tokens, experts, plan.capacity) /
-                         static_cast<double>(plan.tokens);
-  }
+  plan.choices = most_choices(moe, method);
+  plan.by_row = sees_whole_row(method);
+  plan.capacity = plan.by_row ? rows * row_capacity(moe, method, shape.real(decoder))
+                              : training_capacity(moe, plan.positions);
+  plan.rows = static_cast<double>(plan.most_rows(experts));
+  if (plan.by_row || plan.tokens == 0 || !wants_all_choices(moe, method)) return plan;
+  const auto wanted = static_cast<double>(plan.choices * plan.tokens);
+  const double dropped = static_cast<double>(experts) *
+                         expected_overflow(plan.tokens, experts, plan.capacity, plan.choices);
+  plan.dropped_share = dropped / wanted;
+  plan.rows = wanted - dropped;
   return plan;
 }
 

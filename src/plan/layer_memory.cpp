@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/window_tiles.hpp"
 #include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
 
@@ -37,12 +38,12 @@ StackMemory::Routed StackMemory::route(Rank p, Load load) const {
   std::int64_t members = 0, group_size = layout_.virtual_ranks() / layout_.groups();
   for (const GroupId g : layout_.groups_of(p)) members += layout_.members(g).size();
   if (load == Load::worst) {
-    return {.kept = ranks_ * std::min(plan.tokens, experts * plan.capacity),
-            .owned = members * std::min(plan.tokens, owned * plan.capacity),
-            .largest = owned > 0 ? group_size * std::min(plan.tokens, plan.capacity) : 0};
+    return {.kept = ranks_ * plan.most_rows(experts),
+            .owned = members * plan.most_rows(owned),
+            .largest = owned > 0 ? group_size * plan.most_rows(1) : 0};
   }
-  const double fair = std::min(static_cast<double>(plan.tokens) / static_cast<double>(experts),
-                               static_cast<double>(plan.capacity));  // of a rank for an expert
+  const double fair = static_cast<double>(plan.most_rows(experts)) /
+                      static_cast<double>(experts);  // of a rank for an expert
   return {.kept = rounded_up(fair * static_cast<double>(ranks_ * experts)),
           .owned = rounded_up(fair * static_cast<double>(members * owned)),
           .largest = owned > 0 ? rounded_up(fair * static_cast<double>(group_size)) : 0};
@@ -66,19 +67,65 @@ std::int64_t StackMemory::residual_saved() const {
   return stream() + rounded() + floats(1, positions_);
 }
 
-// AttentionSaved: q, context; k, v; weights [h*b*H*n, keys].
-std::int64_t StackMemory::attention_saved(std::int64_t keys) const {
-  const std::int64_t width = config_.num_heads * config_.d_kv;
-  const std::int64_t weights =
-      recomputes(Recompute::attention) ? 0 : inputs(positions_ * config_.num_heads, keys);
-  return 2 * inputs(positions_, width) + 2 * inputs(ranks_ * rows_ * keys, width) + weights;
+StackMemory::Attended StackMemory::itself() const {
+  if (decoder_ || !config_.encoder_window)
+    return {.keys = length_, .scores = length_ * length_, .at_once = length_ * length_};
+  const WindowTiles tiles(*config_.encoder_window, length_);
+  return {.keys = length_,
+          .scores = tiles.elements(),
+          .at_once = tiles.most_elements(),
+          .brought = 2 * tiles.most_keys() * config_.d_kv,
+          .summed = rounds() ? 2 * length_ * config_.d_kv : 0};
 }
 
-// What SwitchLayerSaved::keep_decisions leaves: routings, plan and exchange.
+StackMemory::Attended StackMemory::source() const {
+  return {.keys = source_, .scores = length_ * source_, .at_once = length_ * source_};
+}
+
+// AttentionSaved: q, context; k, v; weights.
+std::int64_t StackMemory::attention_saved(const Attended& attended) const {
+  const std::int64_t width = config_.num_heads * config_.d_kv, rows = ranks_ * rows_;
+  const std::int64_t weights =
+      recomputes(Recompute::attention) ? 0 : inputs(rows * config_.num_heads, attended.scores);
+  return 2 * inputs(positions_, width) + 2 * inputs(rows * attended.keys, width) + weights;
+}
+
+// Choices of a token that are remembered.
+std::int64_t StackMemory::choices() const {
+  switch (method()) {
+    case RoutingMethod::top2:
+      return 2;
+    case RoutingMethod::ntlb:
+      return config_.moe.ntlb_top_k;
+    default:
+      return experts_per_token(config_.moe, method());
+  }
+}
+
+// Routing: probabilities over experts, their normaliser and the largest; where experts choose,
+// those over tokens and their mean too. SoftMixture: both softmaxes over slots.
+std::int64_t StackMemory::probabilities() const {
+  const std::int64_t outputs = config_.router_outputs(decoder_);
+  switch (method()) {
+    case RoutingMethod::hash:
+      return 0;
+    case RoutingMethod::expert_choice:
+      return floats(positions_, 2 * outputs + 3);
+    case RoutingMethod::soft:
+      return floats(positions_, 2 * outputs + 2);
+    default:
+      return floats(positions_, outputs + 2);
+  }
+}
+
+// What keep_decisions leaves: routings (of a choice its expert, weight and fate) or mixtures, plan
+// and exchange.
 std::int64_t StackMemory::decisions() const {
-  const std::int64_t per_owned_row = config_.dropout_rate > 0 ? 2 * index_bytes : index_bytes;
-  return floats(positions_, config_.moe.num_experts + 3) +
-         index_bytes * (positions_ + routed_.kept) + per_owned_row * routed_.owned;
+  const bool indexed = config_.moe.expert_dropout_rate > 0;
+  const std::int64_t planned =
+      is_soft() ? index_bytes * slots() : (index_bytes + 9) * choices() * positions_;
+  return probabilities() + planned + index_bytes * routed_.kept +
+         (indexed ? 2 : 1) * index_bytes * routed_.owned;
 }
 
 // SwitchLayerSaved: the owned rows, their hidden ones, the experts' output.
@@ -88,8 +135,8 @@ std::int64_t StackMemory::switch_saved() const {
 }
 
 std::int64_t StackMemory::block_saved(int block) const {
-  std::int64_t bytes = residual_saved() + attention_saved(length_) + residual_saved();
-  if (decoder_) bytes += residual_saved() + attention_saved(source_);
+  std::int64_t bytes = residual_saved() + attention_saved(itself()) + residual_saved();
+  if (decoder_) bytes += residual_saved() + attention_saved(source());
   return bytes + (config_.is_sparse(decoder_, block) ? switch_saved() : mlp_saved(positions_));
 }
 
@@ -98,21 +145,20 @@ std::int64_t StackMemory::saved(int block) const {
   return stream() + (config_.is_sparse(decoder_, block) ? decisions() : 0);
 }
 
-// dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread a pair's matrices:
-// d weights; with dropout the dropped weights; rounded d scores; the weights where they are
-// computed again, in BFLOAT16 as scores too.
-std::int64_t StackMemory::attention_backward(std::int64_t keys, bool self) const {
-  const std::int64_t width = config_.num_heads * config_.d_kv;
+// dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread its matrices of
+// scores: d weights; with dropout the dropped weights; rounded d scores; the weights where they are
+// computed again, in BFLOAT16 as scores too; with a window what it brings together and sums.
+std::int64_t StackMemory::attention_backward(const Attended& attended, bool self) const {
+  const std::int64_t width = config_.num_heads * config_.d_kv, rows = ranks_ * rows_;
   const bool again = recomputes(Recompute::attention);
   const std::int64_t f32_of_thread = again && rounds() ? 2 : 1;
   const std::int64_t inputs_of_thread =
       (config_.dropout_rate > 0 ? 1 : 0) + (rounds() ? 1 : 0) + (again ? 1 : 0);
-  const std::int64_t rows_of_threads = threads_ * length_;
   return (rounds() ? rounded() : 0) + 2 * inputs(positions_, width) +
-         2 * inputs(ranks_ * rows_ * keys, width) +
-         (self ? floats(ranks_ * rows_ * config_.num_heads, 2 * length_ - 1) : 0) +
-         f32_of_thread * floats(rows_of_threads, keys) +
-         inputs_of_thread * inputs(rows_of_threads, keys);
+         2 * inputs(rows * attended.keys, width) +
+         (self ? floats(rows * config_.num_heads, 2 * length_ - 1) : 0) +
+         floats(threads_, f32_of_thread * attended.at_once + attended.summed) +
+         inputs(threads_, inputs_of_thread * attended.at_once + attended.brought);
 }
 
 // dy rounded; one virtual rank's gradients at a time.
@@ -120,9 +166,9 @@ std::int64_t StackMemory::dense_backward() const {
   return (rounds() ? rounded() : 0) + mlp_saved(rows_ * length_);
 }
 
-// SwitchLayer::backward, moment by moment.
-std::int64_t StackMemory::switch_backward() const {
-  const std::int64_t d_model = config_.d_model, group = rows_ * length_;
+// RemoteExperts::backward, moment by moment; the gradients of what was sent go in and out.
+std::int64_t StackMemory::experts_backward() const {
+  const std::int64_t d_model = config_.d_model;
   const std::int64_t kept = inputs(routed_.kept, d_model), owned = inputs(routed_.owned, d_model);
   const std::int64_t owned_f32 = floats(routed_.owned, d_model);
   const bool alone = layout_.processes() == 1;
@@ -131,17 +177,46 @@ std::int64_t StackMemory::switch_backward() const {
   const std::int64_t computing = owned + owned_f32 + mlp_saved(routed_.largest);
   const std::int64_t rounding = rounds() ? owned + owned_f32 + owned : 0;
   const std::int64_t returning = 2 * owned + (alone ? 0 : kept) + reordered;
-  // Of one group: its rows with jitter, or widened, or both; d logits.
-  const int copies = (config_.moe.jitter_eps > 0 ? 1 : 0) + (rounds() ? 1 : 0);
-  const std::int64_t routing =
-      owned + kept + copies * floats(group, d_model) + floats(group, config_.moe.num_experts);
-  return floats(1, positions_) + std::max({dispatching, computing, rounding, returning, routing});
+  return std::max({dispatching, computing, rounding, returning});
+}
+
+// Of one virtual rank: what the router saw, where that is a copy: widened, perturbed or rounded.
+std::int64_t StackMemory::router_inputs() const {
+  const MoeConfig& moe = config_.moe;
+  const bool perturbs =
+      (moe.exploration == Exploration::input_jitter && moe.jitter_eps > 0) ||
+      (moe.exploration == Exploration::input_dropout && moe.router_dropout_rate > 0);
+  const bool own = perturbs || moe.router_precision == Precision::bfloat16;
+  return floats(rows_ * length_, config_.d_model) * ((own ? 1 : 0) + (rounds() ? 1 : 0));
+}
+
+// SwitchLayer::backward: d weights of the choices; then the experts', or the routers' d logits.
+std::int64_t StackMemory::switch_backward() const {
+  const std::int64_t logits = floats(rows_ * length_, config_.router_outputs(decoder_)) *
+                              (method() == RoutingMethod::expert_choice ? 2 : 1);
+  const std::int64_t routing = inputs(routed_.kept, config_.d_model) + router_inputs() + logits;
+  return floats(choices(), positions_) +
+         std::max(experts_backward(), has_router(method()) ? routing : 0);
+}
+
+// SoftLayer::backward: d answers; then the experts', or answers, d slots and d of both softmaxes.
+std::int64_t StackMemory::soft_backward() const {
+  const std::int64_t of_slots = floats(slots(), config_.d_model);
+  const std::int64_t mixing = inputs(routed_.kept, config_.d_model) + 2 * of_slots +
+                              router_inputs() +
+                              2 * floats(rows_ * length_, config_.router_outputs(decoder_));
+  return of_slots + std::max(experts_backward(), mixing);
+}
+
+std::int64_t StackMemory::feed_forward_backward(int block) const {
+  if (!config_.is_sparse(decoder_, block)) return dense_backward();
+  return is_soft() ? soft_backward() : switch_backward();
 }
 
 std::int64_t StackMemory::backward(int block) const {
-  std::int64_t most = attention_backward(length_, true);
-  if (decoder_) most = std::max(most, attention_backward(source_, false));
-  most = std::max(most, config_.is_sparse(decoder_, block) ? switch_backward() : dense_backward());
+  std::int64_t most = attention_backward(itself(), true);
+  if (decoder_) most = std::max(most, attention_backward(source(), false));
+  most = std::max(most, feed_forward_backward(block));
   // Around each layer: dx, and where there is dropout a copy of dy. And all that is made again.
   return most + stream() * (config_.dropout_rate > 0 ? 2 : 1) + block_saved(block) - saved(block);
 }

@@ -34,6 +34,16 @@ class StackMemory {
   };
   Routed route(Rank p, Load load) const;
 
+  struct Attended {            // by the queries of one row in one head
+    std::int64_t keys = 0;     // m
+    std::int64_t scores = 0;   // computed of them all
+    std::int64_t at_once = 0;  // of these, by a thread
+    std::int64_t brought = 0;  // elements of keys and values that a thread brings together
+    std::int64_t summed = 0;   // elements of their gradients that it sums up in f32
+  };
+  Attended itself() const;  // self-attention
+  Attended source() const;  // cross-attention
+
   // Bytes of a matrix in f32, and of one that enters products or travels.
   static std::int64_t floats(std::int64_t rows, std::int64_t cols);
   std::int64_t inputs(std::int64_t rows, std::int64_t cols) const;
@@ -43,12 +53,21 @@ class StackMemory {
   std::int64_t block_saved(int block) const;  // until its backward, or its recomputation, is over
   std::int64_t mlp_saved(std::int64_t rows) const;
   std::int64_t residual_saved() const;
-  std::int64_t attention_saved(std::int64_t keys) const;
+  std::int64_t attention_saved(const Attended& attended) const;
+  RoutingMethod method() const { return config_.moe.routing(decoder_); }
+  bool is_soft() const { return method() == RoutingMethod::soft; }
+  std::int64_t slots() const { return ranks_ * rows_ * config_.router_outputs(decoder_); }
+  std::int64_t choices() const;
+  std::int64_t probabilities() const;
   std::int64_t decisions() const;
   std::int64_t switch_saved() const;
-  std::int64_t attention_backward(std::int64_t keys, bool self) const;
+  std::int64_t attention_backward(const Attended& attended, bool self) const;
   std::int64_t dense_backward() const;
+  std::int64_t experts_backward() const;
+  std::int64_t router_inputs() const;
   std::int64_t switch_backward() const;
+  std::int64_t soft_backward() const;
+  std::int64_t feed_forward_backward(int block) const;
 
   const ModelConfig& config_;
   const Layout& layout_;

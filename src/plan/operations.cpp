@@ -1,5 +1,6 @@
 #include "plan/operations.hpp"
 
+#include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
 
 namespace switchyard {
@@ -7,13 +8,18 @@ namespace {
 
 constexpr std::int64_t forward_and_backward = 6;
 
-// One attention of `blocks` blocks: a row's n queries see m keys.
-void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows,
-                   std::int64_t n, std::int64_t m, Operations& sum) {
+// One attention of `blocks` blocks: of a row's n queries and m keys so many pairs see each other.
+struct Pairs {
+  std::int64_t queries, keys, seen;
+};
+
+void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows, Pairs pairs,
+                   Operations& sum) {
   const std::int64_t width = config.num_heads * config.d_kv;
   const std::int64_t kernel = config.d_model * width;
-  sum.attention_kernels += blocks * forward_and_backward * kernel * rows * 2 * (n + m);
-  sum.attention_scores += blocks * 12 * rows * n * m * width;
+  sum.attention_kernels +=
+      blocks * forward_and_backward * kernel * rows * 2 * (pairs.queries + pairs.keys);
+  sum.attention_scores += blocks * 12 * rows * pairs.seen * width;
 }
 
 // Of one forward pass, which is a third of a step: attention's queries x keys, or all of the blocks
@@ -25,28 +31,45 @@ std::int64_t recomputed(Recompute recompute, const Operations& sum) {
     case Recompute::attention:
       return sum.attention_scores / 6;
     case Recompute::block:
-      return (sum.attention_kernels + sum.attention_scores + sum.feed_forward + sum.experts) / 3;
+      return (sum.attention_kernels + sum.attention_scores + sum.feed_forward + sum.experts +
+              sum.mixing) /
+             3;
   }
   return 0;
 }
 
+// Rows that the experts of one sparse layer compute.
+std::int64_t expert_rows(const ModelConfig& config, const Layout& layout, const StepShape& shape,
+                         bool decoder) {
+  const CapacityPlan plan = plan_capacity(config, layout, shape, decoder);
+  return layout.virtual_ranks() * shape.micro_steps * plan.most_rows(config.moe.num_experts);
+}
+
 }  // namespace
 
-Operations count_operations(const ModelConfig& config, const StepShape& shape) {
+Operations count_operations(const ModelConfig& config, const Layout& layout,
+                            const StepShape& shape) {
   Operations sum;
   const std::int64_t inputs = shape.real_inputs, targets = shape.real_targets;
-  add_attention(config, config.num_layers, shape.rows, inputs, inputs, sum);
-  add_attention(config, config.num_decoder_layers, shape.rows, targets, targets, sum);
-  add_attention(config, config.num_decoder_layers, shape.rows, targets, inputs, sum);
+  const std::int64_t seen =
+      config.encoder_window ? config.encoder_window->visible_pairs(inputs) : inputs * inputs;
+  add_attention(config, config.num_layers, shape.rows, {inputs, inputs, seen}, sum);
+  add_attention(config, config.num_decoder_layers, shape.rows,
+                {targets, targets, targets * targets}, sum);
+  add_attention(config, config.num_decoder_layers, shape.rows, {targets, inputs, targets * inputs},
+                sum);
   for (const bool decoder : {false, true}) {
     const std::int64_t positions = shape.rows * shape.real(decoder);
     const std::int64_t sparse = config.sparse_layers(decoder);
-    const std::int64_t mlp = forward_and_backward * mlp_elements(config) * positions;
-    const std::int64_t router =
-        forward_and_backward * config.d_model * config.moe.num_experts * positions;
-    sum.feed_forward += (block_count(config, decoder) - sparse) * mlp;
-    sum.experts += sparse * mlp;
-    sum.routers += sparse * router;
+    const std::int64_t mlp = forward_and_backward * mlp_elements(config);
+    sum.feed_forward += (block_count(config, decoder) - sparse) * mlp * positions;
+    if (sparse == 0) continue;
+    sum.experts += sparse * mlp * expert_rows(config, layout, shape, decoder);
+    // A position by all that is chosen from.
+    const std::int64_t logits =
+        forward_and_backward * config.d_model * config.router_outputs(decoder) * positions;
+    sum.routers += sparse * logits;
+    if (config.moe.routing(decoder) == RoutingMethod::soft) sum.mixing += sparse * 2 * logits;
   }
   const std::int64_t kernel = config.d_model * config.vocab_size;
   sum.logits = forward_and_backward * kernel * shape.rows * targets;

@@ -34,7 +34,11 @@ ParameterCount count_parameters(const ModelConfig& config) {
     count.feed_forward += (blocks - sparse) * mlp_elements(config);
     count.routers += sparse * router_elements(config, decoder);
     count.experts += sparse * config.moe.num_experts * mlp_elements(config);
-    count.active_experts += sparse * mlp_elements(config);
+    const RoutingMethod method = config.moe.routing(decoder);
+    count.active_experts +=
+        sparse * mlp_elements(config) *
+        (method == RoutingMethod::soft ? config.moe.num_experts  // each answer is a mean of all
+                                       : experts_per_token(config.moe, method));
     count.norms += (attentions + blocks + 1) * config.d_model;
   }
   return count;

@@ -16,7 +16,7 @@ struct ParameterCount {
   std::int64_t routers = 0;
   std::int64_t experts = 0;
   std::int64_t norms = 0;
-  std::int64_t active_experts = 0;  // those of each sparse layer that a token meets on average
+  std::int64_t active_experts = 0;  // of each sparse layer those that a token may meet
 
   std::int64_t dense() const {
     return embedding + logits + attention + feed_forward + routers + norms;

@@ -42,13 +42,12 @@ std::int64_t ExchangeTraffic::bytes_of_transfer() const {
 ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
                               const StepShape& shape, bool decoder) {
   const CapacityPlan capacity = plan_capacity(config, layout, shape, decoder);
-  const double kept = static_cast<double>(capacity.tokens) * capacity.kept_share();
   ExchangeTraffic traffic;
   traffic.row_bytes = config.d_model * config.input_bytes();
   traffic.transfers = config.transfers();
   for (Rank p(0); p.value < layout.processes(); ++p) {
     double rows = 0;
-    for (const VirtualRank v : layout.hosted(p)) rows += kept * away_share(layout, v);
+    for (const VirtualRank v : layout.hosted(p)) rows += capacity.rows * away_share(layout, v);
     traffic.rows += rows;
     traffic.busiest_rows = std::max(traffic.busiest_rows, rows);
   }

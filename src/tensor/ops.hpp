@@ -58,6 +58,25 @@ template <class T>
 void attention_softmax_backward(ConstView<T> weights, View<float> d, float* d_bias_by_distance,
                                 std::int64_t valid_keys, bool causal, View<T> d_scores);
 
+// Which keys stand in the columns of a matrix of windowed scores, and which of them a query sees:
+// keys 0 … globals-1 in the first columns, seen by all its queries; then the keys from first_key on
+// (first_key >= globals), seen where |key - query| <= reach.
+struct WindowedScores {
+  std::int64_t first_query;  // position of row 0
+  std::int64_t globals;
+  std::int64_t first_key;
+  std::int64_t reach;
+};
+// The same softmax over what a window lets queries see, keys < valid_keys alone. Hidden columns
+// become 0. bias_by_distance as above, by true positions.
+template <class T>
+void window_softmax_forward(View<float> scores, const WindowedScores& window,
+                            const float* bias_by_distance, std::int64_t valid_keys,
+                            View<T> weights);
+template <class T>
+void window_softmax_backward(ConstView<T> weights, View<float> d, const WindowedScores& window,
+                             float* d_bias_by_distance, std::int64_t valid_keys, View<T> d_scores);
+
 // Rows of the table by id: y[i] = table[ids[i]], or 0 where ids[i] < 0. table [W, D], y [N, D].
 void embedding_forward(View<const float> table, std::span<const std::int32_t> ids, View<float> y);
 // d_table[ids[i]] += dy[i], occurrences of a row in token order; ids < 0 are skipped. Threads split

@@ -1,6 +1,8 @@
-// Attention's softmax with its mask and relative-position bias, and the cross-entropy of a
-// vocabulary.
+// Attention's softmax with its mask, full or a window's, and relative-position bias; and the
+// cross-entropy of a vocabulary.
 #include <algorithm>
+#include <array>
+#include <limits>
 
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
@@ -10,8 +12,53 @@ namespace switchyard {
 
 namespace {
 
-std::int64_t visible_keys(std::int64_t query, std::int64_t valid_keys, bool causal) {
-  return causal ? std::min(valid_keys, query + 1) : valid_keys;
+// Columns of one query's scores whose keys it sees: `count` keys in a row from column `first`, of
+// which the first one is at `distance`, key minus query. What is in no run is hidden.
+struct Run {
+  std::int64_t first, count, distance;
+};
+
+// The runs of query i, in the order of columns.
+struct Rectangle {
+  std::int64_t valid_keys;
+  bool causal;
+
+  std::array<Run, 1> runs(std::int64_t i) const {
+    return {Run{0, causal ? std::min(valid_keys, i + 1) : valid_keys, -i}};
+  }
+};
+
+struct Window {
+  const WindowedScores& scores;
+  std::int64_t valid_keys, columns;
+
+  std::array<Run, 2> runs(std::int64_t i) const {
+    const auto& [first_query, globals, first_key, reach] = scores;
+    const std::int64_t query = first_query + i, end = first_key + columns - globals;
+    const std::int64_t first = std::max(first_key, query - reach);
+    const std::int64_t last = std::min({end, valid_keys, query + reach + 1});
+    return {
+        Run{0, std::min(globals, valid_keys), -query},
+        Run{globals + first - first_key, std::max<std::int64_t>(last - first, 0), first - query}};
+  }
+};
+
+// Writes zeros to the columns of a row of `columns` that are in no run.
+template <class T, std::size_t n>
+void clear_hidden(const std::array<Run, n>& runs, std::int64_t columns, T* out) {
+  std::int64_t done = 0;
+  for (const Run& run : runs) {
+    if (run.count == 0) continue;
+    std::fill(out + done, out + run.first, T{});
+    done = run.first + run.count;
+  }
+  std::fill(out + done, out + columns, T{});
+}
+
+void add_bias(const float* bias_by_distance, const Run& run, float* __restrict x) {
+  const float* __restrict bias = bias_by_distance + run.distance;
+#pragma omp simd
+  for (std::int64_t j = 0; j < run.count; ++j) x[j] += bias[j];
 }
 
 // exp(x - max) in place; returns the sum.
@@ -21,61 +68,102 @@ float exponentiate(float* __restrict x, std::int64_t n, float max) {
   return lane_sum(n, [=](std::int64_t j) { return x[j]; });
 }
 
+template <class T, class Visible>
+void softmax_forward(View<float> scores, const float* bias_by_distance, const Visible& visible,
+                     View<T> weights) {
+  for_each_shared(scores.rows, scores.size(), [&](std::int64_t i) {
+    const auto runs = visible.runs(i);
+    float max = -std::numeric_limits<float>::infinity(), sum = 0;
+    for (const Run& run : runs) {
+      float* const row = scores.row(i) + run.first;
+      if (bias_by_distance != nullptr) add_bias(bias_by_distance, run, row);
+      max = std::max(max, lane_max(row, run.count));
+    }
+    for (const Run& run : runs) sum += exponentiate(scores.row(i) + run.first, run.count, max);
+    const float factor = 1.0f / sum;
+    for (const Run& run : runs) {
+      const float* const row = scores.row(i) + run.first;
+      T* const out = weights.row(i) + run.first;
+#pragma omp simd
+      for (std::int64_t j = 0; j < run.count; ++j) out[j] = from_float<T>(row[j] * factor);
+    }
+    clear_hidden(runs, weights.cols, weights.row(i));
+  });
+}
+
+template <class T, class Visible>
+void softmax_backward(View<const T> weights, View<float> d, float* d_bias_by_distance,
+                      const Visible& visible, View<T> d_scores) {
+  for_each_shared(d.rows, d.size(), [&](std::int64_t i) {
+    const auto runs = visible.runs(i);
+    float mean = 0;
+    for (const Run& run : runs) {
+      const T* __restrict w = weights.row(i) + run.first;
+      const float* row = d.row(i) + run.first;
+      mean += lane_sum(run.count, [=](std::int64_t j) { return to_float(w[j]) * row[j]; });
+    }
+    for (const Run& run : runs) {
+      const T* __restrict w = weights.row(i) + run.first;
+      float* row = d.row(i) + run.first;
+      T* out = d_scores.row(i) + run.first;
+#pragma omp simd
+      for (std::int64_t j = 0; j < run.count; ++j) {
+        row[j] = to_float(w[j]) * (row[j] - mean);
+        out[j] = from_float<T>(row[j]);
+      }
+    }
+    clear_hidden(runs, d_scores.cols, d_scores.row(i));
+  });
+  if (d_bias_by_distance == nullptr) return;
+  for (std::int64_t i = 0; i < d.rows; ++i) {
+    for (const Run& run : visible.runs(i)) {
+      const float* __restrict row = d.row(i) + run.first;
+      float* __restrict d_bias = d_bias_by_distance + run.distance;
+#pragma omp simd
+      for (std::int64_t j = 0; j < run.count; ++j) d_bias[j] += row[j];
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
 void attention_softmax_forward(View<float> scores, const float* bias_by_distance,
                                std::int64_t valid_keys, bool causal, View<T> weights) {
-  for_each_shared(scores.rows, scores.size(), [&](std::int64_t i) {
-    float* row = scores.row(i);
-    T* out = weights.row(i);
-    const std::int64_t n = visible_keys(i, valid_keys, causal);
-    if (bias_by_distance != nullptr) {
-      const float* __restrict bias = bias_by_distance - i;
-#pragma omp simd
-      for (std::int64_t j = 0; j < n; ++j) row[j] += bias[j];
-    }
-    const float factor = 1.0f / exponentiate(row, n, lane_max(row, n));
-#pragma omp simd
-    for (std::int64_t j = 0; j < n; ++j) out[j] = from_float<T>(row[j] * factor);
-    std::fill(out + n, out + weights.cols, T{});
-  });
+  softmax_forward(scores, bias_by_distance, Rectangle{valid_keys, causal}, weights);
 }
-
-template void attention_softmax_forward(View<float>, const float*, std::int64_t, bool, View<float>);
-template void attention_softmax_forward(View<float>, const float*, std::int64_t, bool,
-                                        View<bfloat16>);
 
 template <class T>
 void attention_softmax_backward(ConstView<T> weights, View<float> d, float* d_bias_by_distance,
                                 std::int64_t valid_keys, bool causal, View<T> d_scores) {
-  for_each_shared(d.rows, d.size(), [&](std::int64_t i) {
-    const T* __restrict w = weights.row(i);
-    float* row = d.row(i);
-    T* out = d_scores.row(i);
-    const std::int64_t n = visible_keys(i, valid_keys, causal);
-    const float mean = lane_sum(n, [=](std::int64_t j) { return to_float(w[j]) * row[j]; });
-#pragma omp simd
-    for (std::int64_t j = 0; j < n; ++j) {
-      row[j] = to_float(w[j]) * (row[j] - mean);
-      out[j] = from_float<T>(row[j]);
-    }
-    std::fill(out + n, out + d_scores.cols, T{});
-  });
-  if (d_bias_by_distance == nullptr) return;
-  for (std::int64_t i = 0; i < d.rows; ++i) {
-    const float* __restrict row = d.row(i);
-    float* __restrict d_bias = d_bias_by_distance - i;
-    const std::int64_t n = visible_keys(i, valid_keys, causal);
-#pragma omp simd
-    for (std::int64_t j = 0; j < n; ++j) d_bias[j] += row[j];
-  }
+  softmax_backward(weights, d, d_bias_by_distance, Rectangle{valid_keys, causal}, d_scores);
 }
 
-template void attention_softmax_backward<float>(View<const float>, View<float>, float*,
-                                                std::int64_t, bool, View<float>);
-template void attention_softmax_backward<bfloat16>(View<const bfloat16>, View<float>, float*,
-                                                   std::int64_t, bool, View<bfloat16>);
+template <class T>
+void window_softmax_forward(View<float> scores, const WindowedScores& window,
+                            const float* bias_by_distance, std::int64_t valid_keys,
+                            View<T> weights) {
+  softmax_forward(scores, bias_by_distance, Window{window, valid_keys, scores.cols}, weights);
+}
+
+template <class T>
+void window_softmax_backward(ConstView<T> weights, View<float> d, const WindowedScores& window,
+                             float* d_bias_by_distance, std::int64_t valid_keys, View<T> d_scores) {
+  softmax_backward(weights, d, d_bias_by_distance, Window{window, valid_keys, d.cols}, d_scores);
+}
+
+#define SWITCHYARD_INSTANTIATE(T)                                                                  \
+  template void attention_softmax_forward(View<float>, const float*, std::int64_t, bool, View<T>); \
+  template void attention_softmax_backward<T>(View<const T>, View<float>, float*, std::int64_t,    \
+                                              bool, View<T>);                                      \
+  template void window_softmax_forward(View<float>, const WindowedScores&, const float*,           \
+                                       std::int64_t, View<T>);                                     \
+  template void window_softmax_backward<T>(View<const T>, View<float>, const WindowedScores&,      \
+                                           float*, std::int64_t, View<T>);
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+#undef SWITCHYARD_INSTANTIATE
 
 void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
                            std::span<float> loss, std::span<float> log_z, std::int32_t* argmax) {

@@ -3,16 +3,46 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <utility>
 
 namespace switchyard {
 namespace {
 
-// Copies ids into a row whose rest is padding; returns how many are real.
-std::int32_t fill_row(const std::vector<std::int32_t>& ids, std::int32_t* row,
-                      [[maybe_unused]] std::int64_t length) {
-  assert(static_cast<std::int64_t>(ids.size()) <= length);
-  std::copy(ids.begin(), ids.end(), row);
-  return static_cast<std::int32_t>(ids.size());
+// Empty where the sample is at or past `end`.
+std::vector<Example> read_examples(const ExampleSource& source,
+                                   const std::vector<std::int64_t>& samples, std::int64_t end) {
+  std::vector<Example> examples;
+  for (const std::int64_t sample : samples)
+    examples.push_back(sample < end ? source.example(sample) : Example());
+  return examples;
+}
+
+// One side of a batch.
+struct Side {
+  std::int64_t length;                         // of each row
+  std::vector<std::int32_t> ids, row_lengths;  // [h*b, length], [h*b]
+  std::int64_t real = 0;                       // over all virtual ranks
+};
+
+// length: 0: the longest row's. Collective.
+Side build_side(const Comm& comm, const std::vector<Example>& examples,
+                std::vector<std::int32_t> Example::*ids, std::int64_t length) {
+  std::array<std::int64_t, 1> real{}, longest{};
+  for (const Example& example : examples) {
+    real[0] += std::ssize(example.*ids);
+    longest[0] = std::max<std::int64_t>(longest[0], std::ssize(example.*ids));
+  }
+  all_reduce_sum(comm, real);
+  if (length == 0) all_reduce_max(comm, longest);
+  Side side{
+      .length = length > 0 ? length : longest[0], .ids = {}, .row_lengths = {}, .real = real[0]};
+  assert(longest[0] <= side.length);
+  for (const Example& example : examples) {
+    side.row_lengths.push_back(static_cast<std::int32_t>(std::ssize(example.*ids)));
+    side.ids.insert(side.ids.end(), (example.*ids).begin(), (example.*ids).end());
+    side.ids.resize(side.row_lengths.size() * static_cast<std::size_t>(side.length), 0);
+  }
+  return side;
 }
 
 }  // namespace
@@ -21,34 +51,23 @@ Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& s
                   const BatchShape& shape, std::int64_t first, std::int64_t end) {
   assert(shape.rows % layout.virtual_ranks() == 0);
   const Interval<VirtualRank> hosted = layout.hosted(comm.rank());
-  Batch batch;
-  batch.rows = shape.rows / layout.virtual_ranks();
-  batch.input_length = shape.input_length;
-  batch.target_length = shape.target_length;
-  const std::int64_t rows = hosted.size() * batch.rows;  // h*b
-  batch.inputs.assign(static_cast<std::size_t>(rows * shape.input_length), 0);
-  batch.targets.assign(static_cast<std::size_t>(rows * shape.target_length), 0);
-  batch.input_lengths.assign(static_cast<std::size_t>(rows), 0);
-  batch.target_lengths.assign(static_cast<std::size_t>(rows), 0);
-
-  std::array<std::int64_t, 2> real{};
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t sample = first + hosted.first.value * batch.rows + i;
-    batch.samples.push_back(sample);
-    if (sample >= end) continue;
-    const Example example = source.example(sample);
-    const auto row = static_cast<std::size_t>(i);
-    batch.input_lengths[row] =
-        fill_row(example.inputs, &batch.inputs[row * shape.input_length], shape.input_length);
-    batch.target_lengths[row] =
-        fill_row(example.targets, &batch.targets[row * shape.target_length], shape.target_length);
-    real[0] += batch.input_lengths[row];
-    real[1] += batch.target_lengths[row];
-  }
-  all_reduce_sum(comm, real);
-  batch.input_tokens = real[0];
-  batch.target_tokens = real[1];
-  return batch;
+  const std::int64_t rows = shape.rows / layout.virtual_ranks();
+  std::vector<std::int64_t> samples;
+  for (std::int64_t i = 0; i < hosted.size() * rows; ++i)
+    samples.push_back(first + hosted.first.value * rows + i);
+  const std::vector<Example> examples = read_examples(source, samples, end);
+  Side inputs = build_side(comm, examples, &Example::inputs, shape.input_length);
+  Side targets = build_side(comm, examples, &Example::targets, shape.target_length);
+  return {.rows = rows,
+          .input_length = inputs.length,
+          .target_length = targets.length,
+          .inputs = std::move(inputs.ids),
+          .input_lengths = std::move(inputs.row_lengths),
+          .targets = std::move(targets.ids),
+          .target_lengths = std::move(targets.row_lengths),
+          .samples = std::move(samples),
+          .input_tokens = inputs.real,
+          .target_tokens = targets.real};
 }
 
 std::vector<Batch> split_batch(const Batch& whole, std::int64_t micro_steps) {

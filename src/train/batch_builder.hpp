@@ -14,14 +14,15 @@
 namespace switchyard {
 
 struct BatchShape {
-  std::int64_t rows = 0;           // B: of the global batch, a multiple of V
-  std::int64_t input_length = 0;   // S
-  std::int64_t target_length = 0;  // T
+  std::int64_t rows = 0;  // B: of the global batch, a multiple of V
+  // S and T. 0: as the longest row of the batch has.
+  std::int64_t input_length = 0, target_length = 0;
 };
 
 // Row r of virtual rank v is sample first + v*B/V + r; rows of samples at or past `end` stay empty.
 // Worked example, V = 4, B = 8, first = 16: v0 has samples 16 17, v1 18 19, v2 20 21, v3 22 23.
-// Collective over comm: the real positions are counted over all virtual ranks.
+// Collective over comm: the real positions are counted, and the longest row is found, over all
+// virtual ranks.
 Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& source,
                   const BatchShape& shape, std::int64_t first, std::int64_t end);
 

@@ -10,11 +10,6 @@
 namespace switchyard {
 namespace {
 
-// What one row contributes; counts are exact in doubles.
-struct RowLoss {
-  double targets = 0, sum = 0;            // over all real targets
-  double text_targets = 0, text_sum = 0;  // over text pieces
-};
 constexpr std::size_t row_loss_doubles = sizeof(RowLoss) / sizeof(double);
 
 RowLoss sum_row(const Vocabulary& vocabulary, std::span<const std::int32_t> targets,
@@ -95,12 +90,10 @@ Evaluation evaluate(StepContext& context, const Transformer& model, const Valida
     const Batch batch = build_batch(context.comm, context.layout, stream.source, stream.shape,
                                     first, stream.samples);
     const Transformer::Output output = model.forward(context, batch);
-    for (const RowLoss& row : gather_rows(context.comm, stream.vocabulary, batch, output)) {
-      total.targets += row.targets;
-      total.sum += row.sum;
-      total.text_targets += row.text_targets;
-      total.text_sum += row.text_sum;
-    }
+    std::vector<RowLoss> rows = gather_rows(context.comm, stream.vocabulary, batch, output);
+    rows.resize(static_cast<std::size_t>(std::min(stream.shape.rows, stream.samples - first)));
+    for (const RowLoss& row : rows) total.add(row);
+    if (keep.rows) result.rows.insert(result.rows.end(), rows.begin(), rows.end());
     add_routing(gather_statistics(context.comm, context.layout, {&batch, 1}, {&output, 1}).layers,
                 result.layers);
     if (result.predictions.size() < wanted) {

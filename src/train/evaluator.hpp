@@ -26,6 +26,20 @@ struct ValidationStream {
 struct Keep {
   std::int64_t predictions = 0;  // of the first so many samples
   bool experts = false;
+  bool rows = false;
+};
+
+// What one sample contributes to a loss; counts are exact in doubles.
+struct RowLoss {
+  double targets = 0, sum = 0;            // over all real targets
+  double text_targets = 0, text_sum = 0;  // over text pieces
+
+  void add(const RowLoss& other) {
+    targets += other.targets;
+    sum += other.sum;
+    text_targets += other.text_targets;
+    text_sum += other.text_sum;
+  }
 };
 
 struct Evaluation {
@@ -36,7 +50,8 @@ struct Evaluation {
   // Of the first samples, as many as were asked for: the most likely token at each target, given
   // the true ones before it.
   std::vector<std::vector<std::int32_t>> predictions;
-  ExpertTable experts;  // where asked for; the counts on process 0 alone
+  std::vector<RowLoss> rows;  // where asked for, one a sample
+  ExpertTable experts;        // where asked for; the counts on process 0 alone
 };
 
 // context.mode is Mode::evaluate. Collective over context.comm.

@@ -1,5 +1,6 @@
 #include "train/run_directory.hpp"
 
+#include <filesystem>
 #include <span>
 
 #include "base/error.hpp"
@@ -20,6 +21,11 @@ void make_run_directory(Env& env, const std::string& path) {
 }
 
 }  // namespace
+
+RunPaths run_of(const std::string& checkpoint) {
+  const std::filesystem::path path = std::filesystem::absolute(checkpoint).lexically_normal();
+  return {parent_directory(parent_directory(path.string()))};
+}
 
 RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log)
     : paths_{path} {

@@ -32,6 +32,9 @@ struct RunPaths {
   std::string stop() const { return run + "/stop"; }
 };
 
+// The run that a checkpoint stands in: RUN/checkpoints/step-00000100.
+RunPaths run_of(const std::string& checkpoint);
+
 // A run taken for this job: while it lives no other trainer can have it.
 class RunDirectory {
  public:

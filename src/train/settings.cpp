@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "data/example_file.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -117,6 +119,11 @@ Activation read_activation(ModelOptions::Activation activation) {
   return activation == ModelOptions::GATED_GELU ? Activation::gated_gelu : Activation::relu;
 }
 
+std::optional<AttentionWindow> read_window(const ModelOptions& options) {
+  if (options.encoder_attention() == ModelOptions::FULL) return std::nullopt;
+  return AttentionWindow{.reach = options.attention_window(), .globals = options.global_tokens()};
+}
+
 ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe,
                        const DataOptions& data) {
   assert(options.has_vocab_size());
@@ -135,6 +142,7 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe,
               moe.sparse_place() == MoeOptions::SECOND ? SparsePlace::second : SparsePlace::last,
           .activation = read_activation(options.activation()),
           .tie_word_embeddings = options.tie_word_embeddings(),
+          .encoder_window = read_window(options),
           .dropout_rate = static_cast<float>(options.dropout_rate()),
           .layer_norm_epsilon = static_cast<float>(options.layer_norm_epsilon()),
           .initializer_scale = static_cast<float>(options.initializer_scale()),
@@ -232,6 +240,7 @@ Settings read_settings(const RunConfig& config) {
       .z_loss = static_cast<float>(config.train().z_loss())};
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.groups = config.parallel().expert_replicas();
+  settings.examples = is_example_file(config.data().train());
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());
   settings.schedule = read_schedule(config.optimizer());

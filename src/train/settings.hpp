@@ -17,6 +17,8 @@ struct Settings {
   ModelConfig model;
   int virtual_ranks = 1;  // V
   int groups = 1;         // G
+  // data.train is a file of examples; it has rows of spans.input_length and spans.target_length.
+  bool examples = false;
   SpanCorruptionConfig spans;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;

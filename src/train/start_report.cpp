@@ -24,6 +24,52 @@ std::string range_text(const char* one, const char* many, Interval<I> range) {
          std::to_string(range.last.value - 1);
 }
 
+const char* second_text(SecondPolicy policy) {
+  switch (policy) {
+    case SecondPolicy::random:
+      return "RANDOM";
+    case SecondPolicy::threshold:
+      return "THRESHOLD";
+    case SecondPolicy::all:
+      return "ALL";
+    case SecondPolicy::none:
+      return "NONE";
+  }
+  return "";
+}
+
+std::string routing_text(const MoeConfig& moe, RoutingMethod method) {
+  switch (method) {
+    case RoutingMethod::switch_top1:
+      return "SWITCH";
+    case RoutingMethod::top2:
+      return std::string("TOP2 (second ") + second_text(moe.second_policy) + ")";
+    case RoutingMethod::topk:
+      return "TOPK " + std::to_string(moe.router_topk) +
+             (moe.normalize_gates ? " (normalised)" : "");
+    case RoutingMethod::expert_choice:
+      return "EXPERT_CHOICE";
+    case RoutingMethod::soft:
+      return "SOFT";
+    case RoutingMethod::hash:
+      return "HASH";
+    case RoutingMethod::ntlb:
+      return "NTLB (" + std::to_string(moe.ntlb_top_k) + " choices)";
+  }
+  return "";
+}
+
+std::string balance_text(const ModelConfig& config) {
+  std::ostringstream text;
+  if (config.moe.load_balancing == LoadBalancing::bias) {
+    text << "balance by a bias of " << config.moe.bias_update_rate << " a step";
+  } else {
+    text << "balance weight " << config.aux_loss_weight();
+  }
+  text << " and z weight " << config.z_loss_weight() << " a layer";
+  return text.str();
+}
+
 std::string experts_text(const ModelConfig& config) {
   const MoeConfig& moe = config.moe;
   if (moe.num_experts == 0) return "none: a dense model";
@@ -36,9 +82,8 @@ std::string experts_text(const ModelConfig& config) {
     text << "capacity factor " << moe.capacity_factor << " (at least " << moe.min_capacity
          << " places)";
   }
-  // The sum over layers is what the coefficients weigh: say so, since other programs take the mean.
-  text << "; balance weight " << moe.aux_loss_coef << " and z weight " << moe.z_loss_coef
-       << " a layer";
+  // What weighs on each layer: say so, since programs differ in whether they add or average.
+  text << "; " << balance_text(config);
   if (moe.router_precision == Precision::bfloat16) text << "; BFLOAT16 router";
   return text.str();
 }
@@ -87,6 +132,17 @@ std::string optimizer_text(const Settings& settings) {
 }
 
 }  // namespace
+
+std::string routing_text(const ModelConfig& config) {
+  std::string text;
+  for (const bool decoder : {false, true}) {
+    if (config.sparse_layers(decoder) == 0) continue;
+    const std::string stack = routing_text(config.moe, config.moe.routing(decoder));
+    if (stack == text) continue;
+    text = text.empty() ? stack : text + " in the encoder, " + stack + " in the decoder";
+  }
+  return text;
+}
 
 std::string precision_text(Precision precision) {
   return precision == Precision::bfloat16
@@ -146,6 +202,10 @@ std::string model_text(const ModelConfig& config) {
        << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.total())
        << " parameters";
   if (count.experts > 0) text << ", " << grouped(count.experts) << " of them in experts";
+  if (const auto& window = config.encoder_window) {
+    text << "; encoder positions see " << grouped(window->reach) << " to each side";
+    if (window->globals > 0) text << " and the first " << grouped(window->globals);
+  }
   return text.str();
 }
 
@@ -182,6 +242,7 @@ std::string start_report(const Comm& comm, const Layout& layout, const std::stri
   std::ostringstream table;
   row(table, "model", model_text(settings.model));
   row(table, "experts", experts_text(settings.model));
+  if (settings.model.sparse_layers() > 0) row(table, "routing", routing_text(settings.model));
   row(table, "data", data_description);
   row(table, "batch", batch_text(settings, target_length));
   row(table, "precision", precision_text(settings.model.precision));

@@ -12,6 +12,9 @@ namespace switchyard {
 // "2+2 layers, width 128, …"
 std::string model_text(const ModelConfig& config);
 
+// "SWITCH", or "EXPERT_CHOICE in the encoder, TOPK 2 (normalised) in the decoder".
+std::string routing_text(const ModelConfig& config);
+
 // "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
 std::string precision_text(Precision precision);
 

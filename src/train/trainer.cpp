@@ -14,6 +14,7 @@
 #include "checkpoint/store.hpp"
 #include "optim/gradient_sync.hpp"
 #include "train/exchange_record.hpp"
+#include "train/router_bias.hpp"
 #include "train/start_report.hpp"
 #include "train/step_statistics.hpp"
 #include "train/weights.hpp"
@@ -106,7 +107,7 @@ void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
   record.set_eval_loss(evaluation.loss);
   record.set_eval_neg_log_perplexity(-evaluation.loss);
   record.set_eval_ppl(std::exp(evaluation.loss));
-  record.set_eval_loss_text(evaluation.loss_text);
+  if (evaluation.text_targets > 0) record.set_eval_loss_text(evaluation.loss_text);
   if (evaluation.layers.empty()) return;
   const RoutingFigures routing = routing_figures(evaluation.layers);
   record.set_eval_dropped_fraction(routing.dropped_fraction);
@@ -200,8 +201,8 @@ ExitCode Trainer::run() {
     }();
     const double rate = learning_rate(settings_.schedule, step_);
     StepRecord record = new_record(rate, norm);
-    record_statistics(gather_statistics(job_.comm, layout_, batches, outputs), settings_.model,
-                      record);
+    const StepStatistics statistics = gather_statistics(job_.comm, layout_, batches, outputs);
+    record_statistics(statistics, settings_.model, record);
     if (!std::isfinite(record.loss_total()) || !std::isfinite(norm)) give_up(record);
 
     {
@@ -209,6 +210,7 @@ ExitCode Trainer::run() {
       if (settings_.gradient_clipping > 0)
         clip_gradients(params, norm, settings_.gradient_clipping);
       optimizer_->update(params.params(), step_, rate);
+      update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
       model_.round_weights();
     }
     ++step_;
@@ -321,9 +323,10 @@ void Trainer::evaluate_into(StepRecord& record) {
   const Evaluation evaluation = evaluate(step, model_, stream);
   record_evaluation(evaluation, record);
   record.set_eval_ms(1000 * seconds_since(begin));
+  const std::string text =
+      evaluation.text_targets > 0 ? " | text " + fixed_width(evaluation.loss_text, 5) : "";
   progress_.say("eval " + std::to_string(step_) + " | loss " + fixed_width(evaluation.loss, 5) +
-                " | text " + fixed_width(evaluation.loss_text, 5) + " | ppl " +
-                fixed_width(std::exp(evaluation.loss), 5) + " | " +
+                text + " | ppl " + fixed_width(std::exp(evaluation.loss), 5) + " | " +
                 std::to_string(evaluation.samples) + " samples in " +
                 fixed_width(seconds_since(begin), 4) + " s");
 }

@@ -31,9 +31,9 @@ namespace switchyard {
 struct TrainingData {
   const ExampleSource& training;
   const ExampleSource& validation;
-  std::int64_t validation_samples = 0;  // how many there are
-  std::int64_t target_length = 0;       // T: decoder positions of a row
-  Vocabulary vocabulary;
+  std::int64_t validation_samples = 0;   // how many there are; 0: nothing is evaluated
+  std::int64_t target_length = 0;        // T: decoder positions of a row
+  Vocabulary vocabulary;                 // without pieces where there is no tokenizer
   std::string digest, tokenizer_digest;  // SHA-256, hex
   std::string description;               // "31,000 documents, 1.2 M tokens"
 };

@@ -206,6 +206,45 @@ TEST(HuggingFaceConfig, RefusesToExportWhatThereIsNot) {
                                     ElementType::float32);
               }),
               AllOf(StartsWith("78: "), HasSubstr("moe.sparse_place")));
+  for (const char* experts : {"0", "2"}) {
+    const std::string window =
+        rest + "encoder_attention: WINDOW } moe { num_experts: " + experts + " }";
+    EXPECT_THAT(error_of([&] { hugging_face_config(options(window), "", ElementType::float32); }),
+                AllOf(StartsWith("78: "), HasSubstr("model.encoder_attention")));
+  }
+}
+
+TEST(HuggingFaceConfig, RefusesToExportRoutingsThatAreNotThere) {
+  const auto export_of = [](const std::string& moe) {
+    const RunConfig config =
+        options("model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 } moe { num_experts: 8 " +
+                moe + " }");
+    return error_of([&] { hugging_face_config(config, "", ElementType::float32); });
+  };
+  for (const char* routing :
+       {"TOP2", "TOPK router_topk: 2", "EXPERT_CHOICE", "SOFT", "HASH", "NTLB"}) {
+    const std::string name = std::string(routing).substr(0, std::string(routing).find(' '));
+    for (const char* option : {"routing: ", "decoder_routing: "}) {
+      EXPECT_THAT(export_of(std::string(option) + routing),
+                  AllOf(StartsWith("78: "), HasSubstr("(routing " + name + ")")));
+    }
+    EXPECT_EQ(export_of(std::string("decoder_sparse_step: 0 decoder_routing: ") + routing), "")
+        << "no layer has it";
+  }
+  EXPECT_EQ(export_of("routing: TOPK router_topk: 1"), "");
+}
+
+TEST(HuggingFaceConfig, TellsOnlyTheJitterAndTheLossThatCount) {
+  RunConfig config = options("model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 }");
+  const auto key = [&](const char* name) {
+    return json::parse(hugging_face_config(config, "", ElementType::float32))[name];
+  };
+  EXPECT_EQ(key("router_jitter_noise"), 0.01);
+  EXPECT_EQ(key("router_aux_loss_coef"), 0.01);
+  config.mutable_moe()->set_exploration(MoeOptions::ARGMAX);
+  config.mutable_moe()->set_load_balancing(MoeOptions::LoadBalancing::NONE);
+  EXPECT_EQ(key("router_jitter_noise"), 0);
+  EXPECT_EQ(key("router_aux_loss_coef"), 0);
 }
 
 TEST(HuggingFaceNames, AreThoseOfItsStateDictionaries) {

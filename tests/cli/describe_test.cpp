@@ -61,6 +61,18 @@ TEST(Describe, SaysWhoHostsWhatOnSoManyProcesses) {
                                     HasSubstr("encoder exchange"), HasSubstr("dense gradients")));
 }
 
+TEST(Describe, SaysTheRoutingOfEachStackAndWhatItCanTake) {
+  EXPECT_THAT(describe("--config tiny").output,
+              AllOf(HasSubstr("routing     SWITCH\n"), HasSubstr("places, 0.")));
+  const Outcome rows = describe("--config tiny --set moe.routing=SOFT moe.decoder_routing=NTLB");
+  EXPECT_EQ(rows.exit_code, 0) << rows.output;
+  EXPECT_THAT(rows.output,
+              AllOf(HasSubstr("routing     SOFT in the encoder, NTLB (4 choices) in the decoder\n"),
+                    HasSubstr("\n  mixing "), HasSubstr("places, all of them taken"),
+                    HasSubstr("depends on the gates")));
+  EXPECT_EQ(describe("--config tiny --set moe.routing=SOFT").exit_code, 64);
+}
+
 TEST(Describe, OfADenseModelNamesNoExperts) {
   const Outcome outcome = describe("--config tiny_dense --processes 2");
   EXPECT_EQ(outcome.exit_code, 0);

@@ -269,5 +269,17 @@ TEST_F(HuggingFace, ExportRefusesWhatItCannotWrite) {
   EXPECT_FALSE(fs::exists("work/new"));
 }
 
+TEST_F(HuggingFace, ExportLeavesOutTheBiasOfRoutersWhileItIsZero) {
+  const std::string train =
+      "train --config tiny --output work/run --set data.train=data --set moe.load_balancing=BIAS "
+      "--set train.steps=";
+  succeed(train + "0");
+  EXPECT_THAT(succeed("export work/run --output work/zero"), HasSubstr("77 tensors"));
+  EXPECT_EQ(config_of("work/zero")["router_aux_loss_coef"], 0);
+  succeed(train + "1");
+  expect_refused("export work/run --output work/new", 78, "router_bias is not zero");
+  EXPECT_FALSE(fs::exists("work/new"));
+}
+
 }  // namespace
 }  // namespace switchyard::test

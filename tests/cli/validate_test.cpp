@@ -54,6 +54,8 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "model.vocab_size=0",
                           "model.dropout_rate=1",
                           "model.dropout_rate=-0.5",
+                          "model.attention_window=0",
+                          "model.global_tokens=-1",
                           "moe.num_experts=-1",
                           "moe.capacity_factor=0",
                           "moe.capacity_factor=-1",
@@ -109,7 +111,7 @@ TEST(Validate, RefusesSizesThatNoMachineHolds) {
   for (const char* set :
        {"model.d_model=2000000000", "model.d_ff=2147483647", "model.d_kv=2147483647",
         "model.num_layers=2000000000", "moe.num_experts=2000000000", "train.batch_size=2147483640",
-        "data.target_length=2147483647"}) {
+        "data.target_length=2147483647", "data.input_length=2147483647"}) {
     const std::string text = set;
     EXPECT_THAT(complaint({text}), HasSubstr(text.substr(0, text.find('=')) + " is 2")) << set;
   }
@@ -210,6 +212,31 @@ TEST(Validate, RefusesGlobalLoadsThatComeTooLate) {
               AllOf(HasSubstr("moe.aux_loss_scope"), HasSubstr("train.accumulation_steps is 2")));
   EXPECT_THAT(complaint({global, "moe.routing=HASH"}), HasSubstr("moe.aux_loss_scope is GLOBAL"));
   EXPECT_EQ(complaint({global, "moe.num_experts=0", "train.accumulation_steps=2"}), "");
+}
+
+TEST(Validate, RefusesMoreGlobalTokensThanARowHas) {
+  const Strings sets = {"data.input_length=64", "model.global_tokens=65"};
+  EXPECT_THAT(complaint({sets[0], sets[1], "model.encoder_attention=WINDOW"}),
+              AllOf(HasSubstr("model.global_tokens (65)"), HasSubstr("data.input_length (64)")));
+  EXPECT_EQ(complaint(sets), "") << "without a window they count for nothing";
+  EXPECT_EQ(complaint({sets[0], "model.global_tokens=64", "model.encoder_attention=WINDOW",
+                       "model.attention_window=2147483647"}),
+            "");
+}
+
+TEST(Validate, FilesOfExamplesNeedTheirOwnOptions) {
+  const std::string train = "data.train=a.jsonl", length = "data.target_length=7";
+  EXPECT_EQ(complaint({train, length}), "");
+  EXPECT_EQ(complaint({train, length, "data.validation=b.jsonl", "data.tokenizer=m"}), "");
+  EXPECT_EQ(complaint({train, length, "data.input_length=1"}), "") << "no spans are to be hidden";
+  EXPECT_THAT(complaint({train}), HasSubstr("data.target_length is not set"));
+  for (const char* two_kinds : {"data.validation=data", "data.train=data"}) {
+    EXPECT_THAT(complaint({train, length, "data.validation=b.jsonl", two_kinds}),
+                HasSubstr("are of two kinds"));
+  }
+  EXPECT_THAT(complaint({"data.train=data", "data.tokenizer=m"}),
+              HasSubstr("data.tokenizer is set, but data.train (data) is prepared data"));
+  EXPECT_EQ(complaint({"data.tokenizer=m"}), "") << "as an import may leave it";
 }
 
 TEST(Validate, RefusesSchedulesWithoutAnEnd) {

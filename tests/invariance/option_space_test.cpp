@@ -78,6 +78,7 @@ const Names left_out = {
     "model.vocab_size",      // the data's
     "data.train",            // the test's
     "data.validation",       //
+    "data.tokenizer",        // of files of examples
     "train.max_minutes",     // stops by the clock
     "train.log_interval",    // what is printed
     "checkpoint.keep_last",  // what is kept

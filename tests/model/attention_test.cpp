@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 
 #include "gradient_check.hpp"
 
@@ -18,6 +20,13 @@ struct Case {
   float dropout;
   std::int64_t queries, keys;
   std::vector<std::int32_t> key_lengths;  // [ranks*rows]
+  std::optional<AttentionWindow> window{};
+
+  bool sees(std::int64_t i, std::int64_t j) const {
+    if (causal) return j <= i;
+    if (!window) return true;
+    return std::abs(i - j) <= window->reach || i < window->globals || j < window->globals;
+  }
 };
 
 // Plain f64 attention. inputs: q, k, v, o, (table), then x, then source where it is not x.
@@ -44,14 +53,16 @@ class Reference {
  private:
   void attend(std::int64_t row, std::int64_t h, std::int64_t i, const Values& q, const Values& k,
               const Values& v, const Values& table, Values& context) const {
-    const std::int64_t visible = std::min<std::int64_t>(
-        c_.key_lengths[static_cast<std::size_t>(row)], c_.causal ? i + 1 : c_.keys);
+    std::vector<std::int64_t> visible;
+    for (std::int64_t j = 0; j < c_.key_lengths[static_cast<std::size_t>(row)]; ++j) {
+      if (c_.sees(i, j)) visible.push_back(j);
+    }
     const auto element = [&](std::int64_t length, std::int64_t position, std::int64_t column) {
       return static_cast<std::size_t>(((row * length + position) * H + h) * K + column);
     };
     Values weights;
     double sum = 0;
-    for (std::int64_t j = 0; j < visible; ++j) {
+    for (const std::int64_t j : visible) {
       double score = 0;
       for (std::int64_t d = 0; d < K; ++d) {
         score += q[element(c_.queries, i, d)] * k[element(c_.keys, j, d)];
@@ -61,12 +72,13 @@ class Reference {
       weights.push_back(std::exp(score));
       sum += weights.back();
     }
-    for (std::int64_t j = 0; j < visible; ++j) {
+    for (std::size_t at = 0; at < visible.size(); ++at) {
+      const std::int64_t j = visible[at];
       const double factor = factors_[static_cast<std::size_t>((row * c_.queries + i) * H * c_.keys +
                                                               h * c_.keys + j)];
       for (std::int64_t d = 0; d < K; ++d) {
         context[element(c_.queries, i, d)] +=
-            weights[static_cast<std::size_t>(j)] / sum * factor * v[element(c_.keys, j, d)];
+            weights[at] / sum * factor * v[element(c_.keys, j, d)];
       }
     }
   }
@@ -75,7 +87,7 @@ class Reference {
   Values factors_;  // [h*b*n, H*m] of dropout
 };
 
-void check(const Case& c) {
+void check(const Case& c, bool keep_weights = true) {
   const bool cross = !c.bias;
   OneProcess process(ranks);
   const Dropout dropout{c.dropout, Purpose::attention_dropout, 4};
@@ -99,7 +111,7 @@ void check(const Case& c) {
       c, dropout_factors(process.context, c.dropout, dropout.stream(process.context), queries,
                          H * c.keys));
 
-  const Attention attention({H, K, c.causal, c.bias, dropout, 0, 1, 2, 3});
+  const Attention attention({H, K, c.causal, c.bias, dropout, 0, 1, 2, 3, keep_weights, c.window});
   const RelativeBias relative(4, !c.causal);
   const std::size_t at = tensors.size();
   const Tensor<float> x = to_tensor(inputs[at], queries.positions());
@@ -147,6 +159,20 @@ TEST(Attention, CrossGradientsMatchCentralDifferences) {
 }
 
 TEST(Attention, CrossGradientsMatchWithDropout) { check({false, false, 0.5f, 4, 6, {6, 2, 3, 4}}); }
+
+// Rows of several tiles, some partly padded, so that late queries see no key at all.
+TEST(Attention, WindowGradientsMatchCentralDifferences) {
+  check({false, true, 0.0f, 37, 37, {37, 20, 3, 33}, AttentionWindow{3, 0}});
+}
+
+TEST(Attention, WindowGradientsMatchWithGlobalPositionsAndDropout) {
+  check({false, true, 0.3f, 37, 37, {37, 20, 2, 33}, AttentionWindow{2, 3}});
+  check({false, true, 0.3f, 37, 37, {37, 20, 2, 33}, AttentionWindow{2, 3}}, false);
+}
+
+TEST(Attention, WindowGradientsMatchWithMoreGlobalPositionsThanATileHasQueries) {
+  check({false, true, 0.0f, 41, 41, {41, 12, 0, 33}, AttentionWindow{1, 19}});
+}
 
 TEST(Attention, EvaluationHasNoDropout) {
   OneProcess process(ranks, Mode::evaluate);

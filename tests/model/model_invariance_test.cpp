@@ -28,7 +28,7 @@ std::vector<Shape> shapes() {
   ModelConfig dense = small_config(0);
   dense.dropout_rate = 0.1f;
   ModelConfig sparse = small_config(6);
-  sparse.dropout_rate = 0.1f;
+  sparse.dropout_rate = sparse.moe.expert_dropout_rate = 0.1f;
   sparse.moe.jitter_eps = 0.05;
   sparse.moe.z_loss_coef = 0.001;
   sparse.moe.capacity_factor = 1.0;
@@ -41,10 +41,14 @@ std::vector<Shape> shapes() {
   gated.num_heads = 4;
   gated.vocab_size = 1100;
   gated.encoder_sparse_step = 1;
-  std::vector<Shape> shapes = {
-      {"dense", dense, 3, 13, 7}, {"sparse", sparse, 3, 13, 7}, {"gated", gated, 5, 64, 33}};
+  ModelConfig windowed = sparse;
+  windowed.encoder_window = AttentionWindow{5, 2};
+  std::vector<Shape> shapes = {{"dense", dense, 3, 13, 7},
+                               {"sparse", sparse, 3, 13, 7},
+                               {"gated", gated, 5, 64, 33},
+                               {"windowed", windowed, 3, 53, 7}};
   if (bfloat16_support() == Bfloat16Support::none) return shapes;
-  for (const std::size_t i : {0u, 1u, 2u}) {
+  for (const std::size_t i : {0u, 1u, 2u, 3u}) {
     shapes.push_back(shapes[i]);
     shapes.back().in_bfloat16();
   }
@@ -54,7 +58,7 @@ std::vector<Shape> shapes() {
 std::int64_t dropped(const Transformer::Output& output) {
   std::int64_t count = 0;
   for (const SparseLayerStats& layer : output.sparse_layers) {
-    for (const RoutingStats& group : layer.groups) count += group.dropped_tokens;
+    for (const RoutingStats& group : layer.groups) count += group.dropped;
   }
   return count;
 }
@@ -165,9 +169,9 @@ void expect_same_routing(const Transformer::Output& actual, const Transformer::O
     ASSERT_EQ(a.size(), b.size());
     for (std::size_t g = 0; g < a.size(); ++g) {
       EXPECT_EQ(a[g].real_tokens, b[g].real_tokens);
-      EXPECT_EQ(a[g].dropped_tokens, b[g].dropped_tokens);
+      EXPECT_EQ(a[g].dropped, b[g].dropped);
       EXPECT_EQ(a[g].tokens_per_expert, b[g].tokens_per_expert);
-      EXPECT_EQ(a[g].balance_loss, b[g].balance_loss);
+      EXPECT_EQ(a[g].balance_sum, b[g].balance_sum);
       EXPECT_EQ(a[g].z_sum, b[g].z_sum);
     }
   }

@@ -25,7 +25,7 @@ std::vector<std::vector<float>> gradients(const Bench& bench) {
 }
 
 ModelConfig noisy(ModelConfig config) {
-  config.dropout_rate = 0.1f;
+  config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
   return config;
 }
 

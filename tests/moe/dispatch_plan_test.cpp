@@ -29,37 +29,35 @@ TEST(Capacity, IsAtMostTheGroupAndAtLeastTheMinimum) {
   EXPECT_EQ(expert_capacity(64, 0, 8, 0), 0);
 }
 
+DispatchPlan plan_of(const Layout& layout, Rank self, const std::vector<Selection>& selections) {
+  return plan_dispatch(layout, self, pointers(selections));
+}
+
 TEST(DispatchPlan, IsTheWorkedExample) {
   const Layout layout(2, 2, 1, 4);
-  std::vector<Routing> routings;
-  routings.push_back(routing_of({2, 0, 2, 1}, 4));
-  const DispatchPlan plan = plan_dispatch(layout, Rank{0}, routings, 1);
+  const DispatchPlan plan = plan_of(layout, Rank{0}, {selection_of({2, 0, 2, 1}, 1)});
   EXPECT_THAT(plan.rows, ElementsAre(1, 3, 0));
   EXPECT_THAT(plan.position, ElementsAre(2, 0, -1, 1));
   EXPECT_THAT(plan.send_rows, ElementsAre(2, 1));
   EXPECT_THAT(plan.segment_rows, ElementsAre(1, 1, 1, 0));
-  EXPECT_EQ(routings[0].stats.dropped_tokens, 1);
-  EXPECT_EQ(routings[0].stats.capacity, 1);
 }
 
-TEST(DispatchPlan, GivesSlotsInTokenOrderWhateverTheProcess) {
+TEST(DispatchPlan, KeepsTokenOrderInEachSegmentWhateverTheProcess) {
   const Layout layout(2, 1, 1, 2);
-  std::vector<Routing> routings;
-  routings.push_back(routing_of({1, 1, -1, 1, 0}, 2));
-  routings.push_back(routing_of({1, 0, 0, 0, 1}, 2));
-  const DispatchPlan plan = plan_dispatch(layout, Rank{0}, routings, 2);
+  const DispatchPlan plan = plan_of(
+      layout, Rank{0}, {selection_of({1, 1, -1, 1, 0}, 2), selection_of({1, 0, 0, 0, 1}, 2)});
   EXPECT_THAT(plan.rows, ElementsAre(4, 6, 7, 0, 1, 5, 9));  // e0: v0, v1; e1: v0, v1
-  EXPECT_EQ(routings[0].stats.dropped_tokens, 1);
-  EXPECT_EQ(routings[1].stats.dropped_tokens, 1);
 }
 
-TEST(DispatchPlan, NeverDropsWithRoomForTheGroup) {
+TEST(DispatchPlan, SendsATokenToEachExpertThatKeptIt) {
   const Layout layout(1, 1, 1, 3);
-  std::vector<Routing> routings;
-  routings.push_back(routing_of({2, 2, 2, 2}, 3));
-  const DispatchPlan plan = plan_dispatch(layout, Rank{0}, routings, 4);
-  EXPECT_THAT(plan.rows, ElementsAre(0, 1, 2, 3));
-  EXPECT_EQ(routings[0].stats.dropped_tokens, 0);
+  Selection selection = Selection::of_nothing(2, 3);
+  selection.expert = {2, 0, 2, 0, 2, -1};
+  selection.fate = {Fate::kept, Fate::dropped, Fate::kept, Fate::kept, Fate::kept, Fate::none};
+  const DispatchPlan plan = plan_of(layout, Rank{0}, {selection});
+  EXPECT_THAT(plan.rows, ElementsAre(0, 0, 1, 2));  // e0: t0; e2: t0, t1, t2
+  EXPECT_EQ(plan.choices, 2);
+  EXPECT_THAT(plan.position, ElementsAre(1, -1, 3, 0, 2, -1));
 }
 
 struct Shape {
@@ -69,14 +67,14 @@ struct Shape {
 // What the plan should be, said the slow way: sort the kept rows by their key.
 void expect_sorted_plan(const Shape& s, Rank self, std::int64_t N, std::int64_t C) {
   const Layout layout(s.V, s.R, s.G, s.E);
-  std::vector<Routing> routings = hosted_routings(layout, self, N);
-  const DispatchPlan plan = plan_dispatch(layout, self, routings, C);
+  const std::vector<Selection> selections = hosted_selections(layout, self, N, C);
+  const DispatchPlan plan = plan_of(layout, self, selections);
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   std::vector<std::pair<Key, std::int64_t>> kept;
   std::vector<std::int64_t> send_rows(s.R, 0);
   const VirtualRank first = layout.hosted(self).first;
   for (const VirtualRank v : layout.hosted(self)) {
-    const auto& experts = routings[v.value - first.value].expert;
+    const auto& experts = selections[v.value - first.value].expert;
     for (std::int64_t t = 0; t < N; ++t) {
       const std::int64_t earlier = std::count(experts.begin(), experts.begin() + t, experts[t]);
       if (experts[t] < 0 || earlier >= C) continue;
@@ -93,7 +91,7 @@ void expect_sorted_plan(const Shape& s, Rank self, std::int64_t N, std::int64_t 
   for (const auto& [key, row] : kept) rows.push_back(row);
   EXPECT_EQ(plan.rows, rows);
   EXPECT_EQ(plan.send_rows, send_rows);
-  std::vector<std::int64_t> position(routings.size() * N, -1);
+  std::vector<std::int64_t> position(selections.size() * N, -1);
   for (std::size_t i = 0; i < rows.size(); ++i) position[rows[i]] = i;
   EXPECT_EQ(plan.position, position);
 }

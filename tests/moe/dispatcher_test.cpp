@@ -25,15 +25,15 @@ struct Setting {
   PhaseTimer timer{};
   Work work{};
   StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
-  std::vector<Routing> routings = hosted_routings(layout, comm.rank(), N);
-  DispatchPlan plan = plan_dispatch(layout, comm.rank(), routings, C);
+  std::vector<Selection> selections = hosted_selections(layout, comm.rank(), N, C);
+  DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
   Tensor<float> source = Tensor<float>::zeros(layout.hosted(comm.rank()).size() * N, D);
 
   Setting(int v, int g, int e) : V(v), G(g), E(e) {
     for (std::int64_t row = 0; row < source.rows(); ++row) {
       source.view()(row, 0) = static_cast<float>(context.hosted().first.value + row / N);
       source.view()(row, 1) = static_cast<float>(row % N);
-      source.view()(row, 2) = static_cast<float>(routings[row / N].expert[row % N]);
+      source.view()(row, 2) = static_cast<float>(selections[row / N].expert[row % N]);
       source.view()(row, 3) = static_cast<float>(row * row);
     }
   }
@@ -104,11 +104,11 @@ TEST_P(Dispatcher, GivesOwnersTheirRowsInCanonicalOrder) {
 
 TEST_P(Dispatcher, SendsExactlyTheKeptRows) {
   const Exchange exchange = exchange_counts(setting.context, setting.plan);
-  std::int64_t totals[3] = {};  // sent, received, kept by the routers
+  std::int64_t totals[3] = {};  // sent, received, kept by the selections
   for (const std::int64_t rows : exchange.send_rows) totals[0] += rows;
   for (const std::int64_t rows : exchange.recv_rows) totals[1] += rows;
-  for (const Routing& r : setting.routings)
-    totals[2] += r.stats.real_tokens - r.stats.dropped_tokens;
+  for (const Selection& s : setting.selections)
+    totals[2] += std::count(s.fate.begin(), s.fate.end(), Fate::kept);
   const Tensor<float> packed = setting.packed();
   EXPECT_EQ(packed.flat().size_bytes(), static_cast<std::size_t>(totals[2] * D * 4));
   all_reduce_sum(setting.comm, totals);

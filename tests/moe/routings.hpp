@@ -1,25 +1,26 @@
-// Routings made by hand, for what comes after the router.
+// Selections made by hand, for what comes after the router.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "comm/layout.hpp"
-#include "moe/router.hpp"
+#include "moe/selection.hpp"
 #include "moe/uniform.hpp"
 
 namespace switchyard {
 
-inline Routing routing_of(std::vector<std::int32_t> expert, std::int64_t E) {
-  Routing routing;
-  routing.stats.tokens_per_expert.assign(E, 0);
-  for (const std::int32_t e : expert) {
-    if (e < 0) continue;
-    ++routing.stats.tokens_per_expert[e];
-    ++routing.stats.real_tokens;
-  }
-  routing.expert = std::move(expert);
-  return routing;
+// Served in token order; -1: padding.
+inline Selection selection_of(std::vector<std::int32_t> expert, std::int64_t capacity) {
+  ChoiceRule rule;
+  rule.capacity = capacity;
+  return serve_given(rule, std::move(expert));
+}
+
+inline std::vector<const Selection*> pointers(const std::vector<Selection>& selections) {
+  std::vector<const Selection*> result;
+  for (const Selection& selection : selections) result.push_back(&selection);
+  return result;
 }
 
 // The expert of each token of virtual rank v: skewed towards low numbers, about one in nine
@@ -33,11 +34,12 @@ inline std::vector<std::int32_t> random_experts(VirtualRank v, std::int64_t N, s
   return experts;
 }
 
-inline std::vector<Routing> hosted_routings(const Layout& layout, Rank self, std::int64_t N) {
-  std::vector<Routing> routings;
+inline std::vector<Selection> hosted_selections(const Layout& layout, Rank self, std::int64_t N,
+                                                std::int64_t capacity) {
+  std::vector<Selection> selections;
   for (const VirtualRank v : layout.hosted(self))
-    routings.push_back(routing_of(random_experts(v, N, layout.experts()), layout.experts()));
-  return routings;
+    selections.push_back(selection_of(random_experts(v, N, layout.experts()), capacity));
+  return selections;
 }
 
 }  // namespace switchyard

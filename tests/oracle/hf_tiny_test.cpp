@@ -131,7 +131,7 @@ TEST_P(HfTinyOracle, DropsTheTokensThatTheReferenceDrops) {
   std::vector<std::int64_t> dropped;
   for (const SparseLayerStats& layer : out.sparse_layers) {
     dropped.push_back(0);
-    for (const RoutingStats& group : layer.groups) dropped.back() += group.dropped_tokens;
+    for (const RoutingStats& group : layer.groups) dropped.back() += group.dropped;
   }
   all_reduce_sum(comm, dropped);
   EXPECT_EQ(

@@ -106,12 +106,25 @@ INSTANTIATE_TEST_SUITE_P(
                 }},
         Variant{"EveryLayerSparse",
                 [](ModelConfig& c) { c.encoder_sparse_step = c.decoder_sparse_step = 1; }},
+        Variant{"Window",
+                [](ModelConfig& c) {
+                  c.encoder_window = AttentionWindow{1, 0};
+                }},
+        Variant{"WindowWithGlobalPositions",
+                [](ModelConfig& c) {
+                  c.encoder_window = AttentionWindow{1, 2};
+                }},
         Variant{"DecoderDense", [](ModelConfig& c) { c.decoder_sparse_step = 0; }},
         Variant{"Bfloat16", [](ModelConfig& c) { c.precision = Precision::bfloat16; }},
         Variant{"Bfloat16Dense",
                 [](ModelConfig& c) {
                   c.precision = Precision::bfloat16;
                   c.moe.num_experts = 0;
+                }},
+        Variant{"Bfloat16Window",
+                [](ModelConfig& c) {
+                  c.precision = Precision::bfloat16;
+                  c.encoder_window = AttentionWindow{1, 2};
                 }},
         Variant{"Bfloat16GatedUntied",
                 [](ModelConfig& c) {
@@ -192,7 +205,7 @@ TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
 TEST(VirtualRanks, DoNotScaleTheGradients) {
   const Comm& comm = test_world();
   ModelConfig config = small_model();
-  config.dropout_rate = 0;
+  config.dropout_rate = config.moe.expert_dropout_rate = 0;
   config.moe.dropless = true;
   config.moe.aux_loss_coef = config.moe.z_loss_coef = config.moe.jitter_eps = 0;
   std::map<std::string, std::vector<double>> gradients_of_one;

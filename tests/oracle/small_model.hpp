@@ -20,7 +20,7 @@ inline ModelConfig small_model() {
   c.d_kv = 6;
   c.num_heads = 3;
   c.num_layers = c.num_decoder_layers = 2;
-  c.dropout_rate = 0.1f;
+  c.dropout_rate = c.moe.expert_dropout_rate = 0.1f;
   c.initializer_scale = 2.0f;  // large enough that no path's gradient is negligible
   c.moe.num_experts = 3;
   c.moe.capacity_factor = 0.8;

@@ -38,6 +38,20 @@ TEST(ExpectedOverflow, IsEveryTokenWithoutPlaces) {
   EXPECT_NEAR(expected_overflow(100'000, 8, 0), 12'500, 1e-4);
 }
 
+// Of tokens that want two different experts of three each, all pairs.
+TEST(ExpectedOverflow, CountsATokenAtEachExpertItWants) {
+  constexpr int tokens = 7, capacity = 4;
+  std::int64_t overflow = 0, ways = 0;
+  for (int way = 0; way < 2187; ++way, ++ways) {  // 3^7: the expert that a token does not want
+    int wanted = 0;
+    for (int t = 0, rest = way; t < tokens; ++t, rest /= 3) wanted += rest % 3 != 0;
+    overflow += std::max(0, wanted - capacity);
+  }
+  EXPECT_NEAR(expected_overflow(tokens, 3, capacity, 2),
+              static_cast<double>(overflow) / static_cast<double>(ways), 1e-12);
+  EXPECT_EQ(expected_overflow(tokens, 3, capacity, 3), 3);
+}
+
 // By the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
 TEST(ExpectedOverflow, IsTheSameByRecurrenceInLargeGroups) {
   constexpr int tokens = 8192, experts = 128;
@@ -63,12 +77,51 @@ TEST(Capacity, CountsPaddingInPlacesAndDropsRealTokensOnly) {
   EXPECT_EQ(encoder.positions, 24);
   EXPECT_EQ(encoder.tokens, 12);
   EXPECT_EQ(encoder.capacity, 6);
-  EXPECT_NEAR(encoder.dropped_share, 4 * expected_overflow(12, 4, 6) / 12, 1e-15);
+  EXPECT_NEAR(encoder.dropped_share.value(), 4 * expected_overflow(12, 4, 6) / 12, 1e-15);
   EXPECT_EQ(plan_capacity(config, layout, shape, true).capacity, 5);
 
   config.moe.dropless = true;
   EXPECT_EQ(plan_capacity(config, layout, shape, false).capacity, 24);
   EXPECT_EQ(plan_capacity(config, layout, shape, false).dropped_share, 0);
+}
+
+CapacityPlan plan_of(RoutingMethod method, const StepShape& shape, double capacity_factor) {
+  ModelConfig config = test::small_config(4);
+  config.moe.dropless = false;
+  config.moe.capacity_factor = capacity_factor;
+  config.moe.min_capacity = 1;
+  config.moe.encoder_routing = method;
+  config.moe.router_topk = 2;
+  return plan_capacity(config, Layout(2, 1, 1, 4), shape, false);
+}
+
+TEST(Capacity, OfTwoChoicesCountsBoth) {
+  const CapacityPlan plan = plan_of(RoutingMethod::topk, test::full_rows(4, 12, 12), 1.0);
+  const double dropped = 4 * expected_overflow(24, 4, 6, 2);
+  EXPECT_NEAR(plan.dropped_share.value(), dropped / 48, 1e-15);
+  EXPECT_NEAR(plan.rows, 48 - dropped, 1e-12);
+  EXPECT_EQ(plan.most_rows(4), 24) << "all places";
+  EXPECT_EQ(plan_of(RoutingMethod::topk, test::full_rows(4, 12, 12), 4.0).most_rows(1), 24);
+}
+
+TEST(Capacity, OfRoutingsOfWholeRowsIsAllTaken) {
+  const StepShape shape{4, 12, 10, 7, 10};  // two rows of seven real tokens a rank
+  for (const auto& [method, places] :
+       {std::pair(RoutingMethod::expert_choice, 2), {RoutingMethod::soft, 2}}) {
+    const CapacityPlan plan = plan_of(method, shape, 1.25);
+    EXPECT_EQ(plan.capacity, 2 * places);
+    EXPECT_EQ(plan.rows, 4 * 2 * places);
+    EXPECT_EQ(plan.most_rows(4), 4 * 2 * places);
+    EXPECT_FALSE(plan.dropped_share);
+  }
+}
+
+TEST(Capacity, SaysNoDropsThatHangOnGates) {
+  const StepShape shape = test::full_rows(4, 12, 12);
+  for (const RoutingMethod method : {RoutingMethod::top2, RoutingMethod::ntlb})
+    EXPECT_FALSE(plan_of(method, shape, 1.0).dropped_share);
+  for (const RoutingMethod method : {RoutingMethod::switch_top1, RoutingMethod::hash})
+    EXPECT_TRUE(plan_of(method, shape, 1.0).dropped_share);
 }
 
 }  // namespace

@@ -129,14 +129,14 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     const std::int64_t N = 6 * E;
     std::vector<std::int32_t> experts;
     for (std::int64_t t = 0; t < N; ++t) experts.push_back(static_cast<std::int32_t>(t % E));
-    std::vector<Routing> routings(layout.hosted(comm.rank()).size());
-    std::ranges::generate(routings, [&] { return routing_of(experts, E); });
+    const std::vector<Selection> selections(layout.hosted(comm.rank()).size(),
+                                            selection_of(experts, N));
 
     const ModelConfig config = test::small_config(E);
     PhaseTimer timer;
     Work work;
     StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
-    const DispatchPlan plan = plan_dispatch(layout, comm.rank(), routings, N);
+    const DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
     const Exchange exchange = exchange_counts(context, plan);
     auto rows = Tensor<float>::zeros(std::ssize(plan.rows), config.d_model);
     rows = dispatch(context, exchange, std::move(rows));

@@ -106,7 +106,7 @@ TEST(Memory, OfADenseModelIsWhatItAllocates) {
   ModelConfig config = medium_config(0);
   config.activation = Activation::gated_gelu;
   config.tie_word_embeddings = false;
-  config.dropout_rate = 0.1f;
+  config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
   expect_variants_predicted(config, Load::balanced);
 }
 
@@ -115,8 +115,30 @@ TEST(Memory, OfASwitchTransformerIsWhatItAllocates) {
   ModelConfig config = medium_config(4);
   config.encoder_sparse_step = config.decoder_sparse_step = 1;
   config.activation = Activation::gated_gelu;
-  config.dropout_rate = 0.1f;
+  config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
   expect_variants_predicted(config, Load::balanced);
+}
+
+TEST(Memory, OfAWindowedEncoderIsWhatItAllocates) {
+  for (const AttentionWindow& window : {AttentionWindow{2, 0}, AttentionWindow{5, 3}}) {
+    ModelConfig config = medium_config(0);
+    config.num_layers = 8;
+    config.encoder_window = window;
+    config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
+    expect_variants_predicted(config, Load::balanced);
+  }
+}
+
+TEST(Memory, OfAWindowedEncoderGrowsInProportionToTheRow) {
+  ModelConfig config = medium_config(0);
+  config.encoder_window = AttentionWindow{128, 8};
+  const Layout layout(virtual_ranks, 1, 1, 0);
+  const auto arrays = [&](std::int64_t length) {
+    const StepShape shape = test::full_rows(16, length, 32);
+    return plan_memory({config, layout, shape, {}, 1}, Rank(0), Load::balanced).arrays();
+  };
+  const auto first = static_cast<double>(arrays(8192) - arrays(4096));
+  EXPECT_NEAR(static_cast<double>(arrays(16384) - arrays(8192)) / first, 2, 0.01);
 }
 
 TEST(Memory, WhenOneExpertIsAskedForEverythingIsTheWorstCase) {
@@ -126,6 +148,24 @@ TEST(Memory, WhenOneExpertIsAskedForEverythingIsTheWorstCase) {
   config.moe.dropless = false;
   config.moe.capacity_factor = 4.0;
   expect_predicted(config, Load::worst);
+}
+
+TEST(Memory, OfEveryRoutingIsWhatItAllocates) {
+  using enum RoutingMethod;
+  for (const RoutingMethod method : {top2, topk, expert_choice, soft, hash, ntlb}) {
+    SCOPED_TRACE("routing " + std::to_string(static_cast<int>(method)));
+    ModelConfig config = medium_config(4);
+    config.input_length = shape.input_length;
+    config.encoder_sparse_step = 1;
+    config.moe.encoder_routing = method;
+    config.moe.second_policy = SecondPolicy::all;
+    config.moe.router_topk = 3;
+    config.moe.load_balancing = LoadBalancing::bias;
+    expect_predicted(config, Load::balanced);
+    config.recompute = Recompute::block;
+    config.moe.expert_dropout_rate = 0.1f;
+    expect_predicted(config, Load::balanced);
+  }
 }
 
 TEST(Memory, IsNoLessAtWorst) {

@@ -29,6 +29,19 @@ std::int64_t operations_of_step(const ModelConfig& config, const StepShape& shap
   return sum[0];
 }
 
+Layout layout_of_four(int experts) { return {4, 1, 1, experts}; }
+
+void expect_counts_a_step(const ModelConfig& config, const StepShape& shape) {
+  const Operations operations =
+      count_operations(config, layout_of_four(config.moe.num_experts), shape);
+  EXPECT_EQ(
+      operations_of_step(config, shape, 4),
+      operations.total() + operations.routers + operations.repeated_logits + operations.recomputed)
+      << "experts " << config.moe.num_experts << ", routing "
+      << static_cast<int>(config.moe.encoder_routing) << ", recompute "
+      << static_cast<int>(config.recompute);
+}
+
 TEST(Operations, AreTheProductsOfAStepButForRoutersAndWhatIsComputedAgain) {
   const StepShape shape = test::full_rows(8, 11, 7);
   for (const int experts : {0, 3}) {
@@ -38,21 +51,69 @@ TEST(Operations, AreTheProductsOfAStepButForRoutersAndWhatIsComputedAgain) {
       config.tie_word_embeddings = !gated;
       for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
         config.recompute = recompute;
-        const Operations operations = count_operations(config, shape);
-        EXPECT_EQ(operations_of_step(config, shape, 4), operations.total() + operations.routers +
-                                                            operations.repeated_logits +
-                                                            operations.recomputed)
-            << experts << " " << gated << " " << static_cast<int>(recompute);
-        EXPECT_EQ(operations.routers > 0, experts > 0);
+        expect_counts_a_step(config, shape);
       }
     }
   }
 }
 
+TEST(Operations, AreTheProductsOfAStepWhateverTheRouting) {
+  using enum RoutingMethod;
+  const StepShape shape = test::full_rows(8, 11, 7);
+  for (const RoutingMethod method : {top2, topk, expert_choice, soft, hash, ntlb}) {
+    ModelConfig config = test::small_config(5);
+    config.input_length = shape.input_length;
+    config.moe.encoder_routing = method;
+    config.moe.second_policy = SecondPolicy::all;
+    config.moe.router_topk = 3;
+    for (const Recompute recompute : {Recompute::none, Recompute::block}) {
+      config.recompute = recompute;
+      expect_counts_a_step(config, shape);
+    }
+  }
+}
+
+// The program computes whole tiles, of which the formula counts what is seen.
+TEST(Operations, OfAWindowAreThePairsThatSeeEachOther) {
+  const StepShape shape = test::full_rows(4, 90, 7);
+  ModelConfig config = test::small_config(0);
+  const auto full = count_operations(config, layout_of_four(0), shape);
+  config.encoder_window = AttentionWindow{1000, 0};
+  EXPECT_EQ(count_operations(config, layout_of_four(0), shape).total(), full.total());
+  for (const AttentionWindow& window : {AttentionWindow{6, 0}, AttentionWindow{6, 5}}) {
+    config.encoder_window = window;
+    for (const Recompute recompute : {Recompute::none, Recompute::attention}) {
+      config.recompute = recompute;
+      const Operations operations = count_operations(config, layout_of_four(0), shape);
+      const std::int64_t unseen = WindowTiles(window, 90).elements() - window.visible_pairs(90);
+      const std::int64_t passes = recompute == Recompute::attention ? 14 : 12;
+      EXPECT_GT(unseen, 0);
+      EXPECT_EQ(operations_of_step(config, shape, 4),
+                operations.total() + operations.repeated_logits + operations.recomputed +
+                    passes * config.num_layers * 4 * unseen * config.num_heads * config.d_kv);
+      EXPECT_LT(operations.total(), full.total());
+    }
+  }
+}
+
+TEST(Operations, OfExpertsAreNeverMoreThanTheirPlaces) {
+  const StepShape shape = test::full_rows(8, 20, 20);
+  ModelConfig config = test::small_config(5);
+  config.moe.dropless = false;
+  config.moe.capacity_factor = 2;
+  config.moe.encoder_routing = config.moe.decoder_routing = RoutingMethod::topk;
+  const auto experts = [&](int k) {
+    config.moe.router_topk = k;
+    return count_operations(config, layout_of_four(5), shape).experts;
+  };
+  EXPECT_EQ(experts(2), 2 * experts(1));
+  EXPECT_EQ(experts(5), experts(2));
+}
+
 TEST(Operations, OfASwitchTransformerAreThoseOfItsDenseTwin) {
   const StepShape shape = test::full_rows(8, 11, 7);
-  EXPECT_EQ(count_operations(test::small_config(0), shape).total(),
-            count_operations(test::small_config(64), shape).total());
+  EXPECT_EQ(count_operations(test::small_config(0), layout_of_four(0), shape).total(),
+            count_operations(test::small_config(64), layout_of_four(64), shape).total());
 }
 
 TEST(Operations, DoNotCountPadding) {
@@ -60,8 +121,8 @@ TEST(Operations, DoNotCountPadding) {
   StepShape padded = test::full_rows(8, 11, 7);
   padded.input_length = 20;
   padded.target_length = 20;
-  EXPECT_EQ(count_operations(config, padded).total(),
-            count_operations(config, test::full_rows(8, 11, 7)).total());
+  EXPECT_EQ(count_operations(config, layout_of_four(3), padded).total(),
+            count_operations(config, layout_of_four(3), test::full_rows(8, 11, 7)).total());
 }
 
 }  // namespace

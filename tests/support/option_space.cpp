@@ -274,6 +274,9 @@ OptionSpace run_options() {
       {"model.dropout_rate", one_of({"0", "0.1", "0.5"})},
       {"model.layer_norm_epsilon", one_of({"1e-6", "0.01"})},
       {"model.initializer_scale", one_of({"0.1", "1"})},
+      {"model.encoder_attention", one_of({"FULL", "WINDOW"})},
+      {"model.attention_window", one_of({"128", "1", "5"})},
+      {"model.global_tokens", one_of({"0", "1", "5"})},
 
       {"moe.num_experts", one_of({"0", "1", "2", "3", "5", "8"})},
       {"moe.encoder_sparse_step", one_of({"0", "1", "1", "2"})},

@@ -264,6 +264,12 @@ class Evaluation {
     }
   }
 
+  bool in_window(std::int64_t i, std::int64_t j) const {
+    if (!config_.encoder_window) return true;
+    const auto& [w, g] = *config_.encoder_window;
+    return std::abs(i - j) <= w || i < g || j < g;
+  }
+
   // xq [b*n_q, D], xk [b*n_k, D]; `keys` is the stack the keys come from.
   Matrix attention(const std::string& name, const Matrix& xq, const Matrix& xk,
                    const Stack& queries, const Stack& keys, std::uint32_t layer, bool cross) {
@@ -281,7 +287,7 @@ class Evaluation {
             const bool seen = queries.decoder && !cross
                                   ? j <= i
                                   : keys.real[static_cast<std::size_t>(r * n_k + j)];
-            if (!seen) continue;
+            if (!seen || (!queries.decoder && !in_window(i, j))) continue;
             Var s = tape_.dot(&q.at[at(r * n_q + i, q.cols, head * width)], 1,
                               &k.at[at(r * n_k + j, k.cols, head * width)], 1, width);
             if (!cross)

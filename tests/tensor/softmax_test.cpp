@@ -60,6 +60,81 @@ TEST_P(Softmax, AndItsGradientsAgreeWithTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Masks, Softmax, testing::ValuesIn(masks));
 
+struct WindowCase {
+  WindowedScores window;
+  std::int64_t queries, columns, valid_keys;
+
+  std::int64_t key(std::int64_t column) const {
+    return column < window.globals ? column : window.first_key + column - window.globals;
+  }
+  bool sees(std::int64_t i, std::int64_t column) const {
+    if (key(column) >= valid_keys) return false;
+    return column < window.globals ||
+           std::abs(key(column) - (window.first_query + i)) <= window.reach;
+  }
+};
+
+// Without global keys, with them apart and adjacent, keys behind the row's end, queries that see
+// nothing.
+const std::vector<WindowCase> windows = {{{20, 0, 17, 3}, 5, 11, 40}, {{20, 2, 17, 3}, 5, 13, 40},
+                                         {{4, 2, 2, 3}, 7, 14, 40},   {{20, 2, 17, 3}, 5, 13, 19},
+                                         {{20, 0, 17, 3}, 9, 15, 22}, {{20, 3, 17, 3}, 5, 14, 2}};
+
+class WindowSoftmax : public testing::TestWithParam<WindowCase> {};
+
+TEST_P(WindowSoftmax, IsThatOfAFullRowWhoseOtherKeysAreHidden) {
+  const WindowCase& c = GetParam();
+  constexpr std::int64_t length = 60;
+  const auto scores = random_tensor(c.queries, c.columns, 1),
+             d_weights = random_tensor(c.queries, c.columns, 2),
+             bias = random_tensor(1, 2 * length - 1, 3);
+  const auto softmax = [&](const Doubles& xs, const Doubles& biases) {
+    Doubles weights(xs.size(), 0.0);
+    for (std::int64_t i = 0; i < c.queries; ++i) {
+      double sum = 0;
+      const auto at = [&](std::int64_t j) { return static_cast<std::size_t>(i * c.columns + j); };
+      for (std::int64_t j = 0; j < c.columns; ++j) {
+        if (!c.sees(i, j)) continue;
+        const std::int64_t distance = c.key(j) - (c.window.first_query + i);
+        weights[at(j)] =
+            std::exp(xs[at(j)] + biases[static_cast<std::size_t>(distance + length - 1)]);
+        sum += weights[at(j)];
+      }
+      for (std::int64_t j = 0; j < c.columns; ++j) {
+        if (c.sees(i, j)) weights[at(j)] /= sum;
+      }
+    }
+    return weights;
+  };
+  const Doubles xs = as_doubles(scores.flat()), ds = as_doubles(d_weights.flat()),
+                biases = as_doubles(bias.flat());
+  auto weights = copy_of(scores.view());
+  window_softmax_forward(weights.view(), c.window, bias.data() + length - 1, c.valid_keys,
+                         weights.view());
+  EXPECT_LT(relative_error(weights.flat(), softmax(xs, biases)), tolerance);
+
+  auto d = copy_of(d_weights.view());
+  auto d_bias = Tensor<float>::zeros(1, 2 * length - 1);
+  window_softmax_backward(weights.view(), d.view(), c.window, d_bias.data() + length - 1,
+                          c.valid_keys, d.view());
+  for (std::int64_t i = 0; i < c.queries; ++i) {
+    for (std::int64_t j = 0; j < c.columns; ++j) {
+      if (c.sees(i, j)) continue;
+      EXPECT_EQ(weights.view()(i, j), 0.0f);
+      EXPECT_EQ(d.view()(i, j), 0.0f);
+    }
+  }
+  const auto expected = reference::central_differences(
+      xs, [&](const Doubles& v) { return reference::dot(softmax(v, biases), ds); });
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(d.flat()[i], expected[i], 1e-6);
+  const auto expected_bias = reference::central_differences(
+      biases, [&](const Doubles& v) { return reference::dot(softmax(xs, v), ds); });
+  for (std::size_t i = 0; i < expected_bias.size(); ++i)
+    EXPECT_NEAR(d_bias.flat()[i], expected_bias[i], 2e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Windows, WindowSoftmax, testing::ValuesIn(windows));
+
 TEST(Softmax, HiddenKeysGetExactlyNothing) {
   auto weights = random_tensor(6, 6, 1);
   attention_softmax_forward(weights.view(), nullptr, 4, true, weights.view());

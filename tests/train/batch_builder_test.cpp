@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "model/sequence.hpp"
 #include "support/mpi_main.hpp"
 
 namespace switchyard {
@@ -77,6 +78,36 @@ TEST(BatchBuilder, CountsRealPositionsOverAllVirtualRanks) {
   const Batch batch = build_batch(test_world(), layout, Numbered(), shape, 16, 24);
   EXPECT_EQ(batch.input_tokens, 2 * (1 + 2 + 3 + 4));
   EXPECT_EQ(batch.target_tokens, 2 + 3 + 1 + 2 + 3 + 1 + 2 + 3);
+}
+
+// Id 0 inside a row and at its end is a token like others: rows have lengths.
+TEST(BatchBuilder, CountsIdZeroAsReal) {
+  class Zeros final : public ExampleSource {
+    Example example(std::int64_t) const override { return {{7, 0, 1, 0}, {0, 0}}; }
+  };
+  const Layout layout(4, test_world().size(), 1, 0);
+  const Batch batch = build_batch(test_world(), layout, Zeros(), shape, 0, 8);
+  EXPECT_THAT(batch.input_lengths, Each(4));
+  EXPECT_THAT(batch.target_lengths, Each(2));
+  EXPECT_EQ(batch.target_tokens, 16);
+  const Sequence targets = decoder_sequence(batch, layout.hosted(test_world().rank()).size());
+  EXPECT_THAT(std::span(targets.real).first(3), ElementsAre(1, 1, 0));
+}
+
+TEST(BatchBuilder, MakesRowsAsLongAsTheLongestOfAllVirtualRanksWhereNoLengthIsGiven) {
+  const Layout layout(4, test_world().size(), 1, 0);
+  const auto lengths = [&](std::int64_t first, std::int64_t end) {
+    const Batch batch = build_batch(test_world(), layout, Numbered(), {.rows = 4}, first, end);
+    EXPECT_EQ(batch.inputs.size(), batch.samples.size() * batch.input_length);
+    EXPECT_EQ(batch.targets.size(), batch.samples.size() * batch.target_length);
+    return std::pair(batch.input_length, batch.target_length);
+  };
+  EXPECT_EQ(lengths(0, 4), std::pair(4L, 3L));
+  EXPECT_EQ(lengths(0, 2), std::pair(2L, 2L));  // two rows are empty
+  EXPECT_EQ(lengths(4, 5), std::pair(1L, 2L));
+  const Batch fixed =
+      build_batch(test_world(), layout, Numbered(), {.rows = 4, .input_length = 9}, 4, 5);
+  EXPECT_EQ(std::pair(fixed.input_length, fixed.target_length), std::pair(9L, 2L));
 }
 
 TEST(BatchBuilder, LeavesRowsPastTheEndEmpty) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
 
 #include "support/mpi_main.hpp"
 #include "tiny_run.hpp"
@@ -23,7 +24,7 @@ BatchShape shape_of(std::int64_t rows) {
 }
 
 Evaluation evaluate_on(const Comm& comm, int virtual_ranks, std::int64_t rows,
-                       const Keep& keep = {}) {
+                       const Keep& keep = {}, std::optional<std::int64_t> length = {}) {
   const ModelConfig config = test::tiny_model();
   const Layout layout(virtual_ranks, comm.size(), 1, config.moe.num_experts);
   const Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::no);
@@ -37,10 +38,11 @@ Evaluation evaluate_on(const Comm& comm, int virtual_ranks, std::int64_t rows,
                       .mode = Mode::evaluate,
                       .timer = timer,
                       .work = work};
-  const ValidationStream stream{.source = task,
-                                .vocabulary = ReversalTask::vocabulary,
-                                .samples = samples,
-                                .shape = shape_of(rows)};
+  const ValidationStream stream{
+      .source = task,
+      .vocabulary = ReversalTask::vocabulary,
+      .samples = samples,
+      .shape = length ? BatchShape{rows, *length, *length} : shape_of(rows)};
   return evaluate(context, model, stream, keep);
 }
 
@@ -105,7 +107,7 @@ TEST(Evaluator, RoutesEveryRealPositionAndDropsNone) {
   for (const LayerStatistics& layer : layers) {
     EXPECT_EQ(std::accumulate(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end(), 0),
               layer.real_tokens);
-    EXPECT_EQ(layer.dropped_tokens, 0);
+    EXPECT_EQ(layer.dropped, 0);
   }
 }
 
@@ -115,6 +117,27 @@ TEST(Evaluator, KeepsPredictionsInSampleOrder) {
   EXPECT_EQ(together.predictions, reference.predictions);
   ASSERT_EQ(together.predictions.size(), 10U);
   EXPECT_EQ(together.predictions[9].size(), ReversalTask(5).example(9).targets.size());
+}
+
+TEST(Evaluator, KeepsTheLossOfEachSample) {
+  const Evaluation together = evaluate_on(test_world(), 4, 8, {.rows = true});
+  ASSERT_EQ(together.rows.size(), static_cast<std::size_t>(samples)) << "empty rows are left out";
+  RowLoss total;
+  for (std::int64_t i = 0; i < samples; ++i) {
+    const RowLoss& row = together.rows[static_cast<std::size_t>(i)];
+    EXPECT_EQ(row.targets, static_cast<double>(ReversalTask(5).example(i).targets.size()));
+    total.add(row);
+  }
+  EXPECT_EQ(total.sum / total.targets, together.loss);
+  EXPECT_TRUE(evaluate_on(alone(), 4, 8).rows.empty()) << "nobody asked";
+}
+
+// Padding changes no row's loss but for the shapes of products.
+TEST(Evaluator, GivesTheSameWhereRowsAreAsLongAsTheLongestOfTheirBatch) {
+  const Evaluation fixed = evaluate_on(alone(), 4, 8), fitted = evaluate_on(alone(), 4, 8, {}, 0);
+  EXPECT_NEAR(fitted.loss, fixed.loss, 1e-6 * fixed.loss);
+  EXPECT_EQ(fitted.targets, fixed.targets);
+  EXPECT_EQ(evaluate_on(test_world(), 4, 8, {}, 0).loss, fitted.loss);
 }
 
 std::int64_t count_of(const ExpertLayer& layer, const auto& wanted) {

@@ -81,17 +81,16 @@ Plain plain_layer(int layer) {
 
 SparseLayerStats routed(const Layout& layout, Rank self, int layer, std::int64_t m) {
   Work work;
-  const Jitter no_jitter{0, RandomStream(0, Purpose::router_jitter, 0, 0), {}};
-  std::vector<Routing> routings;
+  SparseLayerStats stats{names[layer], layer == 1, {}, {}};
   for (const VirtualRank v : layout.hosted(self)) {
     const Group group = group_of(layer, v.value, m);
-    routings.push_back(route(
-        work,
-        {{group.x.data(), N[layer], D}, {group.weights.data(), D, E}, group.real, no_jitter}));
+    RoutingInput input;
+    input.router.x = {group.x.data(), N[layer], D};
+    input.router.weights = {group.weights.data(), D, E};
+    input.real = group.real;
+    input.choice.capacity = C[layer];
+    stats.groups.push_back(route(work, input, E).stats);
   }
-  plan_dispatch(layout, self, routings, C[layer]);
-  SparseLayerStats stats{names[layer], layer == 1, {}};
-  for (const Routing& routing : routings) stats.groups.push_back(routing.stats);
   return stats;
 }
 

@@ -21,6 +21,7 @@ TEST(SettingsTest, TakesDefaultsFromTheProtoAlone) {
   EXPECT_EQ(settings.virtual_ranks, defaults.parallel().virtual_ranks());
   EXPECT_EQ(settings.schedule.warmup_steps, defaults.optimizer().warmup_steps());
   EXPECT_EQ(settings.keep_last, defaults.checkpoint().keep_last());
+  EXPECT_FALSE(settings.model.encoder_window);
   EXPECT_FALSE(settings.max_minutes);
   EXPECT_FALSE(settings.spans.target_length);
 }
@@ -102,7 +103,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
   const Settings settings = settings_of(R"(
       model { vocab_size: 256 d_model: 8 d_ff: 16 d_kv: 2 num_heads: 4 num_layers: 3 num_decoder_layers: 1
               activation: GATED_GELU tie_word_embeddings: false dropout_rate: 0.5 layer_norm_epsilon: 0.25
-              initializer_scale: 0.75 }
+              initializer_scale: 0.75 encoder_attention: WINDOW attention_window: 9 global_tokens: 2 }
       moe { num_experts: 6 encoder_sparse_step: 3 decoder_sparse_step: 1 sparse_place: SECOND capacity_factor: 1.5
             eval_capacity_factor: 3 min_capacity: 2 dropless: true eval_dropless: false aux_loss_coef: 0.5
             z_loss_coef: 0.25 jitter_eps: 0.125 router_precision: BFLOAT16
@@ -130,6 +131,9 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(model.recompute, Recompute::block);
   EXPECT_EQ(std::tuple(model.dropout_rate, model.layer_norm_epsilon, model.initializer_scale),
             std::tuple(0.5f, 0.25f, 0.75f));
+  ASSERT_TRUE(model.encoder_window);
+  EXPECT_EQ(std::tuple(model.encoder_window->reach, model.encoder_window->globals),
+            std::tuple(9, 2));
   const MoeConfig& moe = model.moe;
   EXPECT_EQ(std::tuple(moe.num_experts, moe.min_capacity, moe.dropless, moe.eval_dropless),
             std::tuple(6, 2, true, false));

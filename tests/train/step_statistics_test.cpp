@@ -14,10 +14,12 @@ using testing::ElementsAre;
 RoutingStats routing_of(std::int64_t v) {
   RoutingStats stats;
   stats.real_tokens = 10;
-  stats.capacity = 4;
+  stats.wanted = 10;
+  stats.places = 3 * 4;
   stats.tokens_per_expert = {v + 1, 0, 9 - v};
-  stats.dropped_tokens = std::max<std::int64_t>(9 - v - 4, 0);
-  stats.balance_loss = static_cast<double>(v);
+  stats.dropped = std::max<std::int64_t>(9 - v - 4, 0);
+  stats.computed = stats.wanted - stats.dropped;
+  stats.balance_sum = static_cast<double>(v);
   stats.z_sum = 20;
   stats.confidence_sum = 5;
   stats.entropy_sum = 2.5;
@@ -59,7 +61,7 @@ TEST(StepStatistics, AddVirtualRanksOfAllProcesses) {
   EXPECT_EQ(layer.name, "encoder.block.1");
   EXPECT_THAT(layer.tokens_per_expert, ElementsAre(10, 0, 30));
   EXPECT_EQ(layer.real_tokens, 40);
-  EXPECT_EQ(layer.dropped_tokens, 5 + 4 + 3 + 2);
+  EXPECT_EQ(layer.dropped, 5 + 4 + 3 + 2);
   EXPECT_EQ(layer.groups, 4);
   EXPECT_EQ(layer.places, 4 * 3 * 4);
   EXPECT_EQ(layer.balance_loss(), 1.5);
@@ -74,7 +76,7 @@ TEST(StepStatistics, AddMicroStepsAndAverageOverAllRoutingGroups) {
   const LayerStatistics &layer = three.layers[0], &single = one.layers[0];
   EXPECT_THAT(layer.tokens_per_expert, ElementsAre(30, 0, 90));
   EXPECT_EQ(layer.real_tokens, 120);
-  EXPECT_EQ(layer.dropped_tokens, 3 * single.dropped_tokens);
+  EXPECT_EQ(layer.dropped, 3 * single.dropped);
   EXPECT_EQ(layer.places, 3 * single.places);
   EXPECT_EQ(layer.balance_loss(), single.balance_loss());
   EXPECT_EQ(layer.z_loss(), single.z_loss());

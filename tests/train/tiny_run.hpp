@@ -55,7 +55,7 @@ inline ModelConfig tiny_model() {
   model.d_kv = 8;
   model.num_heads = 2;
   model.num_layers = model.num_decoder_layers = 2;
-  model.dropout_rate = 0.1f;
+  model.dropout_rate = model.moe.expert_dropout_rate = 0.1f;
   model.moe.num_experts = 5;
   model.moe.min_capacity = 1;
   model.moe.capacity_factor = 1.0;

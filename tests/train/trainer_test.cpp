@@ -109,7 +109,7 @@ TEST_F(TrainerTest, ReadsTheSamplesOfEachStepOnceAndInOrder) {
 TEST_F(TrainerTest, LowersTheLoss) {
   TinyRun run = run_on(test_world(), "run");
   run.settings.steps = 60;
-  run.settings.model.dropout_rate = 0;
+  run.settings.model.dropout_rate = run.settings.model.moe.expert_dropout_rate = 0;
   run.settings.schedule.learning_rate = 2;
   EXPECT_EQ(run.train(), ExitCode::done);
   const auto records = run.records();
@@ -143,7 +143,7 @@ TEST_F(TrainerTest, StaysCloseInBfloat16) {
     run.settings.steps = 30;
     run.settings.eval_interval = 0;
     run.settings.model.precision = precision;
-    run.settings.model.dropout_rate = 0;
+    run.settings.model.dropout_rate = run.settings.model.moe.expert_dropout_rate = 0;
     run.settings.schedule.learning_rate = 1;
     EXPECT_EQ(run.train(), ExitCode::done);
     barrier(test_world());

@@ -1,0 +1,126 @@
+// What lies between attention's projections, as full and windowed attention share it: what goes in
+// and out, the pairs of a row and a head that threads share out whole, their dropout, and room for
+// what a thread makes on the way. Knows not who sees whom.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cassert>
+#include <span>
+#include <type_traits>
+
+#include "model/attention.hpp"
+#include "tensor/ops.hpp"
+
+namespace switchyard {
+
+// What forward and backward alike are given.
+template <class In>
+struct AttentionPass {
+  StepContext& context;
+  const AttentionConfig& config;
+  const AttentionInput<In>& input;
+  const PositionBias* bias;  // null without relative_bias
+
+  std::int64_t valid_keys(std::int64_t row) const {
+    return input.keys.row_lengths[static_cast<std::size_t>(row)];
+  }
+  bool keeps_weights() const { return config.keep_weights && context.mode == Mode::train; }
+  const float* bias_of(std::int64_t head) const { return bias ? bias->head(head) : nullptr; }
+};
+
+// What backward is given and makes besides, between the projections' own backwards.
+template <class In>
+struct HeadGradients {
+  View<const In> d_context;  // [h*b*n, H*K]
+  View<In> dq;               // [h*b*n, H*K], written
+  View<In> dk, dv;           // [h*b*m, H*K], written
+  View<float> d_bias;        // [h*b*H, 2n-1], added to; empty without relative_bias
+
+  // By distance, as attention_softmax_backward wants it.
+  float* d_bias_of(std::int64_t pair) const {
+    return d_bias.size() > 0 ? d_bias.row(pair) + d_bias.cols / 2 : nullptr;
+  }
+};
+
+// One (row, head) of the matrices that attention multiplies: a head's columns are strided, its
+// scores stand alone. Pairs are numbered row-major, heads fastest.
+struct Pairs {
+  std::int64_t rows, heads, d_kv;  // h*b, H, K
+  std::int64_t queries, keys;      // n, m
+
+  template <class In>
+  explicit Pairs(const AttentionPass<In>& pass)
+      : rows(pass.input.queries.ranks * pass.input.queries.rows),
+        heads(pass.config.heads),
+        d_kv(pass.config.d_kv),
+        queries(pass.input.queries.length),
+        keys(pass.input.keys.length) {}
+
+  std::int64_t count() const { return rows * heads; }
+  std::int64_t row(std::int64_t pair) const { return pair / heads; }
+  std::int64_t head(std::int64_t pair) const { return pair % heads; }
+
+  template <class T>
+  View<T> of_queries(View<T> all, std::int64_t pair) const {  // -> [n, K]
+    return part(all, pair, queries);
+  }
+  template <class T>
+  View<T> of_keys(View<T> all, std::int64_t pair) const {  // -> [m, K]
+    return part(all, pair, keys);
+  }
+
+ private:
+  template <class T>
+  View<T> part(View<T> all, std::int64_t pair, std::int64_t length) const {
+    return all.row_range(row(pair) * length, length).col_range(head(pair) * d_kv, d_kv);
+  }
+};
+
+// Dropout on the weights of one pair: a query's draws for head h and key j are element h*m + j.
+class WeightsDropout {
+ public:
+  template <class In>
+  explicit WeightsDropout(const AttentionPass<In>& pass)
+      : rate_(pass.config.weights_dropout.rate_in(pass.context)),
+        stream_(pass.config.weights_dropout.stream(pass.context)),
+        pairs_(pass),
+        index_(pass.input.queries.index) {}
+
+  bool active() const { return rate_ > 0; }
+  // weights: of consecutive queries and keys of the pair, from these positions on.
+  template <class T>
+  void apply(View<T> weights, std::int64_t pair, std::int64_t first_query,
+             std::int64_t first_key) const {
+    const auto first = static_cast<std::size_t>(pairs_.row(pair) * pairs_.queries + first_query);
+    const auto index = index_.subspan(first, static_cast<std::size_t>(weights.rows));
+    apply_dropout(weights, rate_, stream_, index, pairs_.head(pair) * pairs_.keys + first_key);
+  }
+
+ private:
+  float rate_;
+  RandomStream stream_;
+  Pairs pairs_;
+  std::span<const std::uint64_t> index_;  // [h*b*n]
+};
+
+// Room for a matrix of at most so many elements in each thread.
+template <class T>
+class ThreadRoom {
+ public:
+  explicit ThreadRoom(std::int64_t elements)
+      : all_(Tensor<T>::uninitialized(omp_get_max_threads(), elements)) {}
+  View<T> mine(std::int64_t rows, std::int64_t cols) {
+    assert(all_.cols() == 0 || rows * cols <= all_.cols());
+    return {all_.view().row(omp_get_thread_num()), rows, cols};
+  }
+
+ private:
+  Tensor<T> all_;
+};
+
+template <class In>
+constexpr bool rounds = !std::is_same_v<In, float>;
+
+}  // namespace switchyard

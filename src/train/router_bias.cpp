@@ -1,0 +1,24 @@
+#include "train/router_bias.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+
+namespace switchyard {
+
+void update_router_biases(std::span<const LayerStatistics> layers, double rate, ParamSet& params) {
+  for (const LayerStatistics& layer : layers) {
+    const std::string name = layer.name + ".feed_forward.router_bias";
+    const auto bias = std::ranges::find(params.params(), name, &Param::name);
+    if (bias == params.params().end()) continue;
+    const std::vector<std::int64_t>& count = layer.tokens_per_expert;
+    const auto total = std::accumulate(count.begin(), count.end(), std::int64_t{0});
+    const auto experts = std::ssize(count);
+    for (std::int64_t e = 0; e < experts; ++e) {
+      const std::int64_t missing = total - experts * count[e];  // E times what it lacks to the mean
+      bias->value.data[e] += static_cast<float>(rate * ((missing > 0) - (missing < 0)));
+    }
+  }
+}
+
+}  // namespace switchyard

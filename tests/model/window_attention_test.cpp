@@ -1,0 +1,137 @@
+// Window attention where the window covers the row, or all positions are global: full attention
+// then, by another way.
+#include "model/window_attention.hpp"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <map>
+#include <string>
+
+#include "gradient_check.hpp"
+#include "small_model.hpp"
+#include "tensor/rounding.hpp"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+constexpr std::int64_t D = 12, H = 3, K = 5, ranks = 2, rows = 2, length = 70;
+
+struct Setting {
+  std::optional<AttentionWindow> window{};
+  float dropout = 0;
+  bool keep_weights = true;
+};
+
+// The output and all gradients of one layer, by name.
+template <class In>
+std::map<std::string, Values> run(const Setting& setting) {
+  OneProcess process(ranks);
+  const Sequence sequence = make_sequence(ranks, rows, length, {70, 41, 1, 64});
+  ParamSet params = make_params({{"q", D, random_values(D * H * K, 1)},
+                                 {"k", D, random_values(D * H * K, 2)},
+                                 {"v", D, random_values(D * H * K, 3)},
+                                 {"o", H * K, random_values(D * H * K, 4)},
+                                 {"table", H, random_values(H * relative_buckets, 5)}},
+                                ranks);
+  if constexpr (!std::is_same_v<In, float>) params.round_values();
+  const Attention attention({H,
+                             K,
+                             false,
+                             true,
+                             {setting.dropout, Purpose::attention_dropout, 4},
+                             0,
+                             1,
+                             2,
+                             3,
+                             setting.keep_weights,
+                             setting.window});
+  const RelativeBias relative(4, true);
+  const PositionBias bias = relative.forward(params, length);
+  const Tensor<float> stream = to_tensor(random_values(sequence.positions() * D, 6),
+                                         sequence.positions()),
+                      dy = to_tensor(random_values(sequence.positions() * D, 7),
+                                     sequence.positions());
+  const Converted<In, float> x(stream.view());
+  const AttentionInput<In> input{sequence, x.view(), sequence, x.view()};
+  auto y = Tensor<float>::uninitialized(sequence.positions(), D);
+  auto dx = Tensor<float>::uninitialized(sequence.positions(), D);
+  const AttentionSaved<In> saved =
+      attention.forward(process.context, params, input, &bias, y.view());
+  EXPECT_EQ(saved.weights.size() > 0, setting.keep_weights);
+  const Tensor<float> pieces = attention.backward(process.context, params, input, saved, &bias,
+                                                  {dy.view(), dx.view(), dx.view()});
+  relative.backward(params, sequence, pieces.view());
+  std::map<std::string, Values> results = {{"y", to_values(y.view())},
+                                           {"dx", to_values(dx.view())},
+                                           {"by distance", to_values(pieces.view())}};
+  for (const Param& param : params.params()) {
+    for (const View<float>& leaf : param.leaves) {
+      Values& all = results[param.name()];
+      for (const double value : to_values(leaf)) all.push_back(value);
+    }
+  }
+  return results;
+}
+
+void expect_alike(const std::map<std::string, Values>& actual,
+                  const std::map<std::string, Values>& expected, double tolerance) {
+  for (const auto& [name, values] : expected) {
+    Values difference = values;
+    for (std::size_t i = 0; i < values.size(); ++i) difference[i] -= actual.at(name)[i];
+    EXPECT_GT(norm(values), 1e-3) << name;
+    EXPECT_LE(norm(difference), tolerance * norm(values)) << name;
+  }
+}
+
+const AttentionWindow covering[] = {{length - 1, 0}, {1000, 0}, {length - 1, 9},
+                                    {2, length},     {2, 1000}, {2, length - 3}};
+
+TEST(WindowAttention, IsFullAttentionWhereEverythingIsSeen) {
+  for (const AttentionWindow& window : covering) {
+    for (const float dropout : {0.0f, 0.3f}) {
+      SCOPED_TRACE(std::to_string(window.reach) + " " + std::to_string(window.globals));
+      expect_alike(run<float>({window, dropout}), run<float>({{}, dropout}), 1e-5);
+    }
+  }
+}
+
+// Sums in another order round otherwise: 2^-8 an input of a product, and a few one after the other.
+TEST(WindowAttention, IsFullAttentionInBfloat16UpToRounding) {
+  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no bf16 products";
+  for (const AttentionWindow& window : covering) {
+    expect_alike(run<bfloat16>({window, 0.3f}), run<bfloat16>({{}, 0.3f}), 0x1p-6);
+  }
+}
+
+TEST(WindowAttention, IsNotFullAttentionOtherwise) {
+  const auto part = run<float>({AttentionWindow{length - 10, 0}}), all = run<float>({});
+  Values difference = all.at("y");
+  for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= part.at("y")[i];
+  EXPECT_GT(norm(difference), 1e-3 * norm(all.at("y")));
+}
+
+template <class In>
+void expect_same_bits_however_it_runs() {
+  const int before = omp_get_max_threads();
+  const AttentionWindow window{4, 3};
+  omp_set_num_threads(1);
+  const auto expected = run<In>({window, 0.3f});
+  for (const int threads : {1, 2, 3, 7}) {
+    omp_set_num_threads(threads);
+    for (const bool keep : {true, false}) {
+      EXPECT_EQ(run<In>({window, 0.3f, keep}), expected) << threads << " " << keep;
+    }
+  }
+  omp_set_num_threads(before);
+}
+
+TEST(WindowAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
+  expect_same_bits_however_it_runs<float>();
+  if (bfloat16_support() != Bfloat16Support::none) expect_same_bits_however_it_runs<bfloat16>();
+}
+
+}  // namespace
+}  // namespace switchyard
