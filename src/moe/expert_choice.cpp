@@ -68,7 +68,7 @@ ChosenTokens choose_tokens(const ExpertChoiceRule& rule, View<const float> logit
   const std::int64_t N = logits.rows, E = logits.cols, n = rule.row_length;
   assert(n > 0 && N % n == 0);
   const std::int64_t rows = N / n;
-  ExpertChoice result{.p = token_softmax(logits, real, n),
+  ExpertChoice result{.p = token_softmax(logits, real, n, rule.precision),
                       .token_mean = std::vector<float>(N, 0.0f),
                       .real = std::vector<std::int64_t>(rows, 0)};
   Selection selection = Selection::of_nothing(E, N);

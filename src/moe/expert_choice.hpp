@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/bfloat16.hpp"
 #include "moe/selection.hpp"
 #include "tensor/tensor.hpp"
 
@@ -16,6 +17,7 @@ struct ExpertChoiceRule {
   std::int64_t row_length = 0;  // N is a whole number of rows
   double capacity_factor = 1;
   std::int64_t min_capacity = 0;
+  Precision precision = Precision::float32;  // bfloat16 rounds the probabilities
 };
 
 struct ExpertChoice {

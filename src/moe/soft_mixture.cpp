@@ -44,7 +44,7 @@ SoftMixture soft_mixture(const SoftRule& rule, Tensor<float> logits,
     used.push_back(std::min(rule.slots, soft_slots(tokens, rule.capacity_factor, rule.experts)));
   }
   hide_unused(rule, used, logits.view());
-  Tensor<float> dispatch = token_softmax(std::as_const(logits).view(), real, n);
+  Tensor<float> dispatch = token_softmax(std::as_const(logits).view(), real, n, precision);
   return {std::move(dispatch), expert_softmax(std::move(logits), real, precision), std::move(used),
           rule.experts};
 }

@@ -200,7 +200,7 @@ RoutingInput SwitchLayer::routing_input(const StepContext& context, const ParamS
   input.given = given;
   input.choice = choice_rule(context, tokens, index);
   input.expert_choice = {tokens.row_length, trains ? moe.capacity_factor : moe.eval_capacity_factor,
-                         moe.min_capacity};
+                         moe.min_capacity, moe.router_precision};
   input.sample_temperature = moe.sample_temperature;
   if (params_.router) input.router.weights = params[*params_.router].value;
   if (params_.bias) input.bias = params[*params_.bias].value.flat();

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
 
@@ -30,7 +31,7 @@ void softmax_of_row(View<const float> logits, std::span<const std::int64_t> toke
 }  // namespace
 
 Tensor<float> token_softmax(View<const float> logits, std::span<const std::uint8_t> real,
-                            std::int64_t row_length) {
+                            std::int64_t row_length, Precision precision) {
   const std::int64_t N = logits.rows;
   assert(row_length > 0 && N % row_length == 0 && std::ssize(real) == N);
   auto p = Tensor<float>::zeros(N, logits.cols);
@@ -40,6 +41,7 @@ Tensor<float> token_softmax(View<const float> logits, std::span<const std::uint8
       if (real[t]) tokens.push_back(t);
     softmax_of_row(logits, tokens, p.view());
   });
+  if (precision == Precision::bfloat16) round_in_place(p.view());
   return p;
 }
 

@@ -5,14 +5,15 @@
 #include <cstdint>
 #include <span>
 
+#include "base/bfloat16.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
 
 // logits [N, E], N a whole number of rows; real [N]. -> [N, E]; 0 for padding. Sums run over a
-// row's tokens in order.
+// row's tokens in order. bfloat16 rounds the probabilities.
 Tensor<float> token_softmax(View<const float> logits, std::span<const std::uint8_t> real,
-                            std::int64_t row_length);
+                            std::int64_t row_length, Precision precision = Precision::float32);
 // p as above; d [N, E]: d loss / d p, whatever it is for padding. -> d loss / d logits [N, E].
 Tensor<float> token_softmax_backward(View<const float> p, Tensor<float> d, std::int64_t row_length);
 

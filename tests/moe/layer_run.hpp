@@ -1,54 +1,79 @@
-// Runs one Switch layer, forward and backward, on any communicator, from inputs that are the same
-// on every process, and gathers what it made on all of them; and states the same problem for the
-// f64 reference.
+// Runs one sparse layer of any routing, forward and backward, on any communicator, from inputs that
+// are the same on every process, and gathers what it made on all of them.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "comm/comm.hpp"
+#include "moe/soft_layer.hpp"
 #include "moe/switch_layer.hpp"
 #include "support/switch_reference.hpp"
 
 namespace switchyard {
 
+inline constexpr std::uint64_t layer_seed = 11;
+
 struct LayerCase {
   int V = 4, G = 1, E = 4;
   std::int64_t N = 24, D = 16, F = 32;
+  std::int64_t rows = 1;  // of each virtual rank, N / rows tokens each
+  RoutingMethod method = RoutingMethod::switch_top1;
   MoeConfig moe;  // num_experts is set from E
+  double balance_weight = 0, z_weight = 0;
   Activation activation = Activation::relu;
-  float hidden_dropout = 0;
   Mode mode = Mode::train;
-  bool padding = false;             // some tokens of every group, and all of group 1
+  Precision precision = Precision::float32;  // of rows that travel and of products
+  // Some tokens of every group, all of group 1, and, of several rows, all of the last.
+  bool padding = false;
   bool one_expert_for_all = false;  // the router sends every token to the last expert
+  bool repeats = false;             // forward is made again from its decisions before backward
+  std::uint32_t layer = 5;
+  std::int64_t step = 3;
+  int micro_steps = 1;
 };
 
 // The layer's inputs for all virtual ranks.
 struct LayerInputs {
   std::vector<float> x, dy;          // [V*N, D]
-  std::vector<float> router;         // [D, E]
+  std::vector<float> router;         // [D, E]; soft: [D, P]
   std::vector<float> wi, wi_1, wo;   // [E, …]
   std::vector<std::uint8_t> real;    // [V*N]
   std::vector<std::uint64_t> index;  // [V*N]
+  std::vector<std::int32_t> ids;     // [V*N]
+  std::vector<float> bias;           // [E]; used where load is balanced by bias
 };
 
 struct LayerOutputs {
-  std::vector<float> y, dx;            // [V*N, D]
-  std::vector<float> router_leaves;    // [V, D*E]
-  std::vector<float> expert_leaves;    // [G, E, wi + wi_1 + wo]
-  std::vector<std::int64_t> dropped;   // [V]
-  std::vector<double> balance, z_sum;  // [V]
-  std::int64_t multiply_adds = 0;      // of this process
-
-  bool operator==(const LayerOutputs&) const = default;
+  std::vector<float> y, dx;          // [V*N, D]
+  std::vector<float> router_leaves;  // [V, D*E]; empty without a router
+  std::vector<float> expert_leaves;  // [G, E, wi + wi_1 + wo]
+  std::vector<RoutingStats> stats;   // [V]
+  // [V, k, N] of the selections; soft has none
+  std::vector<std::int32_t> expert;
+  std::vector<Fate> fate;
+  std::vector<float> gate;
+  std::int64_t sent_rows = 0, received_rows = 0;  // of all processes
+  std::int64_t multiply_adds = 0;                 // of this process
 };
-
-inline constexpr std::uint64_t layer_seed = 11, layer_step = 3;
-inline constexpr std::uint32_t layer_number = 5;
 
 LayerInputs make_inputs(const LayerCase& c);
 // Collective over `comm`.
 LayerOutputs run_layer(const Comm& comm, const LayerCase& c, const LayerInputs& inputs);
+// Of a Switch layer.
 reference::SwitchProblem reference_problem(const LayerCase& c, const LayerInputs& inputs);
+
+SparseLayerConfig layer_config(const LayerCase& c);
+std::int64_t router_columns(const LayerCase& c);
+// Places that an expert has for a group whose tokens choose.
+std::int64_t group_capacity(const LayerCase& c);
+
+// All of them in a row.
+std::vector<double> numbers(const RoutingStats& stats);
+// The first output that is not the same bit for bit; empty: all are.
+std::string difference(const LayerOutputs& a, const LayerOutputs& b);
+// The sum over `count` leaves, as the synchronisation of gradients makes it.
+std::vector<float> sum_of_leaves(const std::vector<float>& leaves, std::int64_t count);
 
 }  // namespace switchyard

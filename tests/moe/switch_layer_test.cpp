@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <omp.h>
 
-#include <cmath>
 #include <cstring>
 
+#include "moe/closeness.hpp"
 #include "moe/layer_run.hpp"
 #include "moe/switch_vector.hpp"
 #include "moe/usable_comm.hpp"
@@ -21,32 +21,8 @@ Comm alone() {
   return world.split(static_cast<int>(world.rank().value), 0);
 }
 
-double distance(const std::vector<float>& got, const std::vector<double>& want) {
-  double sum = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) sum += (got[i] - want[i]) * (got[i] - want[i]);
-  return std::sqrt(sum);
-}
-
-double norm(const std::vector<double>& x) {
-  return distance(std::vector<float>(x.size(), 0.0f), x);
-}
-
-void expect_close(const char* what, const std::vector<float>& got,
-                  const std::vector<double>& want) {
-  ASSERT_EQ(got.size(), want.size()) << what;
-  EXPECT_LE(distance(got, want), 1e-5 * norm(want)) << what << " of norm " << norm(want);
-}
-
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-// The sum over leaves, as the synchronisation of gradients makes it.
-std::vector<float> sum_of_leaves(const std::vector<float>& leaves, std::int64_t count) {
-  const std::size_t n = leaves.size() / count;
-  std::vector<double> sum(n);
-  for (std::size_t i = 0; i < leaves.size(); ++i) sum[i % n] += leaves[i];
-  return {sum.begin(), sum.end()};
 }
 
 // What each expert's gradients are in the order of the leaves: wi, wi_1, wo.
@@ -60,10 +36,11 @@ std::vector<double> expert_gradients(const LayerCase& c, const reference::Switch
   return all;
 }
 
-double mean(const std::vector<double>& values) {
+// Of the balance losses of all virtual ranks.
+double mean_balance(const LayerOutputs& out) {
   double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
+  for (const RoutingStats& stats : out.stats) sum += stats.balance_sum;
+  return sum / static_cast<double>(out.stats.size());
 }
 
 struct NamedCase {
@@ -72,39 +49,39 @@ struct NamedCase {
 };
 void PrintTo(const NamedCase& c, std::ostream* out) { *out << c.name; }
 
-MoeConfig moe(double capacity_factor, double jitter_eps, double z_loss_coef) {
-  MoeConfig config;
-  config.capacity_factor = capacity_factor;
-  config.min_capacity = 2;
-  config.jitter_eps = jitter_eps;
-  config.aux_loss_coef = 0.1;
-  config.z_loss_coef = z_loss_coef;
-  return config;
+LayerCase layer(double capacity_factor, double jitter_eps, double z_weight) {
+  LayerCase c;
+  c.balance_weight = 0.1, c.z_weight = z_weight;
+  c.moe.capacity_factor = capacity_factor;
+  c.moe.min_capacity = 2;
+  c.moe.jitter_eps = jitter_eps;
+  return c;
 }
 
 std::vector<NamedCase> layer_cases() {
-  const LayerCase plain{.moe = moe(1.0, 0, 0)};
+  const LayerCase plain = layer(1.0, 0, 0);
   std::vector<NamedCase> cases{{"Plain", plain}};
   const auto add = [&](const char* name, auto change) {
     cases.push_back({name, plain});
     change(cases.back().layer);
   };
   add("ThreeVirtualRanksEightExperts", [](LayerCase& c) { c.V = 3, c.E = 8; });
-  add("PaddingJitterAndZLoss", [](LayerCase& c) { c.padding = true, c.moe = moe(1.0, 0.1, 0.05); });
+  add("PaddingJitterAndZLoss", [](LayerCase& c) { c = layer(1.0, 0.1, 0.05), c.padding = true; });
   add("Dropless", [](LayerCase& c) { c.moe.dropless = true; });
   add("GatedWithEverything", [](LayerCase& c) {
+    c = layer(1.25, 0.01, 0.01), c.moe.expert_dropout_rate = 0.3f;
     c.V = 3, c.E = 5, c.padding = true, c.activation = Activation::gated_gelu;
-    c.moe = moe(1.25, 0.01, 0.01), c.hidden_dropout = 0.3f;
   });
   add("OneExpert", [](LayerCase& c) { c.E = 1, c.moe.dropless = true; });
   add("FewerExpertsThanProcesses", [](LayerCase& c) { c.E = 2; });
   add("AllTokensToOneExpert", [](LayerCase& c) { c.one_expert_for_all = true; });
   add("TwoGroups", [](LayerCase& c) { c.G = 2, c.E = 3, c.padding = true; });
-  add("EachVirtualRankAGroup", [](LayerCase& c) { c.G = 4, c.E = 3, c.hidden_dropout = 0.2f; });
+  add("EachVirtualRankAGroup",
+      [](LayerCase& c) { c.G = 4, c.E = 3, c.moe.expert_dropout_rate = 0.2f; });
   add("OddSizes", [](LayerCase& c) { c.V = 5, c.N = 37, c.D = 19, c.F = 23, c.E = 7; });
   add("SeveralTilesAProduct", [](LayerCase& c) { c.N = 300, c.D = 32, c.F = 520, c.E = 2; });
   add("Evaluation", [](LayerCase& c) {
-    c.mode = Mode::evaluate, c.moe = moe(1.0, 0.1, 0), c.hidden_dropout = 0.5f;
+    c = layer(1.0, 0.1, 0), c.mode = Mode::evaluate, c.moe.expert_dropout_rate = 0.5f;
     c.moe.eval_dropless = false, c.moe.eval_capacity_factor = 0.5;
   });
   add("DroplessEvaluation", [](LayerCase& c) { c.mode = Mode::evaluate, c.moe.jitter_eps = 0.1; });
@@ -122,9 +99,9 @@ TEST_P(SwitchLayerCase, AgreesWithPlainDoublePrecision) {
   expect_close("dx", got.dx, want.dx);
   if (c.E > 1) expect_close("router", sum_of_leaves(got.router_leaves, c.V), want.d_router);
   expect_close("experts", sum_of_leaves(got.expert_leaves, c.G), expert_gradients(c, want));
-  EXPECT_NEAR(mean(got.balance), want.aux, 1e-5);
+  EXPECT_NEAR(mean_balance(got), want.aux, 1e-5);
   std::int64_t dropped = 0;
-  for (const std::int64_t d : got.dropped) dropped += d;
+  for (const RoutingStats& stats : got.stats) dropped += stats.dropped;
   EXPECT_EQ(dropped, want.dropped);
   EXPECT_EQ(dropped > 0, c.mode == Mode::train ? !c.moe.dropless : !c.moe.eval_dropless);
 }
@@ -138,13 +115,7 @@ TEST_P(SwitchLayerCase, HasTheSameBitsOnAnyNumberOfProcessesAndThreads) {
   omp_set_num_threads(1);
   LayerOutputs single = run_layer(alone(), c, inputs);
   omp_set_num_threads(threads);
-  EXPECT_TRUE(same_bits(here.y, single.y));
-  EXPECT_TRUE(same_bits(here.dx, single.dx));
-  EXPECT_TRUE(same_bits(here.router_leaves, single.router_leaves));
-  EXPECT_TRUE(same_bits(here.expert_leaves, single.expert_leaves));
-  EXPECT_EQ(here.balance, single.balance);
-  EXPECT_EQ(here.z_sum, single.z_sum);
-  EXPECT_EQ(here.dropped, single.dropped);
+  EXPECT_EQ(difference(here, single), "");
 }
 
 TEST_P(SwitchLayerCase, GivesDroppedAndPaddingTokensExactlyZero) {
@@ -165,13 +136,21 @@ INSTANTIATE_TEST_SUITE_P(Layers, SwitchLayerCase, testing::ValuesIn(layer_cases(
 
 TEST(SwitchLayer, GivesTheWorkedOutLayer) {
   const reference::SwitchProblem p = vector_problem();
-  LayerCase c{.V = 1, .E = 3, .N = 6, .D = 2, .F = 2, .moe = moe(1.0, 0, p.z_coef)};
-  c.moe.aux_loss_coef = p.aux_coef;
+  LayerCase c = layer(1.0, 0, p.z_coef);
+  c.V = 1, c.E = 3, c.N = 6, c.D = 2, c.F = 2, c.balance_weight = p.aux_coef;
   const auto narrow = [](const std::vector<double>& v) {
     return std::vector<float>(v.begin(), v.end());
   };
-  const LayerInputs in{narrow(p.x), narrow(p.dy), narrow(p.router), narrow(p.wi),
-                       {},          narrow(p.wo), p.real,           std::vector<std::uint64_t>(6)};
+  const LayerInputs in{.x = narrow(p.x),
+                       .dy = narrow(p.dy),
+                       .router = narrow(p.router),
+                       .wi = narrow(p.wi),
+                       .wi_1 = {},
+                       .wo = narrow(p.wo),
+                       .real = p.real,
+                       .index = std::vector<std::uint64_t>(6),
+                       .ids = std::vector<std::int32_t>(6),
+                       .bias = {}};
   const LayerOutputs got = run_layer(alone(), c, in);
   const auto want = reference::switch_layer(p);
   const auto near = testing::Pointwise(testing::DoubleNear(2e-6), vector_y);
@@ -180,10 +159,10 @@ TEST(SwitchLayer, GivesTheWorkedOutLayer) {
   EXPECT_THAT(got.dx, testing::Pointwise(testing::DoubleNear(2e-6), vector_dx));
   EXPECT_THAT(got.expert_leaves,
               testing::Pointwise(testing::DoubleNear(2e-6), expert_gradients(c, want)));
-  EXPECT_EQ(got.dropped, std::vector<std::int64_t>{2});
-  EXPECT_NEAR(got.balance[0], vector_aux, 2e-6);
-  EXPECT_NEAR(got.z_sum[0] / 6, vector_z, 2e-6);
-  double loss = p.aux_coef * got.balance[0] + p.z_coef * got.z_sum[0] / 6;
+  EXPECT_EQ(got.stats[0].dropped, 2);
+  EXPECT_NEAR(got.stats[0].balance_sum, vector_aux, 2e-6);
+  EXPECT_NEAR(got.stats[0].z_sum / 6, vector_z, 2e-6);
+  double loss = p.aux_coef * got.stats[0].balance_sum + p.z_coef * got.stats[0].z_sum / 6;
   for (std::size_t i = 0; i < got.y.size(); ++i) loss += got.y[i] * p.dy[i];
   EXPECT_NEAR(loss, vector_loss, 2e-6);
 }
@@ -201,9 +180,9 @@ LayerOutputs run_dense(const LayerCase& c, const LayerInputs& in) {
   float* d = out.expert_leaves.data();
   const MlpGradients gradients{
       {d, c.D, c.F}, {d + kernel, c.D, c.F}, {d + (gated ? 2 : 1) * kernel, c.F, c.D}};
-  const HiddenDropout dropout{
-      c.hidden_dropout, RandomStream(layer_seed, Purpose::hidden_dropout, layer_number, layer_step),
-      in.index};
+  const HiddenDropout dropout{c.moe.expert_dropout_rate,
+                              RandomStream(layer_seed, Purpose::hidden_dropout, c.layer, c.step),
+                              in.index};
   const View<const float> x(in.x.data(), c.N, c.D), dy(in.dy.data(), c.N, c.D);
   Work work;
   MlpSaved<float> saved(c.N, c.F, c.activation), room(c.N, c.F, c.activation);
@@ -217,8 +196,9 @@ LayerOutputs run_dense(const LayerCase& c, const LayerInputs& in) {
 TEST(SwitchLayer, IsTheDenseLayerBitForBitWithOneDroplessExpert) {
   for (const Activation activation : {Activation::relu, Activation::gated_gelu})
     for (const float dropout : {0.0f, 0.25f}) {
-      LayerCase c{.V = 1, .E = 1, .N = 48, .moe = moe(1.0, 0, 0)};
-      c.activation = activation, c.hidden_dropout = dropout, c.moe.dropless = true;
+      LayerCase c = layer(1.0, 0, 0);
+      c.V = 1, c.E = 1, c.N = 48, c.activation = activation;
+      c.moe.expert_dropout_rate = dropout, c.moe.dropless = true;
       const LayerInputs inputs = make_inputs(c);
       const LayerOutputs sparse = run_layer(alone(), c, inputs), dense = run_dense(c, inputs);
       EXPECT_TRUE(same_bits(sparse.y, dense.y));
@@ -229,7 +209,7 @@ TEST(SwitchLayer, IsTheDenseLayerBitForBitWithOneDroplessExpert) {
 }
 
 TEST(SwitchLayer, DividesTheWorkAmongProcesses) {
-  LayerCase c{.moe = moe(1.0, 0, 0)};
+  LayerCase c = layer(1.0, 0, 0);
   c.E = 8;
   const LayerInputs inputs = make_inputs(c);
   std::int64_t together = run_layer(test_world(), c, inputs).multiply_adds;
@@ -240,7 +220,7 @@ TEST(SwitchLayer, DividesTheWorkAmongProcesses) {
 }
 
 TEST(SwitchLayer, GivesAnExpertWithoutTokensNoGradient) {
-  LayerCase c{.moe = moe(1.0, 0, 0)};
+  LayerCase c = layer(1.0, 0, 0);
   c.one_expert_for_all = true;
   const LayerOutputs got = run_layer(test_world(), c, make_inputs(c));
   const std::size_t expert = 2 * c.D * c.F;  // every token goes to the last of them
