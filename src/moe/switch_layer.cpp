@@ -174,6 +174,7 @@ ChoiceRule SwitchLayer::choice_rule(const StepContext& context, const Tokens& to
   } else if (config_.method == RoutingMethod::topk) {
     rule.choices = moe.router_topk;
     rule.normalize = moe.normalize_gates;
+    rule.normalizer_term = 1e-30f;  // no gate's bits see it, and chosen zeros stay zeros
   } else if (config_.method == RoutingMethod::ntlb) {
     rule.choices = moe.ntlb_top_k;
     rule.until_placed = true;
