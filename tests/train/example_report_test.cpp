@@ -17,7 +17,8 @@ Evaluation evaluation() {
   result.loss = 1.0 / 3;
   LayerStatistics layer;
   layer.real_tokens = 4;
-  layer.dropped_tokens = 1;
+  layer.wanted = 4;
+  layer.dropped = 1;
   layer.tokens_per_expert = {3, 1};
   result.layers = {layer};
   return result;
