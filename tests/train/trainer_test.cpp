@@ -242,10 +242,44 @@ void replicate_experts(Settings& settings) {
   settings.model.moe.num_experts = 2;
   settings.groups = 2;
 }
+void route(Settings& settings, RoutingMethod encoder, RoutingMethod decoder) {
+  settings.model.input_length = settings.spans.input_length;
+  settings.model.moe.encoder_routing = encoder;
+  settings.model.moe.decoder_routing = decoder;
+}
+void choose_several(Settings& settings) {
+  route(settings, RoutingMethod::top2, RoutingMethod::topk);
+  settings.model.moe.router_topk = 3;
+  settings.model.moe.normalize_gates = true;
+  settings.model.moe.drop_policy = DropPolicy::random;
+}
+void look_at_whole_rows(Settings& settings) {
+  route(settings, RoutingMethod::expert_choice, RoutingMethod::ntlb);
+  settings.model.moe.ntlb_top_k = 2;
+  settings.model.moe.drop_policy = DropPolicy::probs;
+}
+void mix_softly(Settings& settings) {
+  route(settings, RoutingMethod::soft, RoutingMethod::hash);
+  settings.model.moe.exploration = Exploration::input_dropout;
+}
+void balance_by_bias(Settings& settings) {
+  settings.model.moe.load_balancing = LoadBalancing::bias;
+  settings.model.moe.bias_update_rate = 0.05;
+  settings.optimizer = AdamWConfig{.weight_decay = 0.1};
+}
+void balance_globally(Settings& settings) {
+  settings.model.moe.aux_loss_scope = AuxLossScope::global;
+  settings.model.moe.aux_loss_reduction = AuxLossReduction::mean;
+  settings.model.moe.exploration = Exploration::sample;
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Options, TrainerVariants,
-    testing::Values(Variant{"AdamW", use_adamw}, Variant{"ExpertReplicas", replicate_experts},
+    testing::Values(Variant{"SeveralChoices", choose_several},
+                    Variant{"WholeRows", look_at_whole_rows}, Variant{"Soft", mix_softly},
+                    Variant{"BalancedByBias", balance_by_bias},
+                    Variant{"BalancedGlobally", balance_globally}, Variant{"AdamW", use_adamw},
+                    Variant{"ExpertReplicas", replicate_experts},
                     Variant{"Accumulation", accumulate}, Variant{"ExtraLosses", add_losses},
                     Variant{"Bfloat16", round_inputs}, Variant{"Momentum", use_momentum}),
     [](const auto& info) { return std::string(info.param.name); });
