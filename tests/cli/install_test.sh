@@ -19,7 +19,8 @@ done
 mkdir "$scratch/empty"
 cd "$scratch/empty"
 switchyard=$scratch/prefix/bin/switchyard
-"$switchyard" options moe | grep -q moe.num_experts || fail "options does not print moe.num_experts"
+options=$("$switchyard" options moe)  # whole: a closed pipe would stop it
+[[ $options == *moe.num_experts* ]] || fail "options does not print moe.num_experts"
 
 expect() {
   local code=$1 text=$2 output status=0
