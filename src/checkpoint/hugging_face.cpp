@@ -76,6 +76,9 @@ void require_equal_bits(const SafetensorsReader& from, const StoredTensor& a,
               "set tie_word_embeddings in config.json to what the model has");
 }
 
+// Hugging Face has none: it begins with zeros, and only zeros leave.
+bool is_router_bias(const ParamSpec& spec) { return spec.name.ends_with(".router_bias"); }
+
 // Which of the directory's tensors each of the model's is; every one of both has its counterpart.
 class Match {
  public:
@@ -83,6 +86,10 @@ class Match {
       : from_(from) {
     const bool tied = std::ranges::find(specs, "logits", &ParamSpec::name) == specs.end();
     for (const ParamSpec& spec : specs) {
+      if (is_router_bias(spec)) {
+        stored_.push_back(nullptr);
+        continue;
+      }
       const std::string name = hugging_face_name(spec.name, family);
       stored_.push_back(&claim(spec, spec.name == embedding ? find_embedding(tied) : name));
     }
@@ -94,7 +101,8 @@ class Match {
              ", which the model of its config.json has not");
   }
 
-  const StoredTensor& stored(std::size_t i) const { return *stored_[i]; }
+  // Null where the directory has no such tensor.
+  const StoredTensor* stored(std::size_t i) const { return stored_[i]; }
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
@@ -183,8 +191,6 @@ const ManifestTensor& find_stored(const Manifest& manifest, const ParamSpec& spe
   return *at;
 }
 
-bool is_router_bias(const ParamSpec& spec) { return spec.name.ends_with(".router_bias"); }
-
 void require_zeros(const Tensor<float>& bias, const ParamSpec& spec) {
   if (std::ranges::all_of(bias.flat(), [](float b) { return b == 0; })) return;
   throw Error(ExitCode::mismatch,
@@ -227,12 +233,14 @@ std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceF
     if (i == specs.size()) return std::nullopt;
     const ParamSpec& spec = specs[i];
     const auto data = std::span(values).first(static_cast<std::size_t>(spec.rows * spec.cols));
-    if (is_transposed(spec)) {
-      read_transposed(from, match.stored(i), spec, data);
+    const StoredTensor* const stored = match.stored(i++);
+    if (!stored) {
+      std::ranges::fill(data, 0.0f);
+    } else if (is_transposed(spec)) {
+      read_transposed(from, *stored, spec, data);
     } else {
-      from.read(match.stored(i), 0, data);
+      from.read(*stored, 0, data);
     }
-    ++i;
     return NamedTensor{spec.name, spec.rows, spec.cols, spec.expert, data};
   };
   return save_checkpoint(env, to.alone, to.layout, to.checkpoints_directory, to.state, next);

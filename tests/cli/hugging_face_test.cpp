@@ -281,5 +281,11 @@ TEST_F(HuggingFace, ExportLeavesOutTheBiasOfRoutersWhileItIsZero) {
   EXPECT_FALSE(fs::exists("work/new"));
 }
 
+TEST_F(HuggingFace, ABalancingBiasBeginsAtZero) {
+  succeed("import " + hf_tiny + " --set moe.load_balancing=BIAS --output work/biased");
+  succeed("export work/biased --output work/out");
+  EXPECT_EQ(read_text("work/out" + weights), read_text(hf_tiny + weights));
+}
+
 }  // namespace
 }  // namespace switchyard::test
