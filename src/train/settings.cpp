@@ -228,6 +228,7 @@ void read_train(const TrainOptions& options, Settings& settings) {
   settings.log_interval = options.log_interval();
   settings.eval_interval = options.eval_interval();
   settings.eval_samples = options.eval_samples();
+  settings.tensorboard = options.tensorboard();
 }
 
 }  // namespace

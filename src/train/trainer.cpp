@@ -177,6 +177,13 @@ ExitCode Trainer::run() {
   if (leads()) {
     metrics_.emplace(job_.env, paths_.metrics(), step_);
     if (metrics_->last()) seconds_ = metrics_->last()->seconds();
+    if (settings_.tensorboard) {
+      tensorboard_.emplace(job_.env, job_.log,
+                           TensorBoard::Start{.directory = paths_.run,
+                                              .host = job_.host,
+                                              .config_text = job_.config_text,
+                                              .step = step_});
+    }
   }
   evaluate_if_missed();
   if (settings_.steps == 0) save();
@@ -220,7 +227,7 @@ ExitCode Trainer::run() {
     if (step_ == settings_.steps) reason = StopReason::none;
     if (leads()) progress_.step(record);
     if (reason == StopReason::none && evaluation_due()) evaluate_into(record);
-    if (leads()) metrics_->append(record);
+    keep(record);
     if (reason != StopReason::none) return stop(reason);
     if (saving_due()) save();
   }
@@ -343,12 +350,21 @@ void Trainer::evaluate_if_missed() {
   if (!missed[0]) return;
   StepRecord record = leads() ? *metrics_->last() : StepRecord();
   evaluate_into(record);
-  if (leads()) metrics_->replace_last(record);
+  if (!leads()) return;
+  const StepRecord before = *metrics_->last();
+  metrics_->replace_last(record);
+  if (tensorboard_) tensorboard_->append_added(before, record);
+}
+
+void Trainer::keep(const StepRecord& record) {
+  if (leads()) metrics_->append(record);
+  if (tensorboard_) tensorboard_->append(record);
 }
 
 void Trainer::save() {
   const Clock::time_point begin = Clock::now();
   if (leads()) metrics_->sync();
+  if (tensorboard_) tensorboard_->sync();
   const RunState state{.step = step_,
                        .samples = step_ * settings_.batch_size,
                        .config_text = job_.config_text,
@@ -371,7 +387,7 @@ ExitCode Trainer::stop(StopReason reason) {
 
 // The record of the step that went wrong stays for whoever looks into it; a resume cuts it off.
 void Trainer::give_up(const StepRecord& record) {
-  if (leads()) metrics_->append(record);
+  keep(record);
   const auto figure = [](double value) { return std::isfinite(value) ? "finite" : "not finite"; };
   throw Error(ExitCode::diverged,
               "training diverged at step " + std::to_string(record.step()) + ": the loss is " +

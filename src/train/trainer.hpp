@@ -25,6 +25,7 @@
 #include "train/run_directory.hpp"
 #include "train/settings.hpp"
 #include "train/stop.hpp"
+#include "train/tensorboard.hpp"
 
 namespace switchyard {
 
@@ -86,6 +87,7 @@ class Trainer {
   bool saving_due() const;
   void evaluate_into(StepRecord& record);
   void evaluate_if_missed();
+  void keep(const StepRecord& record);
   void save();
   ExitCode stop(StopReason reason);
   [[noreturn]] void give_up(const StepRecord& record);
@@ -100,7 +102,8 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   Work work_;
   Progress progress_;
-  std::optional<MetricsFile> metrics_;  // process 0's
+  std::optional<MetricsFile> metrics_;      // process 0's
+  std::optional<TensorBoard> tensorboard_;  // process 0's, where it is wanted
   const Clock::time_point started_ = Clock::now();
   std::int64_t step_ = 0;  // steps taken, over all starts
   double seconds_ = 0;     // spent in them
