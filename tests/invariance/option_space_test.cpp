@@ -81,6 +81,7 @@ const Names left_out = {
     "data.tokenizer",        // of files of examples
     "train.max_minutes",     // stops by the clock
     "train.log_interval",    // what is printed
+    "train.tensorboard",     // what is written beside the metrics
     "checkpoint.keep_last",  // what is kept
 };
 

@@ -117,7 +117,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
                   decay_steps: 30 final_ramp_steps: 5 gradient_clipping: 1.25 }
       train { batch_size: 12 steps: 9 max_minutes: 1.5 seed: 77 log_interval: 3 eval_interval: 4
               eval_samples: 5 label_smoothing: 0.25 z_loss: 0.5 accumulation_steps: 3 precision: BFLOAT16
-              recompute: BLOCK }
+              recompute: BLOCK tensorboard: false }
       checkpoint { interval: 8 keep_last: 6 })");
   const ModelConfig& model = settings.model;
   EXPECT_EQ(std::tuple(model.d_model, model.d_ff, model.d_kv, model.num_heads),
@@ -169,6 +169,8 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_EQ(settings.max_minutes, 1.5);
   EXPECT_EQ(std::tuple(settings.log_interval, settings.eval_interval, settings.eval_samples),
             std::tuple(3, 4, 5));
+  EXPECT_FALSE(settings.tensorboard);
+  EXPECT_TRUE(settings_of("model { vocab_size: 256 }").tensorboard);
   EXPECT_EQ(std::tuple(settings.checkpoint_interval, settings.keep_last), std::tuple(8, 6));
 }
 
