@@ -32,7 +32,7 @@ struct Settings {
   std::int64_t log_interval = 1;
   std::int64_t eval_interval = 0;  // 0: only at the end
   std::int64_t eval_samples = 0;
-  bool tensorboard = false;
+  bool tensorboard = false;              // event files are written
   std::int64_t checkpoint_interval = 0;  // 0: only at the end, or when stopped
   int keep_last = 1;
 

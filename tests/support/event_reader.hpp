@@ -50,7 +50,7 @@ struct ReadEvents {
 
 namespace event_reader {
 
-// A number in the wire format: what a varint or fixed-width field holds, as raw bits.
+// Of a message in the wire format; `bits` is what a varint or a fixed-width field holds.
 struct Field {
   std::uint64_t number = 0, bits = 0;
   std::string_view bytes;  // of a length-delimited field

@@ -35,11 +35,12 @@ class TensorBoardOfTheProgram : public testing::Test {
 
   static std::string path(const std::string& name) { return directory->path() + "/" + name; }
 
-  static void train(const std::string& run, const std::string& more, int processes) {
+  static void train(const std::string& run, const std::string& more, int processes,
+                    int exit_code = 0) {
     const Outcome outcome = run_program(
         "train --set data.train=" + path("data") + options + more + " --output " + path(run),
         processes);
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+    ASSERT_EQ(outcome.exit_code, exit_code) << outcome.output;
   }
 
   // Over all files, each of which must be whole.
@@ -143,7 +144,17 @@ TEST_F(TensorBoardOfTheProgram, HasEachStepOnceAfterAKill) {
   EXPECT_EQ(scalars_of_steps(all), scalars_of_metrics(path("killed")));
 }
 
-TEST_F(TensorBoardOfTheProgram, AreLeftOutWhereTheyAreNotWanted) {
+TEST_F(TensorBoardOfTheProgram, SaysOnceWhatWasEvaluatedAfterAStop) {
+  constexpr int stopped = 75;
+  train("stopped", "train.steps=2 train.eval_interval=1 train.max_minutes=1e-9", 2, stopped);
+  EXPECT_FALSE(scalars_of_steps(events("stopped")).at(1).contains("eval/loss"));
+  train("stopped", "train.steps=2 train.eval_interval=1", 1);
+  const auto steps = scalars_of_steps(events("stopped"));
+  EXPECT_TRUE(steps.at(1).contains("eval/loss"));
+  EXPECT_EQ(steps, scalars_of_metrics(path("stopped")));
+}
+
+TEST_F(TensorBoardOfTheProgram, IsNotToldWhereItIsNotWanted) {
   train("without", "train.steps=2 train.tensorboard=false", 0);
   EXPECT_THAT(event_file_paths(path("without")), IsEmpty());
 }
