@@ -168,11 +168,12 @@ struct Tiling {
   std::int64_t rows, cols;
 };
 
+constexpr std::int64_t wanted_tiles = 4, smallest_tile = 1 << 22;
+
 // How the output is cut: a function of the shape alone. Tiles of 256 x 512 run within a few percent
 // of one whole call; a product of fewer than four is cut further, so that threads can share it,
 // down to tiles worth the sharing (4 million multiply-adds: some 70 microseconds in f32).
 Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
-  constexpr std::int64_t wanted_tiles = 4, smallest_tile = 1 << 22;
   Tiling tile{std::min<std::int64_t>(m, 256), std::min<std::int64_t>(n, 512)};
   while (pieces(m, tile.rows) * pieces(n, tile.cols) < wanted_tiles &&
          tile.rows * tile.cols * k >= 2 * smallest_tile && std::max(tile.rows, tile.cols) > 64) {
@@ -182,17 +183,27 @@ Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
   return tile;
 }
 
+// Narrow products are attention's, of one head: their extents follow from the configuration.
+bool is_narrow(std::int64_t n, std::int64_t k) { return std::min(n, k) < 128; }
+
 // Whether a product goes to fixed kernels: by its shape alone, so that no bit depends on strides.
-// Sums into an output gain nothing by them, narrow products neither, and one with very many columns
-// is cut in both directions.
+// Sums into an output gain nothing by them, narrow ones into f32 neither, and one with very many
+// columns is cut in both directions.
+template <class Out>
 bool has_fixed_tiles(std::int64_t m, std::int64_t n, std::int64_t k, Accumulate accumulate) {
-  constexpr std::int64_t least = 128, most_cols = 4096;
-  return accumulate == Accumulate::no && std::min({m, n, k}) >= least && n <= most_cols;
+  constexpr std::int64_t least = 48, most_cols = 4096;
+  if (accumulate == Accumulate::yes || std::min({m, n, k}) < least || n > most_cols) return false;
+  return is_narrow(n, k) ? std::is_same_v<Out, bfloat16> : m >= 64;
 }
 
-// Rows of a fixed tile: a fourth of the output's, in steps that leave few shapes.
-std::int64_t fixed_tile_rows(std::int64_t m) {
-  return std::clamp<std::int64_t>(m / 4 / 64 * 64, 64, 256);
+// Rows of a fixed tile. An expert's rows are never twice the same: their tiles are halves of 256,
+// so that few shapes serve them all.
+std::int64_t fixed_tile_rows(std::int64_t m, std::int64_t n, std::int64_t k) {
+  std::int64_t height = is_narrow(n, k) ? m : 256;
+  while (pieces(m, height) < wanted_tiles && height * n * k >= 2 * smallest_tile && height > 64)
+    height = pieces(height, 128) * 64;
+  while (!is_narrow(n, k) && height > m) height /= 2;
+  return height;
 }
 
 template <class T>
@@ -228,7 +239,8 @@ void multiply_by_tiles(View<const In> a, Transpose ta, View<const In> b, Transpo
 template <class Out>
 void multiply_by_fixed_tiles(View<const bfloat16> a, Transpose ta, View<const bfloat16> b,
                              Transpose tb, View<Out> c) {
-  const std::int64_t height = fixed_tile_rows(c.rows), tiles = pieces(c.rows, height);
+  const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
+  const std::int64_t height = fixed_tile_rows(c.rows, c.cols, k), tiles = pieces(c.rows, height);
 #pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
   for (std::int64_t i = 0; i < tiles; ++i) {
     const std::int64_t row = i * height, rows = std::min(height, c.rows - row);
@@ -289,7 +301,7 @@ void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpos
     return;
   }
   if constexpr (std::is_same_v<In, bfloat16>) {
-    if (has_fixed_tiles(m, n, k, accumulate)) {
+    if (has_fixed_tiles<Out>(m, n, k, accumulate)) {
       multiply_fixed(a, ta, b, tb, c);
       return;
     }
