@@ -6,11 +6,15 @@
 #include <xmmintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <dnnl.hpp>
+#include <map>
 #include <string>
 #include <type_traits>
+#include <unordered_map>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/philox.hpp"
@@ -103,17 +107,73 @@ void multiply_tile(View<const In> a, Transpose ta, View<const In> b, Transpose t
   device.stream.wait();
 }
 
+// A primitive made for one shape, with its operands' descriptions: oneDNN has faster kernels for
+// bf16 products whose extents it knows beforehand.
+template <class Out>
+class FixedProduct {
+ public:
+  using Shape = std::array<std::int64_t, 8>;  // m, n, k, ta, tb, strides of a, b, c
+
+  FixedProduct(const Shape& shape, Device& device)
+      : device_(device),
+        a_(operand<bfloat16>(shape[0], shape[2], shape[3], shape[5])),
+        b_(operand<bfloat16>(shape[2], shape[1], shape[4], shape[6])),
+        c_(operand<Out>(shape[0], shape[1], 0, shape[7])),
+        product_(dnnl::matmul::primitive_desc(
+            dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), c_.get_desc()), device.engine)),
+        arguments_{{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, c_}} {}
+
+  void run(const bfloat16* a, const bfloat16* b, Out* c) {
+    a_.set_data_handle(const_cast<bfloat16*>(a));
+    b_.set_data_handle(const_cast<bfloat16*>(b));
+    c_.set_data_handle(c);
+    product_.execute(device_.stream, arguments_);
+    device_.stream.wait();
+  }
+
+ private:
+  template <class T>
+  memory operand(std::int64_t rows, std::int64_t cols, std::int64_t transposed,
+                 std::int64_t stride) {
+    const Transpose transpose = transposed ? Transpose::yes : Transpose::no;
+    return memory(describe(rows, cols, type_of<T>, transpose, stride), device_.engine, nullptr);
+  }
+
+  Device& device_;
+  memory a_, b_, c_;
+  dnnl::matmul product_;
+  std::unordered_map<int, memory> arguments_;
+};
+
+template <class Out>
+void multiply_fixed_tile(View<const bfloat16> a, Transpose ta, View<const bfloat16> b, Transpose tb,
+                         View<Out> c) {
+  const SingleThreadGuard guard;
+  thread_local std::map<typename FixedProduct<Out>::Shape, FixedProduct<Out>> products;
+  const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
+  const typename FixedProduct<Out>::Shape shape{
+      c.rows, c.cols, k, ta == Transpose::yes, tb == Transpose::yes, a.stride, b.stride, c.stride};
+  const auto [at, made] = products.try_emplace(shape, shape, this_threads_device());
+  at->second.run(a.data, b.data, c.data);
+}
+
+template <class T>
+void copy_rows(View<const T> from, View<T> to) {
+  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
+}
+
 std::int64_t pieces(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
 
 struct Tiling {
   std::int64_t rows, cols;
 };
 
+constexpr std::int64_t wanted_tiles = 4, smallest_tile = 1 << 22;
+
 // How the output is cut: a function of the shape alone. Tiles of 256 x 512 run within a few percent
 // of one whole call; a product of fewer than four is cut further, so that threads can share it,
 // down to tiles worth the sharing (4 million multiply-adds: some 70 microseconds in f32).
 Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
-  constexpr std::int64_t wanted_tiles = 4, smallest_tile = 1 << 22;
   Tiling tile{std::min<std::int64_t>(m, 256), std::min<std::int64_t>(n, 512)};
   while (pieces(m, tile.rows) * pieces(n, tile.cols) < wanted_tiles &&
          tile.rows * tile.cols * k >= 2 * smallest_tile && std::max(tile.rows, tile.cols) > 64) {
@@ -121,6 +181,29 @@ Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
     longer = pieces(longer, 64) * 32;  // half of it, rounded up to whole vectors
   }
   return tile;
+}
+
+// Narrow products are attention's, of one head: their extents follow from the configuration.
+bool is_narrow(std::int64_t n, std::int64_t k) { return std::min(n, k) < 128; }
+
+// Whether a product goes to fixed kernels: by its shape alone, so that no bit depends on strides.
+// Sums into an output gain nothing by them, narrow ones into f32 neither, and one with very many
+// columns is cut in both directions.
+template <class Out>
+bool has_fixed_tiles(std::int64_t m, std::int64_t n, std::int64_t k, Accumulate accumulate) {
+  constexpr std::int64_t least = 48, most_cols = 4096;
+  if (accumulate == Accumulate::yes || std::min({m, n, k}) < least || n > most_cols) return false;
+  return is_narrow(n, k) ? std::is_same_v<Out, bfloat16> : m >= 64;
+}
+
+// Rows of a fixed tile. An expert's rows are never twice the same: their tiles are halves of 256,
+// so that few shapes serve them all.
+std::int64_t fixed_tile_rows(std::int64_t m, std::int64_t n, std::int64_t k) {
+  std::int64_t height = is_narrow(n, k) ? m : 256;
+  while (pieces(m, height) < wanted_tiles && height * n * k >= 2 * smallest_tile && height > 64)
+    height = pieces(height, 128) * 64;
+  while (!is_narrow(n, k) && height > m) height /= 2;
+  return height;
 }
 
 template <class T>
@@ -131,6 +214,73 @@ View<T> rows_of_operand(View<T> view, Transpose transpose, std::int64_t first, s
 template <class T>
 View<T> cols_of_operand(View<T> view, Transpose transpose, std::int64_t first, std::int64_t count) {
   return transpose == Transpose::no ? view.col_range(first, count) : view.row_range(first, count);
+}
+
+}  // namespace
+
+namespace {
+
+template <class In, class Out>
+void multiply_by_tiles(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
+                       Accumulate accumulate) {
+  const Tiling tile = tiling_of(c.rows, c.cols, ta == Transpose::no ? a.cols : a.rows);
+  const std::int64_t across = pieces(c.cols, tile.cols), tiles = pieces(c.rows, tile.rows) * across;
+#pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
+  for (std::int64_t i = 0; i < tiles; ++i) {
+    const std::int64_t row = i / across * tile.rows, col = i % across * tile.cols;
+    const std::int64_t rows = std::min(tile.rows, c.rows - row);
+    const std::int64_t cols = std::min(tile.cols, c.cols - col);
+    multiply_tile(rows_of_operand(a, ta, row, rows), ta, cols_of_operand(b, tb, col, cols), tb,
+                  c.row_range(row, rows).col_range(col, cols), accumulate);
+  }
+}
+
+// The last tile, where it is not a whole one, is as any other product.
+template <class Out>
+void multiply_by_fixed_tiles(View<const bfloat16> a, Transpose ta, View<const bfloat16> b,
+                             Transpose tb, View<Out> c) {
+  const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
+  const std::int64_t height = fixed_tile_rows(c.rows, c.cols, k), tiles = pieces(c.rows, height);
+#pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
+  for (std::int64_t i = 0; i < tiles; ++i) {
+    const std::int64_t row = i * height, rows = std::min(height, c.rows - row);
+    const View<const bfloat16> a_tile = rows_of_operand(a, ta, row, rows);
+    if (rows == height) {
+      multiply_fixed_tile(a_tile, ta, b, tb, c.row_range(row, rows));
+    } else {
+      multiply_tile(a_tile, ta, b, tb, c.row_range(row, rows), Accumulate::no);
+    }
+  }
+}
+
+// Itself where its rows follow each other, as fixed kernels want them; otherwise a copy.
+template <class T>
+class Dense {
+ public:
+  explicit Dense(View<const T> x) : view_(x) {
+    if (x.stride == x.cols) return;
+    copy_ = Tensor<T>::uninitialized(x.rows, x.cols);
+    copy_rows(x, copy_.view());
+    view_ = std::as_const(copy_).view();
+  }
+  View<const T> view() const { return view_; }
+
+ private:
+  Tensor<T> copy_;
+  View<const T> view_;
+};
+
+template <class Out>
+void multiply_fixed(View<const bfloat16> a, Transpose ta, View<const bfloat16> b, Transpose tb,
+                    View<Out> c) {
+  const Dense<bfloat16> dense_a(a), dense_b(b);
+  if (c.stride == c.cols) {
+    multiply_by_fixed_tiles(dense_a.view(), ta, dense_b.view(), tb, c);
+    return;
+  }
+  auto room = Tensor<Out>::uninitialized(c.rows, c.cols);
+  multiply_by_fixed_tiles(dense_a.view(), ta, dense_b.view(), tb, room.view());
+  copy_rows(std::as_const(room).view(), c);
 }
 
 }  // namespace
@@ -150,15 +300,13 @@ void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpos
     for (std::int64_t i = 0; i < m; ++i) std::fill_n(c.row(i), n, Out{});
     return;
   }
-  const Tiling tile = tiling_of(m, n, k);
-  const std::int64_t across = pieces(n, tile.cols), tiles = pieces(m, tile.rows) * across;
-#pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
-  for (std::int64_t i = 0; i < tiles; ++i) {
-    const std::int64_t row = i / across * tile.rows, col = i % across * tile.cols;
-    const std::int64_t rows = std::min(tile.rows, m - row), cols = std::min(tile.cols, n - col);
-    multiply_tile(rows_of_operand(a, ta, row, rows), ta, cols_of_operand(b, tb, col, cols), tb,
-                  c.row_range(row, rows).col_range(col, cols), accumulate);
+  if constexpr (std::is_same_v<In, bfloat16>) {
+    if (has_fixed_tiles<Out>(m, n, k, accumulate)) {
+      multiply_fixed(a, ta, b, tb, c);
+      return;
+    }
   }
+  multiply_by_tiles(a, ta, b, tb, c, accumulate);
 }
 
 template void gemm(Work&, View<const float>, Transpose, View<const float>, Transpose, View<float>,

@@ -69,6 +69,8 @@ class Storage {
           mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (range == MAP_FAILED) continue;
       base_ = static_cast<std::byte*>(range);
+      // Large pages, where the system has them to give: matrices are walked down their columns.
+      madvise(range, reserved_, MADV_HUGEPAGE);
       return;
     }
     reserved_ = 0;
