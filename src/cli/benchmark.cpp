@@ -37,6 +37,10 @@ BenchmarkArguments parse(std::span<const std::string> words) {
       ("json", po::value(&arguments.json))                                  //
       ("force-load-balancing", po::bool_switch(&arguments.force_load_balancing));
   parse_arguments(benchmark_command, words, options);
+  if (arguments.configs.empty() && arguments.sets.empty()) {
+    throw Error(ExitCode::usage, "benchmark: neither --config nor --set says what to measure",
+                "bench_small is the model that others are measured by: --config bench_small");
+  }
   if (arguments.steps < 1) {
     throw Error(ExitCode::usage, "benchmark: --steps is " + std::to_string(arguments.steps) +
                                      ", but must be 1 or more");

@@ -61,16 +61,17 @@ void print_subject(std::ostream& out, const Benchmark& b) {
 void print_machine(std::ostream& out, const Benchmark& b) {
   out << "\nproducts, GFLOP/s of all processes and threads at once, the best of "
       << rate_repetitions << "\n  " << std::left << std::setw(26) << "" << std::setw(20)
-      << "M x N x K" << std::right << std::setw(10) << "FLOAT32" << std::setw(10) << "BFLOAT16\n";
+      << "M x N x K" << std::right << std::setw(10) << "FLOAT32" << std::setw(10) << "BFLOAT16"
+      << "\n";
   for (const ProductRate& rate : b.products) {
     out << "  " << std::left << std::setw(26) << rate.name << std::setw(20)
         << shape_text(rate.shape) << std::right << std::setw(10) << fixed(rate.float32 / giga, 1)
-        << std::setw(9) << (rate.bfloat16 ? fixed(*rate.bfloat16 / giga, 1) : "-") << "\n";
+        << std::setw(10) << (rate.bfloat16 ? fixed(*rate.bfloat16 / giga, 1) : "-") << "\n";
   }
   const std::string after = fixed(b.yardstick_after / giga, 1);
   const bool narrow = b.settings.model.precision == Precision::bfloat16;
   out << "  " << std::left << std::setw(46) << "yardstick, after the steps" << std::right
-      << std::setw(10) << (narrow ? "" : after) << std::setw(9) << (narrow ? after : "") << "\n";
+      << std::setw(10) << (narrow ? "" : after) << std::setw(10) << (narrow ? after : "") << "\n";
   if (b.processes > 1)
     row(out, "exchange of rows", fixed(b.exchange_rate / giga, 2), "GB/s leave each process");
   row(out, "sum of gradients", fixed(b.reduction_rate / giga, 2), "GB/s of one gradient");
@@ -81,7 +82,8 @@ void print_steps(std::ostream& out, const Benchmark& b) {
   const auto ms = [&](const std::string& name, double time) {
     row(out, name, fixed(time, 1), percent(time / (1000 * b.step_seconds)));
   };
-  for (const PhaseTime& phase : b.phases) ms(phase.name, phase.ms);
+  for (const PhaseTime& phase : b.phases)
+    if (phase.ms > 0) ms(phase.name, phase.ms);  // a dense model routes nothing
   ms("forward and backward", 1000 * b.forward_backward_seconds);
   ms("whole step", 1000 * b.step_seconds);
 }
