@@ -16,7 +16,7 @@ namespace switchyard {
 namespace {
 
 constexpr int steps_left_out = 2;  // they pay for what later ones find ready
-constexpr ProductShape yardstick_shape{2048, 2048, 2048};
+constexpr ProductShape large{2048, 2048, 2048};
 
 // What is drawn in training is left out of the measure: it costs another model's time.
 Settings without_noise(Settings settings) {
@@ -42,16 +42,18 @@ StepShape full_rows(const Settings& settings) {
 struct NamedProduct {
   std::string name;
   ProductShape shape;
+  Call call = Call::as_issued;
 };
 
-// The encoder's forward products and a piece of the logits, as the layers issue them.
+// The yardstick; then the encoder's forward products and a piece of the logits.
 std::vector<NamedProduct> main_products(const ModelConfig& model, const Layout& layout,
                                         const StepShape& shape) {
   constexpr std::int64_t most_logits = 512;  // positions at a time
   const std::int64_t rows = shape.rows_of_rank(layout);
   const std::int64_t N = rows * shape.input_length, S = shape.input_length;
   const std::int64_t D = model.d_model, F = model.d_ff, width = model.num_heads * model.d_kv;
-  std::vector<NamedProduct> products = {{"yardstick", yardstick_shape},
+  std::vector<NamedProduct> products = {{"yardstick, oneDNN alone", large, Call::whole},
+                                        {"the same, cut for threads", large},
                                         {"attention projection", {N, width, D}}};
   if (!model.encoder_window) products.push_back({"attention scores, a head", {S, S, model.d_kv}});
   products.push_back({"feed-forward, in", {N, F, D}});
@@ -68,10 +70,11 @@ std::vector<NamedProduct> main_products(const ModelConfig& model, const Layout& 
 }
 
 ProductRate measure(const Comm& comm, const NamedProduct& product) {
-  ProductRate rate{product.name, product.shape,
-                   measure_products(comm, Precision::float32, product.shape), std::nullopt};
-  if (bfloat16_support() != Bfloat16Support::none)
-    rate.bfloat16 = measure_products(comm, Precision::bfloat16, product.shape);
+  const auto in = [&](Precision precision) {
+    return measure_products(comm, precision, product.shape, product.call);
+  };
+  ProductRate rate{product.name, product.shape, in(Precision::float32), std::nullopt};
+  if (bfloat16_support() != Bfloat16Support::none) rate.bfloat16 = in(Precision::bfloat16);
   return rate;
 }
 
@@ -144,7 +147,7 @@ Benchmark run_benchmark(const Comm& comm, Log& log, const Settings& settings, st
   log.info("measuring " + std::to_string(steps) + " steps, after " +
            std::to_string(steps_left_out) + " that are left out");
   summarize(take_steps(comm, result), result);
-  result.yardstick_after = measure_products(comm, model.precision, yardstick_shape);
+  result.yardstick_after = measure_products(comm, model.precision, large, Call::whole);
   return result;
 }
 

@@ -42,7 +42,7 @@ Tensor<In> filled(std::int64_t rows, std::int64_t cols) {
 }
 
 template <class In>
-double seconds_of_products(const Comm& comm, const ProductShape& shape) {
+double seconds_of_products(const Comm& comm, const ProductShape& shape, Call call) {
   const Tensor<In> a = filled<In>(shape.m, shape.k), b = filled<In>(shape.k, shape.n);
   std::vector<Tensor<float>> results;  // one a thread
   for (int i = 0; i < omp_get_max_threads(); ++i)
@@ -51,8 +51,12 @@ double seconds_of_products(const Comm& comm, const ProductShape& shape) {
   return best_seconds(comm, [&] {
 #pragma omp parallel for schedule(static, 1)
     for (std::size_t i = 0; i < results.size(); ++i) {
-      gemm<In, float>(uncounted, a.view(), Transpose::no, b.view(), Transpose::no,
-                      results[i].view());
+      const View<float> c = results[i].view();
+      if (call == Call::whole) {
+        uncut_product<In>(a.view(), b.view(), c);
+      } else {
+        gemm<In, float>(uncounted, a.view(), Transpose::no, b.view(), Transpose::no, c);
+      }
     }
   });
 }
@@ -69,10 +73,11 @@ double seconds_of_exchange(const Comm& comm, std::int64_t rows_to_each, std::int
 
 }  // namespace
 
-double measure_products(const Comm& comm, Precision precision, const ProductShape& shape) {
+double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
+                        Call call) {
   const double seconds = precision == Precision::bfloat16
-                             ? seconds_of_products<bfloat16>(comm, shape)
-                             : seconds_of_products<float>(comm, shape);
+                             ? seconds_of_products<bfloat16>(comm, shape, call)
+                             : seconds_of_products<float>(comm, shape, call);
   const std::int64_t products = std::int64_t{comm.size()} * omp_get_max_threads();
   return static_cast<double>(2 * products * shape.m * shape.n * shape.k) / seconds;
 }

@@ -17,9 +17,13 @@ struct ProductShape {
 // Each the best of so many repetitions, and each of these as slow as its slowest process.
 inline constexpr int rate_repetitions = 8;
 
+// whole: one oneDNN call each. as_issued: by gemm(), as layers multiply.
+enum class Call { whole, as_issued };
+
 // Operations a second of all processes together, 2 a multiply-add. Every thread computes products
-// of its own, gemm()'s with f32 results, from operands that a process's threads share. Collective.
-double measure_products(const Comm& comm, Precision precision, const ProductShape& shape);
+// of its own, with f32 results, from operands that a process's threads share. Collective.
+double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
+                        Call call);
 
 // Bytes a second that leave a process which sends `rows` rows of `width` elements in equal parts to
 // all processes, itself included; 0 of a single process. One MPI_Alltoallv. Collective.
