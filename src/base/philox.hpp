@@ -45,6 +45,7 @@ enum class Purpose : std::uint32_t {
   second_choice = 16,  // whether a token goes to its second expert too
   drop_order = 17,     // element j: the token's place in the queue of its j-th choice
   hash_routing = 18,   // item: the token's id; step 0
+  zipf_token = 19,     // of a benchmark's sample; layer 0: inputs, 1: targets; step 0
 };
 
 // All random numbers of one purpose, layer and step of a run. Layers count through both stacks: the

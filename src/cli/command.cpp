@@ -10,9 +10,9 @@
 namespace switchyard {
 
 std::span<const Command> commands() {
-  static const Command table[] = {prepare_command, train_command,    evaluate_command,
-                                  compare_command, describe_command, inspect_command,
-                                  import_command,  export_command,   options_command};
+  static const Command table[] = {
+      prepare_command,   train_command,   evaluate_command, compare_command, describe_command,
+      benchmark_command, inspect_command, import_command,   export_command,  options_command};
   return table;
 }
 

@@ -31,6 +31,7 @@ std::string program_help();
 std::string command_help(const Command& command);
 
 extern const Command train_command, evaluate_command, compare_command, prepare_command,
-    describe_command, inspect_command, import_command, export_command, options_command;
+    describe_command, benchmark_command, inspect_command, import_command, export_command,
+    options_command;
 
 }  // namespace switchyard

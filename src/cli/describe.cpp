@@ -15,8 +15,6 @@
 #include "cli/memory.hpp"
 #include "cli/run_data.hpp"
 #include "cli/validate.hpp"
-#include "data/dataset.hpp"
-#include "data/example_file.hpp"
 #include "plan/capacity.hpp"
 #include "plan/operations.hpp"
 #include "plan/parameters.hpp"
@@ -25,8 +23,6 @@
 
 namespace switchyard {
 namespace {
-
-constexpr std::int32_t t5_vocabulary_rows = 32128;  // 32,000 pieces and 100 sentinels, padded
 
 struct Plan {
   Settings settings;
@@ -37,23 +33,6 @@ struct Plan {
   const ModelConfig& model() const { return settings.model; }
   bool is_sparse() const { return model().sparse_layers() > 0; }
 };
-
-// Sets model.vocab_size where it is unset; says where it is from.
-std::string resolve_vocabulary(RunConfig& config) {
-  ModelOptions& model = *config.mutable_model();
-  if (model.has_vocab_size()) return "model.vocab_size";
-  if (const std::string& data = config.data().train(); is_example_file(data)) {
-    if (const std::string& path = config.data().tokenizer(); !path.empty()) {
-      model.set_vocab_size(open_tokenizer(PosixEnv(), path).vocabulary().rows());
-      return "the tokenizer's, " + path;
-    }
-  } else if (!data.empty()) {
-    model.set_vocab_size(Dataset::open(PosixEnv(), data).vocabulary().rows());
-    return "the data's, " + data;
-  }
-  model.set_vocab_size(t5_vocabulary_rows);
-  return "assumed: T5's, since neither model.vocab_size nor the data says it";
-}
 
 void title(std::ostream& out, const std::string& text) { out << "\n" << text << "\n"; }
 

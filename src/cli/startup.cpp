@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "cli/command_line.hpp"
+#include "cli/config.hpp"
 #include "cli/version.hpp"
 #include "comm/job.hpp"
 #include "tensor/gemm.hpp"
@@ -76,6 +77,21 @@ std::string crowding_advice(int processes, int threads, int cores, int bound,
               ? " share " + std::to_string(cores) + " cores of this host and slow each other down"
               : " are bound to " + std::to_string(bound) + " cores a process") +
          "; better: " + local_command_line(fitting, std::max(1, cores / fitting), words);
+}
+
+void require_one_configuration(const Comm& world, const RunConfig& config) {
+  const std::vector<std::string> texts = all_gather_strings(world, resolved_text(config));
+  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
+    if (texts[rank] == texts[0]) continue;
+    std::string changes;
+    for (const std::string& change :
+         changed_fields(parse_config(texts[0], "rank 0"), parse_config(texts[rank], "another")))
+      changes += (changes.empty() ? "" : "; ") + change;
+    throw Error(ExitCode::mismatch,
+                "the processes have different configurations: from rank 0 to rank " +
+                    std::to_string(rank) + ", " + changes,
+                "give every process the same --config files and the same --set");
+  }
 }
 
 void warn_of_crowding(const Comm& world, std::span<const std::string> words) {

@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "comm/comm.hpp"
 #include "model/config.hpp"
+#include "run.pb.h"
 #include "tensor/gemm.hpp"
 
 namespace switchyard {
@@ -21,6 +22,10 @@ void require_one_job(const Comm& world, std::span<const std::string> words);
 // BFLOAT16 on a CPU that cannot multiply it is Error(machine_cannot); one that only emulates it is
 // a warning.
 void require_precision(Precision precision, Bfloat16Support support, Log& log);
+
+// Error(mismatch) where processes have different ones: each reads its files itself, perhaps from
+// its own host's disk. Collective.
+void require_one_configuration(const Comm& world, const RunConfig& config);
 
 // Warns, on rank 0, where the threads of a host's processes exceed the cores they may use; with the
 // command line that would fit. `words` is the command with its arguments. Collective.

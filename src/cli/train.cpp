@@ -66,22 +66,6 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   return config;
 }
 
-// Each process reads --config itself, perhaps from its own host's disk. Collective.
-void require_one_configuration(const Comm& world, const RunConfig& config) {
-  const std::vector<std::string> texts = all_gather_strings(world, resolved_text(config));
-  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-    if (texts[rank] == texts[0]) continue;
-    std::string changes;
-    for (const std::string& change :
-         changed_fields(parse_config(texts[0], "rank 0"), parse_config(texts[rank], "another")))
-      changes += (changes.empty() ? "" : "; ") + change;
-    throw Error(ExitCode::mismatch,
-                "the processes have different configurations: from rank 0 to rank " +
-                    std::to_string(rank) + ", " + changes,
-                "give every process the same --config files and the same --set");
-  }
-}
-
 std::string continue_command(const Comm& world, const std::string& host,
                              const std::string& output) {
   const std::vector<std::string> words = {"train", "--output", output};

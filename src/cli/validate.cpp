@@ -9,11 +9,15 @@
 
 #include "base/error.hpp"
 #include "cli/option_fields.hpp"
+#include "cli/run_data.hpp"
 #include "data/example_file.hpp"
 #include "data/span_corruption.hpp"
+#include "files/env.hpp"
 
 namespace switchyard {
 namespace {
+
+constexpr std::int32_t t5_vocabulary_rows = 32128;  // 32,000 pieces and 100 sentinels, padded
 
 // Collects sentences; each rule is one line below. A rule holds for what is set or has a default,
 // and no rule admits NaN or infinity.
@@ -374,6 +378,22 @@ void require_vocabulary(const ModelOptions& model, const Dataset& data) {
               "model.vocab_size is " + std::to_string(model.vocab_size()) + ", but " +
                   data.directory() + " has " + std::to_string(vocabulary.rows()),
               "leave model.vocab_size unset to take the data's");
+}
+
+std::string resolve_vocabulary(RunConfig& config) {
+  ModelOptions& model = *config.mutable_model();
+  if (model.has_vocab_size()) return "model.vocab_size";
+  if (const std::string& data = config.data().train(); is_example_file(data)) {
+    if (const std::string& path = config.data().tokenizer(); !path.empty()) {
+      model.set_vocab_size(open_tokenizer(PosixEnv(), path).vocabulary().rows());
+      return "the tokenizer's, " + path;
+    }
+  } else if (!data.empty()) {
+    model.set_vocab_size(Dataset::open(PosixEnv(), data).vocabulary().rows());
+    return "the data's, " + data;
+  }
+  model.set_vocab_size(t5_vocabulary_rows);
+  return "assumed: T5's, since neither model.vocab_size nor the data says it";
 }
 
 }  // namespace switchyard

@@ -1,6 +1,8 @@
 // Whether a configuration makes sense, before anything is allocated or written.
 #pragma once
 
+#include <string>
+
 #include "data/dataset.hpp"
 #include "run.pb.h"
 
@@ -13,5 +15,9 @@ void validate(const RunConfig& config, int processes);
 // Throws Error(usage) unless model.vocab_size is that of the data, padded, or unpadded as imported
 // models may have it.
 void require_vocabulary(const ModelOptions& model, const Dataset& data);
+
+// Sets model.vocab_size where it is unset, for what needs no data: to that of data.train, or T5's
+// without any. Says where it is from.
+std::string resolve_vocabulary(RunConfig& config);
 
 }  // namespace switchyard

@@ -46,6 +46,9 @@ struct MoeConfig {
   float sample_temperature = 1;
   float router_dropout_rate = 0.1f;
   float expert_dropout_rate = 0;  // on the experts' hidden units
+  // Not an option of runs, but a diagnostic: where tokens choose, token t of a group goes to expert
+  // t mod E, whatever its router says. The gates stay the router's.
+  bool force_load_balancing = false;
 
   RoutingMethod routing(bool decoder) const { return decoder ? decoder_routing : encoder_routing; }
 };

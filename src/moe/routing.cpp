@@ -47,6 +47,7 @@ Routing route_by_tokens(Tensor<float> logits, const RoutingInput& input) {
   routing.probabilities = expert_softmax(std::move(logits), input.real, input.router.precision);
   const Probabilities& probabilities = routing.probabilities;
   if (!input.bias.empty()) scores = biased_scores(probabilities, input.bias);
+  if (input.force_load_balancing) scores = round_robin_scores(probabilities.p);
   const View<const float> compared =
       scores.size() > 0 ? std::as_const(scores).view() : probabilities.p.view();
   routing.selection = choose_experts(input.choice, probabilities, compared);

@@ -56,6 +56,7 @@ struct RoutingInput {
   ExpertChoiceRule expert_choice;       // where experts do
   std::optional<TokenDraws> sampling;   // of experts, in training
   float sample_temperature = 1;
+  bool force_load_balancing = false;  // where tokens choose
 };
 
 // `experts`: E.

@@ -186,6 +186,15 @@ Tensor<float> biased_scores(const Probabilities& probabilities, std::span<const 
   return scores;
 }
 
+Tensor<float> round_robin_scores(const Tensor<float>& p) {
+  const std::int64_t E = p.cols();
+  auto scores = Tensor<float>::uninitialized(p.rows(), E);
+  for_each_shared(p.rows(), p.size(), [&](std::int64_t t) {
+    for (std::int64_t e = 0; e < E; ++e) scores.view().row(t)[(t + e) % E] = static_cast<float>(-e);
+  });
+  return scores;
+}
+
 Tensor<float> sampled_scores(View<const float> logits, float temperature, const TokenDraws& draws) {
   constexpr double least = 1e-9;  // as the reference implementation draws
   auto scores = Tensor<float>::uninitialized(logits.rows, logits.cols);

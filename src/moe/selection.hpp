@@ -74,6 +74,8 @@ Selection serve_given(const ChoiceRule& rule, std::vector<std::int32_t> expert);
 
 // scores [N, E] = p + bias.
 Tensor<float> biased_scores(const Probabilities& probabilities, std::span<const float> bias);
+// scores [N, E] by which token t prefers expert t mod E, then the next, and so on; p [N, E].
+Tensor<float> round_robin_scores(const Tensor<float>& p);
 // scores [N, E] = logits + temperature * Gumbel noise of (token, expert); the largest is a draw
 // from softmax(logits / temperature).
 Tensor<float> sampled_scores(View<const float> logits, float temperature, const TokenDraws& draws);

@@ -203,6 +203,7 @@ RoutingInput SwitchLayer::routing_input(const StepContext& context, const ParamS
   input.expert_choice = {tokens.row_length, trains ? moe.capacity_factor : moe.eval_capacity_factor,
                          moe.min_capacity, moe.router_precision};
   input.sample_temperature = moe.sample_temperature;
+  input.force_load_balancing = moe.force_load_balancing;
   if (params_.router) input.router.weights = params[*params_.router].value;
   if (params_.bias) input.bias = params[*params_.bias].value.flat();
   if (trains && moe.exploration == Exploration::sample)

@@ -316,6 +316,14 @@ template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>,
 template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>, Transpose,
                    View<bfloat16>, Accumulate);
 
+template <class In>
+void uncut_product(View<const In> a, View<const In> b, View<float> c) {
+  multiply_tile(a, Transpose::no, b, Transpose::no, c, Accumulate::no);
+}
+
+template void uncut_product(View<const float>, View<const float>, View<float>);
+template void uncut_product(View<const bfloat16>, View<const bfloat16>, View<float>);
+
 namespace {
 
 constexpr unsigned flush_bits = 0x8040;  // MXCSR: flush to zero, denormals are zero

@@ -33,6 +33,11 @@ template <class In, class Out>
 void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
           Accumulate accumulate = Accumulate::no);
 
+// c [M, N] = a [M, K] x b [K, N] as one oneDNN call on the calling thread, nothing cut and nothing
+// counted: what the machine can do, for `benchmark`.
+template <class In>
+void uncut_product(View<const In> a, View<const In> b, View<float> c);
+
 // Throws Error(machine_cannot) where a thread would not flush denormals; main calls it first, so
 // that every thread made later inherits the mode. (Denormals cost time and differ between kernels.)
 void set_flush_to_zero();

@@ -1,23 +1,16 @@
 #include "train/run_summary.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "base/error.hpp"
+#include "train/median.hpp"
 #include "train/metrics.hpp"
+#include "train/step_cost.hpp"
 
 namespace switchyard {
 namespace {
-
-std::optional<double> median(std::vector<double> values) {
-  if (values.empty()) return std::nullopt;
-  const auto upper = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, upper);
-  if (values.size() % 2 == 1) return *upper;
-  return (*std::max_element(values.begin(), upper) + *upper) / 2;
-}
 
 std::optional<double> mean(std::span<const double> values) {
   if (values.empty()) return std::nullopt;
@@ -25,9 +18,6 @@ std::optional<double> mean(std::span<const double> values) {
   for (const double value : values) sum += value;
   return sum / static_cast<double>(values.size());
 }
-
-// The record of a step that diverged was written without times, before the update.
-bool was_taken(const StepRecord& record) { return record.has_step_ms(); }
 
 // Batch and lengths are fixed in a run, so all its steps have as many as this one.
 std::int64_t positions(const StepRecord& record) {

@@ -1,22 +1,17 @@
 #include "train/trainer.hpp"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <ctime>
-#include <span>
 
 #include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
-#include "optim/gradient_sync.hpp"
-#include "train/exchange_record.hpp"
-#include "train/router_bias.hpp"
 #include "train/start_report.hpp"
-#include "train/step_statistics.hpp"
+#include "train/step_cost.hpp"
 #include "train/weights.hpp"
 
 namespace switchyard {
@@ -26,21 +21,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::int64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return std::int64_t{usage.ru_maxrss} * 1024;
-}
-
 // The validation samples that an evaluation uses.
 std::int64_t evaluated_samples(const Settings& settings, const TrainingData& data) {
   return std::min(settings.eval_samples, data.validation_samples);
-}
-
-BatchShape batch_shape(std::int64_t rows, const Settings& settings, const TrainingData& data) {
-  return {.rows = rows,
-          .input_length = settings.spans.input_length,
-          .target_length = data.target_length};
 }
 
 const char* reason_text(StopReason reason) {
@@ -88,19 +71,6 @@ void warn_of_other_bits(const TrainJob& job, const BuildInfo& before) {
       job.build.isa + " now): the run goes on, but not with the bits it would have had there");
 }
 
-void record_times(const PhaseTimer& timer, StepRecord& record) {
-  const auto ms = [&](Phase phase) { return 1000 * timer.seconds(phase); };
-  record.set_input_ms(ms(Phase::input));
-  record.set_embedding_ms(ms(Phase::embedding));
-  record.set_attention_ms(ms(Phase::attention));
-  record.set_feed_forward_ms(ms(Phase::feed_forward));
-  record.set_routing_ms(ms(Phase::routing));
-  record.set_experts_ms(ms(Phase::experts));
-  record.set_logits_ms(ms(Phase::logits));
-  record.set_reduction_ms(ms(Phase::reduction));
-  record.set_optimizer_ms(ms(Phase::optimizer));
-}
-
 void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
   record.set_eval_samples(evaluation.samples);
   record.set_eval_targets(evaluation.targets);
@@ -144,14 +114,10 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
     : job_(job),
       settings_(job.settings),
       paths_(paths),
-      layout_(settings_.virtual_ranks, job.comm.size(), settings_.groups,
-              settings_.model.moe.num_experts),
-      model_(settings_.model, layout_, job.comm.rank(), settings_.seed,
-             Transformer::Gradients::yes),
-      optimizer_(make_optimizer(settings_.optimizer, model_.parameters().params())),
+      learner_(job.comm, settings_, job.data.target_length),
       progress_(job.log, leads() && isatty(STDERR_FILENO), settings_.steps,
                 settings_.log_interval) {
-  const std::string report = start_report(job_.comm, layout_, job_.host, settings_,
+  const std::string report = start_report(job_.comm, learner_.layout(), job_.host, settings_,
                                           job_.data.target_length, job_.data.description);
   job_.log.info("training in " + job_.run_directory + "\n" + report);
   if (!leads()) return;
@@ -165,137 +131,51 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
 
 void Trainer::resume(const std::string& checkpoint_directory, const RunState& state) {
   load_checkpoint(job_.env, job_.comm, checkpoint_directory,
-                  state.is_imported() ? weights(model_) : tensors());
-  model_.round_weights();
-  step_ = state.step;
+                  state.is_imported() ? weights(learner_.model()) : learner_.tensors());
+  learner_.go_on_from(state.step);
   progress_.say((state.is_imported() ? "begins with imported weights"
-                                     : "resumed from step " + std::to_string(step_)) +
+                                     : "resumed from step " + std::to_string(step())) +
                 " (" + checkpoint_directory + ")");
 }
 
 ExitCode Trainer::run() {
   if (leads()) {
-    metrics_.emplace(job_.env, paths_.metrics(), step_);
+    metrics_.emplace(job_.env, paths_.metrics(), step());
     if (metrics_->last()) seconds_ = metrics_->last()->seconds();
     if (settings_.tensorboard) {
       tensorboard_.emplace(job_.env, job_.log,
                            TensorBoard::Start{.directory = paths_.run,
                                               .host = job_.host,
                                               .config_text = job_.config_text,
-                                              .step = step_});
+                                              .step = step()});
     }
   }
   evaluate_if_missed();
   if (settings_.steps == 0) save();
-  ParamSet& params = model_.parameters();
 
-  while (step_ < settings_.steps) {
-    const Clock::time_point begin = Clock::now();
-    PhaseTimer timer;
-    StepContext step = context(Mode::train, timer);
-    const std::vector<Batch> batches = read_step(timer);
-    params.zero_gradients();
-    std::vector<Transformer::Output> outputs;
-    for (const Batch& batch : batches) {
-      outputs.push_back(model_.forward(step, batch));
-      model_.backward(step, batch, outputs.back());
-    }
-
-    const double norm = [&] {
-      const ScopedPhase phase(timer, Phase::reduction);
-      synchronize_gradients(job_.comm, layout_, params);
-      return gradient_norm(job_.comm, layout_, params);
-    }();
-    const double rate = learning_rate(settings_.schedule, step_);
-    StepRecord record = new_record(rate, norm);
-    const StepStatistics statistics = gather_statistics(job_.comm, layout_, batches, outputs);
-    record_statistics(statistics, settings_.model, record);
-    if (!std::isfinite(record.loss_total()) || !std::isfinite(norm)) give_up(record);
-
-    {
-      const ScopedPhase phase(timer, Phase::optimizer);
-      if (settings_.gradient_clipping > 0)
-        clip_gradients(params, norm, settings_.gradient_clipping);
-      optimizer_->update(params.params(), step_, rate);
-      update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
-      model_.round_weights();
-    }
-    ++step_;
+  while (step() < settings_.steps) {
+    StepRecord record = learner_.take_step(job_.data.training);
+    if (!was_taken(record)) give_up(record);
+    seconds_ += record.step_ms() / 1000;
+    record.set_seconds(seconds_);
 
     // What follows only looks, writes and decides whether to go on; no number depends on it.
-    StopReason reason = finish_step(timer, seconds_since(begin), record);
-    if (step_ == settings_.steps) reason = StopReason::none;
+    const StopReason reason = step() < settings_.steps ? stop_reason() : StopReason::none;
     if (leads()) progress_.step(record);
     if (reason == StopReason::none && evaluation_due()) evaluate_into(record);
     keep(record);
     if (reason != StopReason::none) return stop(reason);
     if (saving_due()) save();
   }
-  progress_.say("done: " + grouped(step_) + " steps, " + clock_text(seconds_) + " of training");
+  progress_.say("done: " + grouped(step()) + " steps, " + clock_text(seconds_) + " of training");
   return ExitCode::done;
 }
 
-// The micro-steps of the step that is to be taken: all are read before the first forward, since the
-// step's count of targets divides the loss of each.
-std::vector<Batch> Trainer::read_step(PhaseTimer& timer) const {
-  const ScopedPhase phase(timer, Phase::input);
-  const std::int64_t first = step_ * settings_.batch_size;
-  const Batch whole = build_batch(job_.comm, layout_, job_.data.training,
-                                  batch_shape(settings_.batch_size, settings_, job_.data), first,
-                                  first + settings_.batch_size);
-  return split_batch(whole, settings_.accumulation_steps);
-}
-
-StepContext Trainer::context(Mode mode, PhaseTimer& timer) {
-  return {.comm = job_.comm,
-          .layout = layout_,
-          .seed = settings_.seed,
-          .step = step_,
-          .mode = mode,
-          .timer = timer,
-          .work = work_,
-          .micro_steps = settings_.accumulation_steps};
-}
-
-// Of the step that is being taken.
-StepRecord Trainer::new_record(double learning_rate, double norm) const {
-  StepRecord record;
-  record.set_step(step_ + 1);
-  record.set_samples((step_ + 1) * settings_.batch_size);
-  record.set_norm(norm);
-  record.set_lr(learning_rate);
-  return record;
-}
-
-// The slowest process's times, the largest one's memory, and whether any was asked to stop: one
-// exchange for all of them. Collective.
-StopReason Trainer::finish_step(const PhaseTimer& timer, double seconds, StepRecord& record) {
-  constexpr auto phases = static_cast<std::size_t>(Phase::count);
-  constexpr double nanoseconds = 1e9;
-  std::array<std::int64_t, phases + 3> most{};
-  for (std::size_t i = 0; i < phases; ++i) {
-    most[i] = std::llround(timer.seconds(static_cast<Phase>(i)) * nanoseconds);
-  }
-  most[phases] = std::llround(seconds * nanoseconds);
-  most[phases + 1] = peak_memory_bytes();
-  most[phases + 2] = static_cast<std::int64_t>(own_stop_reason());
+// Whether any process was asked to stop. Collective.
+StopReason Trainer::stop_reason() const {
+  std::array<std::int64_t, 1> most = {static_cast<std::int64_t>(own_stop_reason())};
   all_reduce_max(job_.comm, most);
-
-  PhaseTimer slowest;
-  for (std::size_t i = 0; i < phases; ++i) {
-    slowest.add(static_cast<Phase>(i), static_cast<double>(most[i]) / nanoseconds);
-  }
-  record_times(slowest, record);
-  record_exchange(job_.comm, timer.transfers(), record);
-  const double step_seconds = static_cast<double>(most[phases]) / nanoseconds;
-  seconds_ += step_seconds;
-  record.set_seconds(seconds_);
-  record.set_step_ms(1000 * step_seconds);
-  const std::int64_t positions =
-      settings_.batch_size * (settings_.spans.input_length + job_.data.target_length);
-  record.set_tokens_per_second(static_cast<double>(positions) / step_seconds);
-  record.set_peak_memory(most[phases + 1]);
-  return static_cast<StopReason>(most[phases + 2]);
+  return static_cast<StopReason>(most[0]);
 }
 
 // Of this process; only process 0 looks at files and at the clock.
@@ -309,30 +189,29 @@ StopReason Trainer::own_stop_reason() const {
 
 bool Trainer::evaluation_due() const {
   if (evaluated_samples(settings_, job_.data) == 0) return false;
-  if (step_ == settings_.steps) return true;
-  return settings_.eval_interval > 0 && step_ > 0 && step_ % settings_.eval_interval == 0;
+  if (step() == settings_.steps) return true;
+  return settings_.eval_interval > 0 && step() > 0 && step() % settings_.eval_interval == 0;
 }
 
 bool Trainer::saving_due() const {
-  if (step_ == settings_.steps) return true;
-  return settings_.checkpoint_interval > 0 && step_ % settings_.checkpoint_interval == 0;
+  if (step() == settings_.steps) return true;
+  return settings_.checkpoint_interval > 0 && step() % settings_.checkpoint_interval == 0;
 }
 
 void Trainer::evaluate_into(StepRecord& record) {
   const Clock::time_point begin = Clock::now();
   PhaseTimer timer;
-  StepContext step = context(Mode::evaluate, timer);
-  const ValidationStream stream{
-      .source = job_.data.validation,
-      .vocabulary = job_.data.vocabulary,
-      .samples = evaluated_samples(settings_, job_.data),
-      .shape = batch_shape(settings_.rows_at_once(), settings_, job_.data)};
-  const Evaluation evaluation = evaluate(step, model_, stream);
+  StepContext context = learner_.context(Mode::evaluate, timer);
+  const ValidationStream stream{.source = job_.data.validation,
+                                .vocabulary = job_.data.vocabulary,
+                                .samples = evaluated_samples(settings_, job_.data),
+                                .shape = learner_.batch_shape(settings_.rows_at_once())};
+  const Evaluation evaluation = evaluate(context, learner_.model(), stream);
   record_evaluation(evaluation, record);
   record.set_eval_ms(1000 * seconds_since(begin));
   const std::string text =
       evaluation.text_targets > 0 ? " | text " + fixed_width(evaluation.loss_text, 5) : "";
-  progress_.say("eval " + std::to_string(step_) + " | loss " + fixed_width(evaluation.loss, 5) +
+  progress_.say("eval " + std::to_string(step()) + " | loss " + fixed_width(evaluation.loss, 5) +
                 text + " | ppl " + fixed_width(std::exp(evaluation.loss), 5) + " | " +
                 std::to_string(evaluation.samples) + " samples in " +
                 fixed_width(seconds_since(begin), 4) + " s");
@@ -344,7 +223,7 @@ void Trainer::evaluate_if_missed() {
   std::array<std::int64_t, 1> missed{};
   if (leads()) {
     const std::optional<StepRecord>& last = metrics_->last();
-    missed[0] = evaluation_due() && last && last->step() == step_ && !last->has_eval_loss();
+    missed[0] = evaluation_due() && last && last->step() == step() && !last->has_eval_loss();
   }
   all_reduce_max(job_.comm, missed);
   if (!missed[0]) return;
@@ -365,14 +244,14 @@ void Trainer::save() {
   const Clock::time_point begin = Clock::now();
   if (leads()) metrics_->sync();
   if (tensorboard_) tensorboard_->sync();
-  const RunState state{.step = step_,
-                       .samples = step_ * settings_.batch_size,
+  const RunState state{.step = step(),
+                       .samples = step() * settings_.batch_size,
                        .config_text = job_.config_text,
                        .data_digest = job_.data.digest,
                        .tokenizer_digest = job_.data.tokenizer_digest,
                        .build = job_.build};
-  const std::string directory =
-      save_checkpoint(job_.env, job_.comm, layout_, paths_.checkpoints(), state, tensors());
+  const std::string directory = save_checkpoint(job_.env, job_.comm, learner_.layout(),
+                                                paths_.checkpoints(), state, learner_.tensors());
   if (leads()) apply_retention(job_.env, paths_.checkpoints(), settings_.keep_last);
   progress_.say("saved " + directory + " in " + fixed_width(seconds_since(begin), 4) + " s");
 }
@@ -380,7 +259,7 @@ void Trainer::save() {
 ExitCode Trainer::stop(StopReason reason) {
   save();
   if (leads()) job_.env.remove_file(paths_.stop());
-  progress_.say("stopped after step " + std::to_string(step_) + " (" + reason_text(reason) +
+  progress_.say("stopped after step " + std::to_string(step()) + " (" + reason_text(reason) +
                 "); go on with: " + job_.continue_command);
   return ExitCode::preempted;
 }
@@ -394,13 +273,6 @@ void Trainer::give_up(const StepRecord& record) {
                   figure(record.loss_total()) + ", the gradient norm is " + figure(record.norm()),
               "the checkpoints are those from before; begin again with a smaller "
               "optimizer.learning_rate or more optimizer.linear_warmup_steps");
-}
-
-// Weights and optimizer state, as checkpoints name them.
-std::vector<NamedTensor> Trainer::tensors() {
-  std::vector<NamedTensor> all = weights(model_);
-  std::ranges::move(optimizer_->state(), std::back_inserter(all));
-  return all;
 }
 
 }  // namespace switchyard

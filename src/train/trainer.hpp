@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,12 +13,10 @@
 #include "base/log.hpp"
 #include "checkpoint/run_state.hpp"
 #include "comm/comm.hpp"
-#include "comm/layout.hpp"
 #include "data/vocabulary.hpp"
 #include "files/env.hpp"
-#include "model/transformer.hpp"
-#include "optim/optimizer.hpp"
 #include "train/evaluator.hpp"
+#include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"
 #include "train/run_directory.hpp"
@@ -78,10 +75,7 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::vector<Batch> read_step(PhaseTimer& timer) const;
-  StepContext context(Mode mode, PhaseTimer& timer);
-  StepRecord new_record(double learning_rate, double norm) const;
-  StopReason finish_step(const PhaseTimer& timer, double seconds, StepRecord& record);
+  StopReason stop_reason() const;
   StopReason own_stop_reason() const;
   bool evaluation_due() const;
   bool saving_due() const;
@@ -91,22 +85,18 @@ class Trainer {
   void save();
   ExitCode stop(StopReason reason);
   [[noreturn]] void give_up(const StepRecord& record);
-  std::vector<NamedTensor> tensors();
+  std::int64_t step() const { return learner_.steps(); }  // steps taken, over all starts
   bool leads() const { return job_.comm.rank() == Rank(0); }
 
   const TrainJob& job_;
   const Settings& settings_;
   RunPaths paths_;
-  Layout layout_;
-  Transformer model_;
-  std::unique_ptr<Optimizer> optimizer_;
-  Work work_;
+  Learner learner_;
   Progress progress_;
   std::optional<MetricsFile> metrics_;      // process 0's
   std::optional<TensorBoard> tensorboard_;  // process 0's, where it is wanted
   const Clock::time_point started_ = Clock::now();
-  std::int64_t step_ = 0;  // steps taken, over all starts
-  double seconds_ = 0;     // spent in them
+  double seconds_ = 0;  // spent in all steps
 };
 
 }  // namespace switchyard

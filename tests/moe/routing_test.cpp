@@ -69,6 +69,25 @@ TEST(Router, GivesEachTokenItsLargestProbability) {
   }
 }
 
+TEST(Router, BalancesByForceWithTheRoutersOwnGates) {
+  const Group group(23, 8, 5);
+  RoutingInput input = group.input();
+  input.force_load_balancing = true;
+  for (const std::int64_t choices : {1, 3}) {
+    input.choice.choices = choices;
+    Work work;
+    const Routing routing = route(work, input, group.E);
+    const View<const float> p = routing.probabilities.p.view();
+    for (std::int64_t t = 0; t < group.N; ++t) {
+      for (std::int64_t j = 0; j < choices; ++j) {
+        const std::int64_t expert = (t + j) % group.E;
+        EXPECT_EQ(routing.selection.expert[j * group.N + t], expert);
+        EXPECT_EQ(routing.selection.weight[j * group.N + t], p.row(t)[expert]);
+      }
+    }
+  }
+}
+
 TEST(Router, BreaksTiesTowardsTheLowestExpert) {
   Group group(5, 4, 6);
   std::fill(group.weights.begin(), group.weights.end(), 0.0f);

@@ -116,6 +116,30 @@ TEST(Operations, OfASwitchTransformerAreThoseOfItsDenseTwin) {
             count_operations(test::small_config(64), layout_of_four(64), shape).total());
 }
 
+// A Switch Transformer as `switchyard benchmark` takes it; 6+6 or 4+4 blocks, every other sparse.
+std::int64_t operations_of_benchmark(std::int64_t width, std::int64_t heads, int blocks,
+                                     std::int64_t vocabulary, const StepShape& shape) {
+  ModelConfig config;
+  config.vocab_size = vocabulary;
+  config.d_model = width;
+  config.d_ff = 4 * width;
+  config.d_kv = 64;
+  config.num_heads = heads;
+  config.input_length = shape.input_length;
+  config.num_layers = config.num_decoder_layers = blocks;
+  config.moe.num_experts = 8;
+  return count_operations(config, {2, 1, 1, 8}, shape).total();
+}
+
+TEST(Operations, OfTheBenchmarksAreThoseByWhichOthersAreMeasured) {
+  EXPECT_NEAR(1e-9 * static_cast<double>(
+                         operations_of_benchmark(512, 8, 6, 32128, test::full_rows(8, 512, 114))),
+              850.0, 0.05);
+  EXPECT_NEAR(1e-9 * static_cast<double>(
+                         operations_of_benchmark(256, 4, 4, 8000, test::full_rows(16, 256, 58))),
+              138.5, 0.05);
+}
+
 TEST(Operations, DoNotCountPadding) {
   const ModelConfig config = test::small_config(3);
   StepShape padded = test::full_rows(8, 11, 7);

@@ -89,6 +89,8 @@ TEST_F(TrainerTest, RecordsRoutingAndExchangeOfEverySparseLayer) {
     EXPECT_LE(layer["a2a_wait_ms"], layer["a2a_ms"]);
     EXPECT_LE(layer["a2a_ms"], record["time/a2a_ms"]);
   }
+  EXPECT_GT(record["time/forward_backward_ms"], 0);
+  EXPECT_LT(record["time/forward_backward_ms"], record["time/step_ms"]);
   EXPECT_EQ(record["bytes/a2a"], bytes);
   EXPECT_EQ(bytes > 0, test_world().size() > 1);
 }

@@ -1,0 +1,128 @@
+// `switchyard benchmark`: the machine's rates and a model's steps beside them, without any data.
+#include "train/benchmark.hpp"
+
+#include <iostream>
+
+#include "checkpoint/together.hpp"
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/config.hpp"
+#include "cli/memory.hpp"
+#include "cli/startup.hpp"
+#include "cli/validate.hpp"
+#include "files/env.hpp"
+#include "tensor/gemm.hpp"
+#include "train/benchmark_report.hpp"
+#include "train/start_report.hpp"
+
+namespace switchyard {
+namespace {
+
+namespace po = boost::program_options;
+
+struct BenchmarkArguments {
+  std::vector<std::string> configs, sets;
+  std::int64_t steps = 10;
+  std::string json;
+  bool force_load_balancing = false;
+};
+
+BenchmarkArguments parse(std::span<const std::string> words) {
+  BenchmarkArguments arguments;
+  po::options_description options;
+  options.add_options()                                                     //
+      ("config", po::value(&arguments.configs)->multitoken()->composing())  //
+      ("set", po::value(&arguments.sets)->multitoken()->composing())        //
+      ("steps", po::value(&arguments.steps))                                //
+      ("json", po::value(&arguments.json))                                  //
+      ("force-load-balancing", po::bool_switch(&arguments.force_load_balancing));
+  parse_arguments(benchmark_command, words, options);
+  if (arguments.configs.empty() && arguments.sets.empty()) {
+    throw Error(ExitCode::usage, "benchmark: neither --config nor --set says what to measure",
+                "bench_small is the model that others are measured by: --config bench_small");
+  }
+  if (arguments.steps < 1) {
+    throw Error(ExitCode::usage, "benchmark: --steps is " + std::to_string(arguments.steps) +
+                                     ", but must be 1 or more");
+  }
+  return arguments;
+}
+
+void force_load_balancing(ModelConfig& model) {
+  for (const bool decoder : {false, true}) {
+    if (model.sparse_layers(decoder) == 0 || tokens_choose(model.moe.routing(decoder))) continue;
+    throw Error(ExitCode::usage,
+                "benchmark: --force-load-balancing does not work with " + routing_text(model),
+                "it is for routings in which tokens choose by a router");
+  }
+  model.moe.force_load_balancing = true;
+}
+
+// A file that cannot be written is found out before anything is measured.
+void require_writable(const Comm& world, PosixEnv& env, const std::string& json) {
+  if (json.empty()) return;
+  on_first(world, [&] {
+    env.open_for_append(json)->close();
+    return std::string();
+  });
+}
+
+ExitCode run_benchmark_command(const Comm& world, std::span<const std::string> words) {
+  const BenchmarkArguments arguments = parse(words);
+  RunConfig config = load_config(arguments.configs, arguments.sets);
+  validate(config, world.size());
+  resolve_vocabulary(config);
+  require_one_configuration(world, config);
+  Settings settings = read_settings(config);
+  if (arguments.force_load_balancing) force_load_balancing(settings.model);
+  const bool leads = world.rank() == Rank(0);
+  Log log(leads ? &std::cerr : nullptr);
+  require_precision(settings.model.precision, bfloat16_support(), log);
+  require_memory(world, settings);
+  PosixEnv env;
+  require_writable(world, env, arguments.json);
+
+  const Benchmark benchmark = run_benchmark(world, log, settings, arguments.steps);
+  if (!leads) return ExitCode::done;
+  std::cout << benchmark_text(benchmark);
+  if (!arguments.json.empty())
+    write_file_atomically(env, arguments.json, benchmark_json(benchmark));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+const Command benchmark_command{
+    .name = "benchmark",
+    .summary = "measures the machine's rates, and a model's training steps against them",
+    .help =
+        "usage: switchyard benchmark [--config FILE]... [--set PATH=VALUE]... [--steps N]\n"
+        "                            [--json FILE] [--force-load-balancing]\n"
+        "\n"
+        "  --config FILE     configuration, a file or the name of a shipped one; several merge in "
+        "order\n"
+        "  --set PATH=VALUE  one option, after all files; `switchyard options` lists them\n"
+        "  --steps N         steps to measure, after two that are left out; 10 where it is not "
+        "said\n"
+        "  --json FILE       writes all figures there too\n"
+        "  --force-load-balancing\n"
+        "                    token t of a routing group goes to expert t mod E, whatever its "
+        "router says:\n"
+        "                    what balanced experts would take\n"
+        "\n"
+        "Measures the rate of oneDNN's products on all processes and threads at once (a yardstick "
+        "of\n"
+        "2048 x 2048 x 2048, and the model's own as its layers issue them), the exchange of rows "
+        "and the\n"
+        "sum of gradients; then training steps of the model, and the yardstick once more. It needs "
+        "no\n"
+        "data: rows are full of token ids drawn from Zipf's law, and dropout and jitter are 0. "
+        "Utilisation\n"
+        "is the model's operations a second, by the formula of `switchyard describe`, over the "
+        "yardstick's.\n"
+        "\n"
+        "example:\n"
+        "  launch/local.sh -n 2 -t 1 benchmark --config bench_tiny --json tiny.json\n",
+    .run = run_benchmark_command};
+
+}  // namespace switchyard

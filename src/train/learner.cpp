@@ -1,0 +1,131 @@
+#include "train/learner.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "optim/gradient_sync.hpp"
+#include "train/router_bias.hpp"
+#include "train/step_cost.hpp"
+#include "train/weights.hpp"
+
+namespace switchyard {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target_length)
+    : comm_(comm),
+      settings_(settings),
+      target_length_(target_length),
+      layout_(settings.virtual_ranks, comm.size(), settings.groups, settings.model.moe.num_experts),
+      model_(settings.model, layout_, comm.rank(), settings.seed, Transformer::Gradients::yes),
+      optimizer_(make_optimizer(settings.optimizer, model_.parameters().params())) {}
+
+BatchShape Learner::batch_shape(std::int64_t rows) const {
+  return {
+      .rows = rows, .input_length = settings_.spans.input_length, .target_length = target_length_};
+}
+
+StepContext Learner::context(Mode mode, PhaseTimer& timer) {
+  return {.comm = comm_,
+          .layout = layout_,
+          .seed = settings_.seed,
+          .step = steps_,
+          .mode = mode,
+          .timer = timer,
+          .work = work_,
+          .micro_steps = settings_.accumulation_steps};
+}
+
+std::vector<NamedTensor> Learner::tensors() {
+  std::vector<NamedTensor> all = weights(model_);
+  std::ranges::move(optimizer_->state(), std::back_inserter(all));
+  return all;
+}
+
+void Learner::go_on_from(std::int64_t steps) {
+  model_.round_weights();
+  steps_ = steps;
+}
+
+StepRecord Learner::take_step(const ExampleSource& source) {
+  const Clock::time_point begin = Clock::now();
+  PhaseTimer timer;
+  const std::vector<Batch> batches = read_step(source, timer);
+  const Clock::time_point read = Clock::now();
+  const std::vector<Transformer::Output> outputs = forward_backward(batches, timer);
+  const double computing = seconds_since(read);
+  const double norm = reduce_gradients(timer);
+  const StepStatistics statistics = gather_statistics(comm_, layout_, batches, outputs);
+  StepRecord record = new_record(statistics, norm);
+  if (!std::isfinite(record.loss_total()) || !std::isfinite(norm)) return record;
+  update(statistics, record, timer);
+  ++steps_;
+
+  // What follows only looks; no number depends on it.
+  record_cost(comm_, {timer, computing, seconds_since(begin)}, record);
+  const std::int64_t positions =
+      settings_.batch_size * (settings_.spans.input_length + target_length_);
+  record.set_tokens_per_second(1000 * static_cast<double>(positions) / record.step_ms());
+  return record;
+}
+
+// The micro-steps of the step that is to be taken: all are read before the first forward, since the
+// step's count of targets divides the loss of each.
+std::vector<Batch> Learner::read_step(const ExampleSource& source, PhaseTimer& timer) const {
+  const ScopedPhase phase(timer, Phase::input);
+  const std::int64_t first = steps_ * settings_.batch_size;
+  const Batch whole = build_batch(comm_, layout_, source, batch_shape(settings_.batch_size), first,
+                                  first + settings_.batch_size);
+  return split_batch(whole, settings_.accumulation_steps);
+}
+
+std::vector<Transformer::Output> Learner::forward_backward(std::span<const Batch> batches,
+                                                           PhaseTimer& timer) {
+  StepContext step = context(Mode::train, timer);
+  model_.parameters().zero_gradients();
+  std::vector<Transformer::Output> outputs;
+  for (const Batch& batch : batches) {
+    outputs.push_back(model_.forward(step, batch));
+    model_.backward(step, batch, outputs.back());
+  }
+  return outputs;
+}
+
+// Returns their norm.
+double Learner::reduce_gradients(PhaseTimer& timer) {
+  const ScopedPhase phase(timer, Phase::reduction);
+  synchronize_gradients(comm_, layout_, model_.parameters());
+  return gradient_norm(comm_, layout_, model_.parameters());
+}
+
+// Of the step that is being taken.
+StepRecord Learner::new_record(const StepStatistics& statistics, double norm) const {
+  StepRecord record;
+  record.set_step(steps_ + 1);
+  record.set_samples((steps_ + 1) * settings_.batch_size);
+  record.set_norm(norm);
+  record.set_lr(learning_rate(settings_.schedule, steps_));
+  record_statistics(statistics, settings_.model, record);
+  return record;
+}
+
+void Learner::update(const StepStatistics& statistics, const StepRecord& record,
+                     PhaseTimer& timer) {
+  const ScopedPhase phase(timer, Phase::optimizer);
+  ParamSet& params = model_.parameters();
+  if (settings_.gradient_clipping > 0)
+    clip_gradients(params, record.norm(), settings_.gradient_clipping);
+  optimizer_->update(params.params(), steps_, record.lr());
+  update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
+  model_.round_weights();
+}
+
+}  // namespace switchyard

@@ -1,0 +1,66 @@
+// A model that learns: its weights, its optimizer and the step that takes both further, from
+// reading a batch to rounding the weights. `train` and `benchmark` take their steps here. Knows
+// neither run directories nor checkpoints, and decides nothing about when to end.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/comm.hpp"
+#include "comm/layout.hpp"
+#include "data/example.hpp"
+#include "metrics.pb.h"
+#include "model/transformer.hpp"
+#include "optim/optimizer.hpp"
+#include "tensor/named_tensor.hpp"
+#include "train/batch_builder.hpp"
+#include "train/settings.hpp"
+#include "train/step_statistics.hpp"
+
+namespace switchyard {
+
+class Learner {
+ public:
+  // Draws the initial weights. target_length: T. Keeps references to `comm` and `settings`.
+  Learner(const Comm& comm, const Settings& settings, std::int64_t target_length);
+
+  const Layout& layout() const { return layout_; }
+  Transformer& model() { return model_; }
+  std::int64_t steps() const { return steps_; }  // taken
+  // Batches of so many rows, B.
+  BatchShape batch_shape(std::int64_t rows) const;
+  // For the step that is taken next.
+  StepContext context(Mode mode, PhaseTimer& timer);
+
+  // Weights and optimizer state, as checkpoints name them.
+  std::vector<NamedTensor> tensors();
+  // As after so many steps, with what was read into the tensors since.
+  void go_on_from(std::int64_t steps);
+
+  // Takes a step on the next samples of `source`. Its record lacks only the run's `seconds`; where
+  // the loss or the gradient's norm is not finite, the weights stay as they are, the step does not
+  // count as taken, and the record has no times (step_cost.hpp). Collective.
+  StepRecord take_step(const ExampleSource& source);
+
+ private:
+  std::vector<Batch> read_step(const ExampleSource& source, PhaseTimer& timer) const;
+  std::vector<Transformer::Output> forward_backward(std::span<const Batch> batches,
+                                                    PhaseTimer& timer);
+  double reduce_gradients(PhaseTimer& timer);
+  StepRecord new_record(const StepStatistics& statistics, double norm) const;
+  void update(const StepStatistics& statistics, const StepRecord& record, PhaseTimer& timer);
+
+  const Comm& comm_;
+  const Settings& settings_;
+  std::int64_t target_length_;  // T
+  Layout layout_;
+  Transformer model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Work work_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace switchyard
