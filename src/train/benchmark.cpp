@@ -3,7 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <functional>
+#include <utility>
 
 #include "base/error.hpp"
 #include "data/zipf_source.hpp"

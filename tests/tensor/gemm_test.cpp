@@ -168,5 +168,22 @@ TEST(Onednn, NamesItsVersionAndInstructionSet) {
   EXPECT_NE(std::string(onednn_isa()), "unknown");
 }
 
+template <class In>
+void expect_uncut_is_the_product(std::int64_t m, std::int64_t n, std::int64_t k) {
+  const auto a = random_tensor<In>(m, k, 1), b = random_tensor<In>(k, n, 2);
+  auto whole = Tensor<float>::zeros(m, n), cut = Tensor<float>::zeros(m, n);
+  uncut_product<In>(a.view(), b.view(), whole.view());
+  Work work;
+  gemm<In, float>(work, a.view(), Transpose::no, b.view(), Transpose::no, cut.view());
+  for (std::int64_t i = 0; i < m * n; ++i)
+    ASSERT_NEAR(whole.data()[i], cut.data()[i], 1e-5 * static_cast<double>(k));
+}
+
+TEST(Gemm, UncutIsTheSameProduct) {
+  expect_uncut_is_the_product<float>(300, 700, 90);
+  if (bfloat16_support() != Bfloat16Support::none)
+    expect_uncut_is_the_product<bfloat16>(300, 700, 90);
+}
+
 }  // namespace
 }  // namespace switchyard
