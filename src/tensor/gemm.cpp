@@ -168,13 +168,14 @@ struct Tiling {
   std::int64_t rows, cols;
 };
 
-constexpr std::int64_t wanted_tiles = 4, smallest_tile = 1 << 22;
+constexpr std::int64_t wanted_tiles = 2, smallest_tile = 1 << 22;
 
-// How the output is cut: a function of the shape alone. Tiles of 256 x 512 run within a few percent
-// of one whole call; a product of fewer than four is cut further, so that threads can share it,
-// down to tiles worth the sharing (4 million multiply-adds: some 70 microseconds in f32).
+// How the output is cut: a function of the shape alone. Each tile lays its operands out anew, so
+// large ones are faster: 512 x 512 run as one whole call does, 128 x 128 by a fifth slower. A
+// product of fewer than two is cut further, so that threads can share it, down to tiles worth the
+// sharing (4 million multiply-adds: some 70 microseconds in f32).
 Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
-  Tiling tile{std::min<std::int64_t>(m, 256), std::min<std::int64_t>(n, 512)};
+  Tiling tile{std::min<std::int64_t>(m, 512), std::min<std::int64_t>(n, 512)};
   while (pieces(m, tile.rows) * pieces(n, tile.cols) < wanted_tiles &&
          tile.rows * tile.cols * k >= 2 * smallest_tile && std::max(tile.rows, tile.cols) > 64) {
     std::int64_t& longer = tile.rows >= tile.cols ? tile.rows : tile.cols;
