@@ -72,7 +72,7 @@ draw() {
   for format in svg png; do
     terminal="svg size $2,$3 dynamic font 'DejaVu Sans,13' background '#ffffff'"
     [ "$format" = png ] && terminal="pngcairo size $((2 * $2)),$((2 * $3)) fontscale 2 linewidth 2 pointscale 2 font 'DejaVu Sans,9.5' background '#ffffff'"
-    { echo "set terminal $terminal"; echo "set output '$1.$format'"; echo "$style"; echo "$4"; } >"$work/script"
+    { echo "set terminal $terminal noenhanced"; echo "set output '$1.$format'"; echo "$style"; echo "$4"; } >"$work/script"
     gnuplot "$work/script" 2>"$work/errors" || { cat "$work/errors" >&2; echo "$program: gnuplot failed on $1" >&2; exit 1; }
   done
   { sed '/<desc>/,$d; s|<title>Gnuplot|<title>'"$(basename "$1")"'|' "$1.svg"; echo "$dark_style"; sed '1,/<desc>/d' "$1.svg"; } >"$work/svg"

@@ -28,13 +28,16 @@ trap 'rm -rf "$work"' EXIT
 . "$here/figures.sh"
 
 # Training losses as means over a hundredth of the run: a line among others, not a band over them.
-loss_by_step= loss_by_time= drops= imbalance=
+# The fall that all runs begin with would press the rest into a line: what lies above the loss after a
+# twentieth of the steps is left out.
+loss_by_step= loss_by_time= drops= imbalance= top=0
 number=0
 for run in "$@"; do
   data="$work/run-$number.dat"
   columns <"$run/metrics.jsonl" >"$data"
   smooth $(($(wc -l <"$data") / 100 + 1)) <"$data" >"$data.smooth"
-  name=$(basename "$run" | sed 's/_/ /g')
+  name=$(basename "$run" | tr -d "'")
+  top=$(awk -v top="$top" '{ s[NR] = $1; loss[NR] = $3 } END { for (i = 1; i <= NR; i++) if (20 * s[i] >= s[NR] && loss[i] > top) top = loss[i]; print top }' "$data.smooth")
   colour=${palette[$((number % ${#palette[@]}))]}
   for panel in step time; do
     [ $panel = step ] && x=1 || x=2
@@ -49,7 +52,7 @@ for run in "$@"; do
 done
 
 draw "$output/loss" 640 720 "set multiplot layout 2,1
-set key top right
+set key top right; set yrange [*:$top]
 set ylabel 'cross-entropy (nats a target token)'
 set xlabel 'step'
 plot ${loss_by_step%, }

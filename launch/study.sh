@@ -62,10 +62,15 @@ check_values() {
 progress() {
   steps=0 planned=0 seconds=0 diverged=
   [ -f "$1/config.textproto" ] || return 0
-  local row
-  row=$("$switchyard" compare --csv "$1" | tail -n 1) || fail 65 "$1 cannot be read: move it away to run it again"
-  IFS=, read -r steps planned _ seconds _ <<<"${row#"${row%%,[0-9]*}",}"
-  diverged=${row##*,}
+  figures_of "$1"
+  IFS=, read -r _ steps planned _ seconds _ <<<"$figures"
+  diverged=${figures##*,}
+}
+
+# figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell has no comma.
+figures_of() {
+  figures=$(cd "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") ||
+    fail 65 "$1 cannot be read: move it away to run it again"
 }
 
 # status RUN, after progress: missing, unfinished, finished or diverged.
@@ -73,6 +78,7 @@ status() {
   if [ -n "$diverged" ]; then echo diverged
   elif [ "$steps" -eq 0 ]; then echo missing
   elif [ "$steps" -lt "${budget_steps:-$planned}" ]; then echo unfinished
+  elif [ -n "$budget_minutes" ] && ! over_budget "$seconds"; then echo unfinished
   else echo finished
   fi
 }
@@ -183,7 +189,7 @@ on_stop() {
   stopping=$((stopping + 1))
   [ -z "$job" ] || kill -INT "$job" 2>/dev/null || true
 }
-trap on_stop INT TERM
+trap on_stop INT TERM HUP
 
 case $mode in
   list) list_runs; exit 0 ;;

@@ -14,14 +14,14 @@ read_study() {
     where="$1:$number"
     [ -n "$rest" ] || fail 64 "$where: '$key' says nothing"
     case $key in
-      title | config | axis | baseline | claim | data | steps | minutes)
+      title | config | axis | label | baseline | claim | data | steps | minutes)
         [ -z "${study[$key]:-}" ] || fail 64 "$where: '$key' is said twice"
         study[$key]=$rest ;;
       set) take_settings "$rest"; common+=("${taken[@]}") ;;
       values) read -ra taken <<<"$rest"; for value in "${taken[@]}"; do add_value "$value"; done ;;
       value) add_value $rest ;;
       seeds) seed_lines+=("$where $rest") ;;
-      *) fail 64 "$where: unknown word '$key' (known: title config set axis value values baseline seeds claim steps minutes data)" ;;
+      *) fail 64 "$where: unknown word '$key' (known: title config set axis label value values baseline seeds claim steps minutes data)" ;;
     esac
   done <"$1"
   where=$1
@@ -58,7 +58,7 @@ check_study() {
   if [ -n "${over[minutes]:-}" ] && [ -z "${over[steps]:-}" ]; then unset 'study[steps]'; fi
   for key in config axis; do [ -n "${study[$key]:-}" ] || fail 64 "$where: there is no '$key'"; done
   [ "${#values[@]}" -gt 0 ] || fail 64 "$where: there is no 'values' and no 'value'"
-  budget_steps=${study[steps]:-} budget_minutes=${study[minutes]:-} data=${study[data]:-} axis=${study[axis]}
+  budget_steps=${study[steps]:-} budget_minutes=${study[minutes]:-} data=${study[data]:-} axis=${study[axis]} label=${study[label]:-${study[axis]}}
   [[ $axis =~ ^[a-z][a-z0-9_.]*$ ]] || fail 64 "$where: '$axis' is no axis: an option's path, or one word"
   [ -z "$budget_steps" ] || [ -z "$budget_minutes" ] || fail 64 "$where: 'steps' or 'minutes', not both"
   [ -n "$budget_steps$budget_minutes" ] || fail 64 "$where: there is no budget: 'steps N' or 'minutes M'"
@@ -93,7 +93,10 @@ take_seeds() {
 settle() {
   local setting all=("${common[@]}")
   value=$1 seed=$2 run=$runs/$1-seed$2 processes= threads=1 settings=()
-  [[ $axis != *.* && $axis != processes && $axis != threads ]] || all+=("$axis=$value")
+  # A value that sets the axis itself is a name: `value dense moe.num_experts=0`.
+  if [[ " ${own[$value]}" != *" $axis="* ]] && [[ $axis == *.* || $axis == processes || $axis == threads ]]; then
+    all+=("$axis=$value")
+  fi
   take_settings "${own[$value]}"
   for setting in "${all[@]}" "${taken[@]}" "${more_settings[@]}"; do
     case $setting in

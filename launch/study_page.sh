@@ -15,8 +15,6 @@ colour_of() {  # VALUE
   for i in "${!values[@]}"; do [ "${values[$i]}" != "$1" ] || echo "${palette[$((i % ${#palette[@]}))]}"; done
 }
 
-plain() { tr '_' ' ' <<<"$1"; }
-
 # For each value the mean of its seeds' curves, at the steps at which all of them were evaluated:
 # step, seconds, loss, loss below the baseline's at this step and at this time (same seeds).
 mean_curves() {
@@ -43,7 +41,7 @@ lines() {
   for value in "${values[@]}"; do
     [ -s "$work/mean-$value" ] || continue
     [ "$value" != "${3:-}" ] || continue
-    plot+="'$work/mean-$value' using ($1):$2 with linespoints pt 7 ps 0.35 lw 2 lc rgb '$(colour_of "$value")' title '$(plain "$value")', "
+    plot+="'$work/mean-$value' using ($1):$2 with linespoints pt 7 ps 0.35 lw 2 lc rgb '$(colour_of "$value")' title '$value', "
   done
   echo "${plot%, }"
 }
@@ -53,7 +51,7 @@ draw_curves() {
   local top key
   top=$(awk '{ if ($3 > last[$1 " " $2]) last[$1 " " $2] = $3; n++; s[n] = $3; r[n] = $1 " " $2; l[n] = $5 }
     END { for (i = 1; i <= n; i++) if (s[i] > last[r[i]] / 10 && l[i] > top) top = l[i]; print top }' "$curves")
-  key="set key top right title '$(plain "$axis")' textcolor rgb '$ink'; set yrange [*:$top]"
+  key="set key top right title '$label' textcolor rgb '$ink'; set yrange [*:$top]"
   picture loss-by-step 640 400 "Validation loss by step, mean over seeds." "$key
 set xlabel 'step'; set ylabel '$loss_label'
 plot $(lines '$1' 3)"
@@ -61,32 +59,33 @@ plot $(lines '$1' 3)"
 set xlabel 'training time (minutes)'; set ylabel '$loss_label'
 plot $(lines '$2/60' 3)"
   [ -n "$(lines '$1' 4 "$baseline")" ] || return 0
-  key="set key outside right top title '$(plain "$axis")' textcolor rgb '$ink'; set xzeroaxis lc rgb '$ink' lw 1.5"
+  key="set key outside right top title '$label' textcolor rgb '$ink'; set xzeroaxis lc rgb '$ink' lw 1.5"
   picture gain-by-step 640 400 "How far the validation loss lies below that of $baseline at the same step; above 0 is better." "$key
-set xlabel 'step'; set ylabel 'validation loss below $(plain "$baseline") (nats)'
+set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$1' 4 "$baseline")"
   picture gain-by-time 640 400 "The same at equal training time." "$key
-set xlabel 'training time (minutes)'; set ylabel 'validation loss below $(plain "$baseline") (nats)'
+set xlabel 'training time (minutes)'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$2/60' 5 "$baseline")"
 }
 
 # Means over seeds with their deviations, and each run as a small point.
 draw_losses() {
-  local columns="-F, -v order=$(printf '%s,' "${values[@]}")"
   awk -F, -v order="${values[*]}" 'BEGIN { n = split(order, v, " "); for (i = 1; i <= n; i++) place[v[i]] = i - 1 }
     NR > 1 && $8 != "" && $4 == "finished" { print place[$2], -$8, ($17 == "" ? "nan" : $17 / 1e6), 1000 * $7 / $5, $19, $12, $2 }' "$csv" >"$work/runs"
   awk -F'\t' -v order="${values[*]}" 'BEGIN { n = split(order, v, " "); for (i = 1; i <= n; i++) place[v[i]] = i - 1 }
     { print place[$1], $4, $5 + 0, ($3 == "" ? "nan" : $3 / 1e6), $16, $1, ($10 == "" ? "nan" : $10), $11 + 0, ($12 == "" ? "nan" : $12), $13 + 0 }' "$work/summary" >"$work/means"
   [ -s "$work/means" ] || return 0
-  local tics="set xtics ($(for i in "${!values[@]}"; do printf "%s'%s' %d" "$([ "$i" -eq 0 ] || echo ', ')" "$(plain "${values[$i]}")" "$i"; done)); set xrange [-0.5:${#values[@]}-0.5]"
+  local value rates=
+  local tics="set xtics ($(for i in "${!values[@]}"; do printf "%s'%s' %d" "$([ "$i" -eq 0 ] || echo ', ')" "${values[$i]}" "$i"; done)); set xrange [-0.5:${#values[@]}-0.5]"
   local bars="with yerrorbars pt 7 ps 0.7 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
   local each="pt 6 ps 0.5 lc rgb '${palette[1]}' title 'a run'"
-  picture loss-by-value 640 400 "Final validation loss: means over seeds with standard deviations, and every run." "$tics
-set key top right; set xlabel '$(plain "$axis")'; set ylabel '$loss_label'
-plot '$work/means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, '$work/runs' using 1:2 with points $each"
+  picture loss-by-value 640 400 "Final validation loss: means over seeds with standard deviations, and every run beside them." "$tics
+set key top right; set xlabel '$label'; set ylabel '$loss_label'
+plot '$work/means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, '$work/runs' using (\$1+0.12):2 with points $each"
   if [ "$(awk '$4 != "nan" && !seen[$4]++' "$work/means" | wc -l)" -gt 1 ]; then
     picture loss-by-parameters 640 400 "Final validation loss against all parameters of the model (logarithmic)." "set key top right; set logscale x
-$(spread_ticks 4); set xlabel 'parameters (millions)'; set ylabel '$loss_label'; set offsets graph 0.04, graph 0.1, graph 0.08, graph 0.05
+$(spread_ticks 4)
+set xlabel 'parameters (millions)'; set ylabel '$loss_label'; set offsets 0, 0, graph 0.08, graph 0.05
 plot '$work/means' using 4:2:3 $bars, '' using 4:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   fi
   picture loss-by-step-time 640 400 "Final validation loss against the time of a step: what lies lower and further left is better." "set key top right
@@ -94,22 +93,27 @@ set xlabel 'time of a step (ms)'; set ylabel '$loss_label'; set offsets graph 0.
 plot '$work/means' using 5:2:3 $bars, '' using 5:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   if awk -v b="$baseline" '$6 != b && ($7 != "nan" || $9 != "nan") { found = 1 } END { exit !found }' "$work/means"; then
     picture speed-up 640 400 "Steps (training time) of $baseline / those after which a run has its final loss. 1 is as fast; a value without a point has not reached it." "$tics
-set key top left; set xlabel '$(plain "$axis")'; set ylabel 'speed-up to the loss of $(plain "$baseline")'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
+set key top left; set xlabel '$label'; set ylabel 'speed-up to the loss of $baseline'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
 plot 1 with lines lw 1.5 lc rgb '$ink' notitle, '$work/means' using (\$1-0.08):7:8 with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'in steps', \
   '' using (\$1+0.08):9:10 with yerrorbars pt 5 ps 0.7 lw 2 lc rgb '${palette[1]}' title 'in time'"
   fi
   if [ "$(awk '!seen[$5]++' "$work/runs" | wc -l)" -gt 1 ]; then
-    picture throughput 640 400 "Tokens a second against processes, median over the steps of each run." "set key off; set xrange [0:*]; set yrange [0:*]; set xtics 1
-set xlabel 'processes'; set ylabel 'thousand tokens a second'; set offsets 0, 0.5, graph 0.1, 0
-plot '$work/runs' using 5:(\$6/1000) with points pt 7 ps 0.8 lc rgb '${palette[0]}'"
+    for value in "${values[@]}"; do
+      awk -v value="$value" '$7 == value' "$work/runs" >"$work/rates-$value"
+      [ ! -s "$work/rates-$value" ] || rates+="'$work/rates-$value' using 5:(\$6/1000) with points pt 7 ps 0.8 lc rgb '$(colour_of "$value")' title '$value', "
+    done
+    picture throughput 640 400 "Tokens a second against processes, median over the steps of each run." "set key outside right top title '$label' textcolor rgb '$ink'
+set xrange [0:*]; set yrange [0:*]; set xtics 1; set xlabel 'processes'; set ylabel 'thousand tokens a second'; set offsets 0, 0.5, graph 0.1, 0
+plot ${rates%, }"
   fi
 }
 
-# Ticks of a logarithmic axis at the means' own figures in this column, as far as they lie apart.
+# Ticks and range of a logarithmic axis: the means' own figures in this column, as far as they lie apart.
 spread_ticks() {
   sort -g -k "$1,$1" "$work/means" | awk -v c="$1" '$c != "nan" && (last == "" || $c > last * 1.25) {
-    text = text (text == "" ? "" : ", ") sprintf("\"%.3g\" %s", $c, $c); last = $c }
-    END { print "set xtics (" text ")" }'
+    if (first == "") first = $c; text = text (text == "" ? "" : ", ") sprintf("\"%.3g\" %s", $c, $c); last = $c }
+    $c != "nan" { end = $c }
+    END { printf "set xtics (%s); set xrange [%g:%g]\n", text, first * (first / end) ^ 0.08, end * (end / first) ^ 0.2 }'
 }
 
 # Drops, imbalance and loads of each value's first run that has experts.
@@ -119,11 +123,11 @@ draw_routing() {
     seed=$(awk -F, -v value="$value" '$2 == value && $13 != "" { print $3; exit }' "$csv")
     [ -n "$seed" ] || continue
     smooth $(($(wc -l <"$work/$value-$seed.dat") / 100 + 1)) <"$work/$value-$seed.dat" >"$work/routing-$value"
-    drops+="'$work/routing-$value' using 1:5 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$(plain "$value")', "
-    imbalance+="'$work/routing-$value' using 1:6 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$(plain "$value")', "
+    drops+="'$work/routing-$value' using 1:5 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$value', "
+    imbalance+="'$work/routing-$value' using 1:6 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$value', "
   done
   [ -n "$drops" ] || return 0
-  local key="set key top right title '$(plain "$axis")' textcolor rgb '$ink'; set xlabel 'step'"
+  local key="set key top right title '$label' textcolor rgb '$ink'; set xlabel 'step'"
   picture dropped 640 400 "Share of tokens whose expert was full, mean over a hundredth of the run; first seed." "$key
 set ylabel 'dropped tokens (%)'; set yrange [0:*]
 plot ${drops%, }"
@@ -136,12 +140,14 @@ plot ${imbalance%, }"
     mkdir -p "$work/loads-$value"
     loads 100 "$work/loads-$value/" <"$runs/$value-seed$seed/metrics.jsonl"
     draw_loads "$output/load-$value" "$work/loads-$value/"
-    [ ! -f "$output/load-$value.svg" ] || pictures+=("load-$value Expert load over time, $axis $value, seed $seed: tokens that wanted an expert / its fair share.")
+    [ ! -f "$output/load-$value.svg" ] || pictures+=("load-$value Expert load over time, $label $value, seed $seed: tokens that wanted an expert / its fair share.")
   done
 }
 
 draw_study() {
   command -v gnuplot >/dev/null || fail 69 "gnuplot is not installed; run launch/install_dependencies.sh"
+  # What an earlier drawing left would seem to be of these runs.
+  rm -f "$output"/{loss-by-{step,time,value,parameters,step-time},gain-by-{step,time},speed-up,throughput,dropped,imbalance,load-*}.{svg,png}
   mean_curves
   draw_curves
   draw_losses
@@ -162,11 +168,11 @@ write_page() {
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd }
 @media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #16191d; --line: #444a52 } }
 body { font: 15px/1.5 "DejaVu Sans", sans-serif; color: var(--ink); background: var(--paper); margin: 2em auto; padding: 0 1em; max-width: 1340px }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 13px }
-th, td { border-bottom: 1px solid var(--line); padding: .3em .6em; text-align: right; vertical-align: bottom } th { font-weight: 600 }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 12px }
+th, td { border-bottom: 1px solid var(--line); padding: .3em .4em; text-align: right; vertical-align: bottom } th { font-weight: 600 }
 th:first-child, td:first-child { text-align: left } td { white-space: nowrap }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(600px, 100%), 1fr)); gap: 1.5em }
-figure { margin: 0 } figure svg { width: 100%; height: auto } figcaption { font-size: 13px }
+figure { margin: 0 } figure svg { width: 100%; height: auto } figcaption { font-size: 12px }
 </style></head><body>
 <h1>$(escaped <<<"$title")</h1>
 HTML

@@ -20,11 +20,10 @@ tokens_per_expert() {
     END { for (line in layers) steps++; if (entries) printf "%.0f", sum * steps / entries }' "$1/metrics.jsonl"
 }
 
-# One row of the CSV: the run that `settle` has described.
+# One row of the CSV: the run that `settle` has described and `progress` has read.
 table_row() {
-  local row tokens final best best_step late rate dropped imbalance memory parameters active
-  row=$("$switchyard" compare --csv "$run" | tail -n 1)
-  IFS=, read -r _ _ tokens _ _ final best_step best late rate dropped imbalance memory parameters active _ <<<"${row#"${row%%,[0-9]*}",}"
+  local tokens final best best_step late rate dropped imbalance memory parameters active
+  IFS=, read -r _ _ tokens _ _ final best_step best late rate dropped imbalance memory parameters active _ <<<"${figures#*,}"
   printf '%s,' "$name" "$value" "$seed" "$(status)" "$steps" "$tokens" "$seconds" "$final" "$best" "$best_step" "$late" \
     "$rate" "$dropped" "$imbalance" "$(tokens_per_expert "$run")" "$memory" "$parameters" "$active" \
     "$(said "$run" processes)" "$(said "$run" threads)" \
@@ -106,7 +105,7 @@ END {
 
 # The summary's columns as people read them, with tabs; the first line is the heading.
 table_cells() {
-  awk -F'\t' -v axis="$axis" -v baseline="$baseline" '
+  awk -F'\t' -v axis="$label" -v baseline="$baseline" '
     function cell(m, d, decimals) { if (m == "") return "–"
       return sprintf("%." decimals "f", m) (d == "" ? "" : sprintf(" ± %." decimals "f", d)) }
     NR == 1 { OFS = "\t"
