@@ -64,7 +64,7 @@ set datafile missing 'nan'"
 # Told apart by those who see fewer colours, on white and on black; the ninth is the first again.
 palette=('#0072B2' '#D55E00' '#009E73' '#CC79A7' '#E69F00' '#56B4E9' '#8C6D46' '#8A8A8A')
 load_palette="set palette defined (0 '#053061', 0.5 '#4393c3', 1 '#f7f7f7', 1.5 '#f4a582', 2 '#d6604d', 4 '#67001f')
-set cbrange [0:4]; set cblabel 'load / fair share'"
+set cbrange [0:4]; set cbtics 1; set cblabel 'load / fair share'"
 
 # draw PATH WIDTH HEIGHT SCRIPT: PATH.svg and PATH.png, the latter twice as fine.
 draw() {

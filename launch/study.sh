@@ -192,10 +192,9 @@ on_stop() {
 trap on_stop INT TERM HUP
 
 case $mode in
-  list) list_runs; exit 0 ;;
+  list) check_values; list_runs; exit 0 ;;
   run) run_missing ;;
 esac
-mkdir -p "$output" || fail 73 "cannot write to $output"
 write_table
 draw_study
 write_page

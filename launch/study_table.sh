@@ -35,18 +35,18 @@ table_row() {
 write_table() {
   local entry
   csv=$output/$name.csv curves=$work/curves
-  echo "$csv_header" >"$csv.tmp"
+  echo "$csv_header" >"$work/table"
   : >"$curves"
   for entry in "${wanted[@]}"; do
     settle $entry
     progress "$run"
     [ "$steps" -gt 0 ] && [ -f "$run/study.txt" ] || continue
-    table_row >>"$csv.tmp"
+    table_row >>"$work/table"
     columns <"$run/metrics.jsonl" >"$work/$value-$seed.dat"
     awk -v value="$value" -v seed="$seed" '$4 != "nan" { print value, seed, $1, 60 * $2, $4 }' "$work/$value-$seed.dat" >>"$curves"
   done
-  mv "$csv.tmp" "$csv"
-  [ "$(wc -l <"$csv")" -gt 1 ] || fail 66 "no run of $file has made a step in $runs"
+  [ "$(wc -l <"$work/table")" -gt 1 ] || fail 66 "no run of $file has made a step in $runs"
+  mkdir -p "$output" && cp "$work/table" "$csv.tmp" && mv "$csv.tmp" "$csv" || fail 73 "cannot write to $output"
   awk -F, -v baseline="$baseline" -v claim="${study[claim]:-}" -v curves="$curves" "$summary" "$csv" >"$work/summary"
   markdown >"$output/$name.md"
   echo "$csv $output/$name.md"
