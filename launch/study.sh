@@ -69,8 +69,10 @@ progress() {
 
 # figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell has no comma.
 figures_of() {
-  figures=$(cd "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") ||
+  figures=$(cd "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") || {
+    [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
     fail 65 "$1 cannot be read: move it away to run it again"
+  }
 }
 
 # status RUN, after progress: missing, unfinished, finished or diverged.
@@ -160,6 +162,7 @@ run_missing() {
   data_digest=$(digest_of_data)
   for entry in "${wanted[@]}"; do
     number=$((number + 1))
+    [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
     settle $entry
     default_processes=$((ranks[$value] < $(nproc) ? ranks[$value] : $(nproc)))
     progress "$run"
@@ -184,12 +187,14 @@ list_runs() {
   done
 }
 
+# local.sh knows what Ctrl-C and TERM mean; it is in a process group of its own, so that each comes once.
 job= stopping=0
 on_stop() {
-  stopping=$((stopping + 1))
-  [ -z "$job" ] || kill -INT "$job" 2>/dev/null || true
+  stopping=1
+  [ -z "$job" ] || kill "-$1" "$job" 2>/dev/null || true
 }
-trap on_stop INT TERM HUP
+trap 'on_stop INT' INT
+trap 'on_stop TERM' TERM HUP
 
 case $mode in
   list) check_values; list_runs; exit 0 ;;
