@@ -28,6 +28,9 @@ read_study() {
   check_study
   local seed_line
   for seed_line in "${seed_lines[@]:-$1 1}"; do take_seeds $seed_line; done
+  for value in "${values[@]}"; do
+    [ -n "${seeds_of[$value]:-}" ] || fail 64 "$1: value $value has no seed"
+  done
 }
 
 # take_settings "A=B C=D": into `taken`.

@@ -78,7 +78,7 @@ draw_losses() {
   local value rates=
   local tics="set xtics ($(for i in "${!values[@]}"; do printf "%s'%s' %d" "$([ "$i" -eq 0 ] || echo ', ')" "${values[$i]}" "$i"; done)); set xrange [-0.5:${#values[@]}-0.5]"
   local bars="with yerrorbars pt 7 ps 0.7 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
-  local each="pt 6 ps 0.5 lc rgb '${palette[1]}' title 'a run'"
+  local each="pt 7 ps 0.35 lc rgb '${palette[1]}' title 'a run'"
   picture loss-by-value 640 400 "Final validation loss: means over seeds with standard deviations, and every run beside them." "$tics
 set key top right; set xlabel '$label'; set ylabel '$loss_label'
 plot '$work/means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, '$work/runs' using (\$1+0.12):2 with points $each"

@@ -68,7 +68,7 @@ curve() {  # WIDTH HEIGHT
 set terminal dumb size $1,$2 $colour
 set datafile missing 'nan'; set tics nomirror; set border 3; set key top right
 set title 'cross-entropy (nats a target token) by step'
-plot [] [*:$top] '$work/smooth' using 1:3 with lines lc rgb 'blue' title 'training', '$work/rows' using 1:4 with points pt 'O' lc rgb 'red' title 'validation'
+plot [] [*:$top] '$work/smooth' using 1:3 with points pt '.' lc rgb 'blue' title 'training', '$work/rows' using 1:4 with points pt 'O' lc rgb 'red' title 'validation'
 GNUPLOT
 }
 
@@ -102,11 +102,12 @@ if [ -n "$once" ]; then
   exit 0
 fi
 
-restore() { tput cnorm; tput rmcup; rm -rf "$work"; }
+restore() { tput cnorm; tput smam; tput rmcup; rm -rf "$work"; }
 trap restore EXIT
 trap 'exit 0' INT TERM
 tput smcup
 tput civis
+tput rmam  # what is wider than the terminal is cut off
 while :; do
   read_new
   read -r height width < <(stty size)

@@ -295,6 +295,7 @@ TEST(StudyFile, ThatIsWrongIsRefusedInASentence) {
       {good + runs + "baseline 7", "the baseline 7 is none of the values"},
       {good + runs + "seeds one", "'one' is no seed"},
       {good + runs + "seeds 2 for 3", "3 is none of the values"},
+      {good + runs + "seeds 2 for 1", "value 2 has no seed"},
       {good + runs + "set train.batch_size", "'train.batch_size' is not PATH=VALUE"},
       {good + "values 1 x\nsteps 3", "value x: --set moe.num_experts=x"},
       {"config tiny\naxis moe.num_expert\n" + runs, "there is no option moe.num_expert"},
