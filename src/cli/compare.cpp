@@ -1,6 +1,7 @@
 // `switchyard compare`: runs beside each other, a line a run, and the options in which they differ.
 // The figures are train/run_summary's; this file finds the runs and arranges them.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -16,8 +17,10 @@
 #include "cli/config.hpp"
 #include "cli/option_fields.hpp"
 #include "files/env.hpp"
+#include "plan/parameters.hpp"
 #include "train/run_directory.hpp"
 #include "train/run_summary.hpp"
+#include "train/settings.hpp"
 #include "train/start_report.hpp"
 
 namespace switchyard {
@@ -139,14 +142,80 @@ void print_differences(std::ostream& out, std::span<const Run> runs) {
   }
 }
 
+// All its digits: read back, it is the same number. Empty where there is none.
+template <class Value>
+std::string exact(const std::optional<Value>& value) {
+  if (!value) return "";
+  char text[64];
+  return {text, std::to_chars(text, text + sizeof text, *value).ptr};
+}
+
+// Of what `figures` shows, and more, every digit.
+std::vector<std::string> csv_cells(const Run& run) {
+  const RunSummary& summary = run.summary;
+  const auto step = [](const auto& figure) {
+    return figure ? std::optional(figure->step) : std::nullopt;
+  };
+  const auto quality = [](const auto& figure) {
+    return figure ? std::optional(-figure->loss) : std::nullopt;
+  };
+  std::optional<std::int64_t> parameters, active;
+  if (run.config.model().has_vocab_size()) {
+    const ParameterCount count = count_parameters(read_settings(run.config).model);
+    parameters = count.total();
+    active = count.active();
+  }
+  return {run.name,
+          exact(std::optional(summary.steps)),
+          exact(std::optional(run.config.train().steps())),
+          exact(std::optional(summary.tokens)),
+          exact(std::optional(summary.seconds)),
+          exact(step(summary.last)),
+          exact(quality(summary.last)),
+          exact(step(summary.best)),
+          exact(quality(summary.best)),
+          exact(summary.late_loss),
+          exact(summary.tokens_per_second),
+          exact(summary.dropped_fraction),
+          exact(summary.load_imbalance),
+          exact(summary.peak_memory),
+          exact(parameters),
+          exact(active),
+          exact(summary.diverged_at)};
+}
+
+// RFC 4180: in quotes where a comma, a quote or a line's end would mislead.
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == text.npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+void print_csv(std::ostream& out, std::span<const Run> runs) {
+  out << "run,steps,planned_steps,tokens,seconds,eval_step,eval_neg_log_perplexity,best_step,"
+         "best_neg_log_perplexity,late_train_loss,tokens_per_second,dropped_fraction,"
+         "load_imbalance,peak_memory_bytes,parameters,active_parameters,diverged_at\n";
+  for (const Run& run : runs) {
+    const char* separator = "";
+    for (const std::string& cell : csv_cells(run)) {
+      out << separator << csv_cell(cell);
+      separator = ",";
+    }
+    out << "\n";
+  }
+}
+
 ExitCode run(const Comm& world, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   std::vector<std::string> names;
   po::options_description known;
-  known.add_options()("run", po::value(&names));
+  known.add_options()             //
+      ("run", po::value(&names))  //
+      ("csv", po::bool_switch());
   po::positional_options_description positional;
   positional.add("run", -1);
-  parse_arguments(compare_command, arguments, known, positional);
+  const bool csv = parse_arguments(compare_command, arguments, known, positional)["csv"].as<bool>();
   if (names.empty())
     throw Error(ExitCode::usage, "compare: no RUN is given", "try: switchyard compare runs/*");
   if (world.size() > 1) {
@@ -157,8 +226,12 @@ ExitCode run(const Comm& world, std::span<const std::string> arguments) {
   std::vector<Run> runs;
   for (const std::string& name : names) runs.push_back(read_run(env, name));
   std::ostringstream out;
-  print_figures(out, runs);
-  if (runs.size() > 1) print_differences(out, runs);
+  if (csv) {
+    print_csv(out, runs);
+  } else {
+    print_figures(out, runs);
+    if (runs.size() > 1) print_differences(out, runs);
+  }
   std::cout << out.str();
   return ExitCode::done;
 }
@@ -169,7 +242,7 @@ const Command compare_command{
     .name = "compare",
     .summary = "puts runs beside each other: a line a run, and the options in which they differ",
     .help =
-        "usage: switchyard compare RUN...\n"
+        "usage: switchyard compare [--csv] RUN...\n"
         "\n"
         "Reads what each run has recorded of itself, finished or not, and prints\n"
         "\n"
@@ -184,6 +257,9 @@ const Command compare_command{
         "then each option in which the runs differ, defaults written out; paths last. Losses "
         "compare\n"
         "where the data are the same.\n"
+        "\n"
+        "  --csv  a line a run for other programs, all digits, and besides the mean training loss\n"
+        "         of the last fifth of the steps, load imbalance, memory and parameters\n"
         "\n"
         "example:\n"
         "  switchyard compare runs/tiny runs/tiny_dense\n",

@@ -56,7 +56,7 @@ std::vector<StepRecord> read_records(const std::string& text, const std::string&
 
 RunSummary summarize(std::span<const StepRecord> records) {
   RunSummary summary;
-  std::vector<double> rates, drops;
+  std::vector<double> rates, drops, imbalances, losses;
   for (const StepRecord& record : records) {
     if (!was_taken(record)) {
       summary.diverged_at = record.step();
@@ -66,11 +66,17 @@ RunSummary summarize(std::span<const StepRecord> records) {
     summary.tokens = record.step() * positions(record);
     summary.seconds = record.seconds();
     if (record.step() > 1) rates.push_back(record.tokens_per_second());
+    losses.push_back(record.loss());
     if (record.has_dropped_fraction()) drops.push_back(record.dropped_fraction());
+    if (record.has_load_imbalance()) imbalances.push_back(record.load_imbalance());
+    if (record.has_peak_memory())
+      summary.peak_memory = std::max(record.peak_memory(), summary.peak_memory.value_or(0));
     take_evaluation(record, summary);
   }
   summary.tokens_per_second = median(std::move(rates));
   summary.dropped_fraction = mean(drops);
+  summary.load_imbalance = mean(imbalances);
+  summary.late_loss = mean(std::span(losses).last((losses.size() + 4) / 5));
   return summary;
 }
 

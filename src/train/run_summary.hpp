@@ -26,6 +26,11 @@ struct RunSummary {
   // Of the steps after the run's first, which pays for what later ones find ready: the median.
   std::optional<double> tokens_per_second;
   std::optional<double> dropped_fraction;  // mean over the steps; none of a dense model
+  std::optional<double> load_imbalance;    // the same of moe/load_imbalance
+  // Cross-entropy of the last fifth of the steps, mean: training text that was not seen before
+  // where the run is shorter than an epoch.
+  std::optional<double> late_loss;
+  std::optional<std::int64_t> peak_memory;  // bytes, of the largest process
   // The newest evaluation, and the one of least loss (the first of equals); none without any.
   std::optional<ValidationFigure> last, best;
   // The step at which training gave up. It was not taken.

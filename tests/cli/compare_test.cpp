@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
 #include <sstream>
@@ -131,6 +132,19 @@ TEST_F(Compare, SaysWhereARunDiverged) {
              read_text("a/metrics.jsonl") + R"({"step":3,"loss":null,"nonfinite":true})" + "\n");
   EXPECT_THAT(compare("a").output, HasSubstr("\na diverged at step 3\n"));
   EXPECT_EQ(row(compare("a"), "a")[1], "2/1,000");
+}
+
+TEST_F(Compare, PrintsARowARunForOtherPrograms) {
+  make_run("a,b", {"train.steps=4000", "model.vocab_size=1000"}, {4, 2.5, 3.1});
+  make_run("c", {}, {});
+  const std::vector<std::string> lines = lines_of(compare("--csv a,b c").output);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], StartsWith("run,steps,planned_steps,tokens,seconds,eval_step,"));
+  EXPECT_THAT(lines[1], StartsWith("\"a,b\",3,4000,30000,270,3,-3.1,2,-2.5,0,20000,,,,"));
+  EXPECT_EQ(lines[2], "c,0,1000,0,0,,,,,,,,,,,,");
+  const auto commas = [](const std::string& line) { return std::ranges::count(line, ','); };
+  EXPECT_EQ(commas(lines[0]), commas(lines[2]));
+  EXPECT_EQ(commas(lines[0]) + 1, commas(lines[1]));
 }
 
 TEST_F(Compare, RefusesWhatIsNoRunInOneSentence) {

@@ -11,6 +11,7 @@ fail() { echo "install_test: $*" >&2; exit 1; }
 "$cmake" --install "$build" --prefix "$scratch/prefix" >/dev/null
 for file in bin/switchyard share/switchyard/configs/tiny.textproto share/switchyard/configs/README.md \
             share/switchyard/launch/local.sh share/switchyard/README.md \
+            share/switchyard/launch/study.sh share/switchyard/cluster/scaling/experts/experts.study \
             share/bash-completion/completions/switchyard; do
   [ -f "$scratch/prefix/$file" ] || fail "$file is not installed"
 done

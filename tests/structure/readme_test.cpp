@@ -54,7 +54,7 @@ class Readme : public testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(All, Readme,
                          testing::Values("README.md", "configs/README.md", "launch/README.md",
-                                         "src/README.md"));
+                                         "src/README.md", "cluster/scaling/README.md"));
 
 // `block.option`, alone or with a value: `block.option=value`, `block.option: VALUE`.
 TEST_P(Readme, NamesOptionsAndValuesThatExist) {

@@ -23,7 +23,10 @@ StepRecord record_of(std::int64_t step, int attempt = 1) {
   record.set_seconds(0.5 * static_cast<double>(step));
   record.set_step_ms(static_cast<double>(100 * attempt + step));
   record.set_tokens_per_second(1000 * positions / record.step_ms());
+  record.set_loss(static_cast<double>(100 * attempt - step));
   record.set_dropped_fraction(0.01 * static_cast<double>(step * attempt));
+  record.set_load_imbalance(static_cast<double>(step * attempt));
+  record.set_peak_memory(1000 - step);
   record.add_tokens_per_expert()->add_tokens(7);
   if (step % eval_interval == 0) {
     record.set_eval_samples(5);
@@ -92,15 +95,29 @@ TEST(RunSummary, HasNoFiguresForWhatWasNotMeasured) {
   EXPECT_EQ(summary_of(""), RunSummary());
   StepRecord dense = record_of(1);
   dense.clear_dropped_fraction();
+  dense.clear_load_imbalance();
   const RunSummary summary = summary_of(line(dense));
   EXPECT_FALSE(summary.dropped_fraction);
+  EXPECT_FALSE(summary.load_imbalance);
   EXPECT_FALSE(summary.last);
   EXPECT_FALSE(summary.best);
   EXPECT_FALSE(summary.diverged_at);
 }
 
-TEST(RunSummary, AveragesTheDropsOverAllSteps) {
+TEST(RunSummary, AveragesDropsAndImbalanceOverAllSteps) {
   EXPECT_DOUBLE_EQ(summary_of(lines(1, 5)).dropped_fraction.value(), 0.03);
+  EXPECT_DOUBLE_EQ(summary_of(lines(1, 5)).load_imbalance.value(), 3);
+}
+
+TEST(RunSummary, AveragesTheLossOfTheLastFifthOfTheSteps) {
+  EXPECT_DOUBLE_EQ(summary_of(lines(1, 1)).late_loss.value(), 99);
+  EXPECT_DOUBLE_EQ(summary_of(lines(1, 5)).late_loss.value(), 95);
+  EXPECT_DOUBLE_EQ(summary_of(lines(1, 15)).late_loss.value(), (87 + 86 + 85) / 3.0);
+  EXPECT_FALSE(summary_of("").late_loss);
+}
+
+TEST(RunSummary, TakesTheMostMemoryOfAllStarts) {
+  EXPECT_EQ(summary_of(lines(1, 5)).peak_memory, 999);
 }
 
 TEST(RunSummary, FindsTheNewestEvaluationAndTheFirstOfTheBest) {

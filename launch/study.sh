@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# Runs a study, a text file that names one axis, its values, seeds and a budget (cluster/scaling/README.md):
+# runs what is missing, one after the other, then writes NAME.csv, NAME.md, pictures and NAME.html.
+#   launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR]
+#   launch/study.sh FILE --csv    the table and the pictures again, from the runs that are there
+#   launch/study.sh FILE --list   what would be run, and how far it is
+# Stopped (Ctrl-C, TERM; a second Ctrl-C ends at once) or killed, the same command goes on.
+set -euo pipefail
+program=study.sh
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+. "$here/figures.sh"
+. "$here/study_file.sh"
+. "$here/study_table.sh"
+. "$here/study_page.sh"
+
+fail() { echo "study.sh: $2" >&2; exit "$1"; }
+usage="launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR] [--csv | --list]"
+
+file= runs= output= mode=run
+declare -A over=()
+more_settings=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --csv | --list) mode=${1#--}; shift; continue ;;
+    --data | --steps | --minutes | --set | --runs | --output) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
+    -*) fail 64 "unknown argument '$1'; usage: $usage" ;;
+    *) [ -z "$file" ] || fail 64 "one study at a time, not also '$1'; usage: $usage"; file=$1; shift; continue ;;
+  esac
+  case "$1" in
+    --runs) runs=$2 ;;
+    --output) output=$2 ;;
+    --set) more_settings+=("$2") ;;
+    *) over[${1#--}]=$2 ;;
+  esac
+  shift 2
+done
+[ -n "$file" ] || fail 64 "no study is given; usage: $usage"
+[ -f "$file" ] || fail 66 "$file is not there"
+read_study "$file"
+name=$(basename "$file" .study)
+runs=${runs:-runs/$name} output=${output:-${runs:-.}}
+
+for switchyard in "$here/../build/release/switchyard" "$here/../../../bin/switchyard" "$(command -v switchyard || true)"; do
+  [ -x "$switchyard" ] && break
+done
+[ -x "$switchyard" ] || fail 69 "there is no switchyard program: build it (launch/quickstart.sh does), or install it"
+
+# What the program says of a mistake is said before the first run, not at the fifth.
+check_values() {
+  local value said
+  for value in "${values[@]}"; do
+    settle "$value" "${seeds_of[$value]%% *}"
+    said=$("$switchyard" describe --config "$config" --set "${settings[@]}" "train.seed=$seed" --processes "${processes:-1}" 2>&1) ||
+      fail 64 "$file: value $value: ${said#switchyard: }"
+    ranks[$value]=$(awk '/^layout: / { print $2 }' <<<"$said")
+  done
+}
+
+# progress RUN: sets steps, planned, seconds and diverged of what it has recorded.
+progress() {
+  steps=0 planned=0 seconds=0 diverged=
+  [ -f "$1/config.textproto" ] || return 0
+  figures_of "$1"
+  IFS=, read -r _ steps planned _ seconds _ <<<"$figures"
+  diverged=${figures##*,}
+}
+
+# figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell has no comma.
+figures_of() {
+  figures=$(cd "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") || {
+    [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
+    fail 65 "$1 cannot be read: move it away to run it again"
+  }
+}
+
+# status RUN, after progress: missing, unfinished, finished or diverged.
+status() {
+  if [ -n "$diverged" ]; then echo diverged
+  elif [ "$steps" -eq 0 ]; then echo missing
+  elif [ "$steps" -lt "${budget_steps:-$planned}" ]; then echo unfinished
+  elif [ -n "$budget_minutes" ] && ! over_budget "$seconds"; then echo unfinished
+  else echo finished
+  fi
+}
+
+# One start of the run that `settle` has described, up to so many steps. Exit code: the program's.
+start() {
+  local arguments=(train --config "$config" --set "${settings[@]}" "train.seed=$seed" "train.steps=$1" "data.train=$data" --output "$run")
+  local code
+  set -m
+  "$here/local.sh" -n "${processes:-$default_processes}" -t "$threads" "${arguments[@]}" >>"$run.log" 2>&1 &
+  job=$!
+  set +m
+  while :; do
+    if [ -n "$budget_minutes" ] && [ "$1" -eq "$endless" ]; then stop_when_over; fi
+    code=0; wait "$job" 2>/dev/null || code=$?
+    kill -0 "$job" 2>/dev/null || break
+  done
+  job=
+  return "$code"
+}
+
+# Until the job ends: asks it to stop when its training time reaches the budget.
+stop_when_over() {
+  while kill -0 "$job" 2>/dev/null && [ "$stopping" -eq 0 ]; do
+    if over_budget "$(tail -n 1 "$run/metrics.jsonl" 2>/dev/null | awk "$awk_number"'{ print number("seconds") }')"; then
+      touch "$run/stop"
+      return 0
+    fi
+    sleep 1
+  done
+}
+
+over_budget() { awk -v seconds="${1:-0}" -v minutes="$budget_minutes" 'BEGIN { exit !(seconds + 0 >= 60 * minutes) }'; }
+
+# A budget in minutes is training time, all starts together. Once it is spent, one more step ends the run
+# as runs end: with an evaluation and a checkpoint.
+run_to_its_end() {
+  local target=$budget_steps code=0
+  if [ -n "$budget_minutes" ]; then
+    target=$endless
+    if over_budget "$seconds"; then target=$((steps + 1)); fi
+  fi
+  start "$target" || code=$?
+  progress "$run"
+  if [ -n "$budget_minutes" ] && [ "$code" -eq 75 ] && [ "$stopping" -eq 0 ] && over_budget "$seconds"; then
+    code=0; start $((steps + 1)) || code=$?
+    progress "$run"
+  fi
+  case $code in
+    0 | 70) ;;  # a run that diverged is a result
+    75) fail 75 "stopped in $run; the same command goes on" ;;
+    *) tail -n 5 "$run.log" >&2; fail "$code" "$run ended with exit code $code; all it said is in $run.log" ;;
+  esac
+}
+
+# What the run is in the study, beside what it records itself: the table is made from both.
+describe_run() {
+  local text
+  text="value $value
+seed $seed
+settings ${settings[*]}
+config $config_digest
+data $data_digest
+processes ${processes:-$default_processes}
+threads $threads
+machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores"
+  mkdir -p "$run" || fail 73 "cannot write to $runs"
+  if [ -f "$run/study.txt" ] && ! diff -q <(sed -n 1,5p "$run/study.txt") <(sed -n 1,5p <<<"$text") >/dev/null; then
+    fail 78 "$run was made with another study, configuration or data (see $run/study.txt): name other --runs, or move it away"
+  fi
+  echo "$text" >"$run/study.txt"
+}
+
+run_missing() {
+  local number=0 state
+  [ -n "$data" ] || fail 64 "no data: say --data DIR, or 'data DIR' in $file (DIR is what 'switchyard prepare' writes)"
+  [ -e "$data" ] || fail 66 "$data is not there: 'switchyard prepare' makes it"
+  check_values
+  data_digest=$(digest_of_data)
+  for entry in "${wanted[@]}"; do
+    number=$((number + 1))
+    [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
+    settle $entry
+    default_processes=$((ranks[$value] < $(nproc) ? ranks[$value] : $(nproc)))
+    progress "$run"
+    state=$(status)
+    [ -f "$run/study.txt" ] || [ "$state" = missing ] || fail 78 "$run is there, but is no run of a study: name other --runs"
+    describe_run
+    if [ "$state" = missing ] || [ "$state" = unfinished ]; then
+      echo "[$number/${#wanted[@]}] $axis $value, seed $seed: $([ "$state" = missing ] && echo begins || echo "goes on after step $steps") (launch/watch.sh $run)"
+      run_to_its_end
+      state=$(status)
+    fi
+    echo "[$number/${#wanted[@]}] $axis $value, seed $seed: $state, $steps steps in $(awk -v s="$seconds" 'BEGIN { printf "%.1f", s / 60 }') minutes of training"
+  done
+}
+
+list_runs() {
+  local entry
+  for entry in "${wanted[@]}"; do
+    settle $entry
+    progress "$run"
+    printf '%-11s %9s steps  %s: %s\n' "$(status)" "$steps" "$run" "${settings[*]}"
+  done
+}
+
+# local.sh knows what Ctrl-C and TERM mean; it is in a process group of its own, so that each comes once.
+job= stopping=0
+on_stop() {
+  stopping=1
+  [ -z "$job" ] || kill "-$1" "$job" 2>/dev/null || true
+}
+trap 'on_stop INT' INT
+trap 'on_stop TERM' TERM HUP
+
+case $mode in
+  list) check_values; list_runs; exit 0 ;;
+  run) run_missing ;;
+esac
+write_table
+draw_study
+write_page

@@ -1,0 +1,139 @@
+# A study's figures, for study.sh, which sources this: NAME.csv, a row a run, from what the runs have
+# recorded; and NAME.md, a row a value, the means over its seeds and what it gains over the baseline.
+# Runs nothing and draws nothing.
+
+csv_header=study,value,seed,status,steps,tokens,seconds,final_neg_log_perplexity,best_neg_log_perplexity,best_step
+csv_header+=,late_train_loss,tokens_per_second,dropped_fraction,load_imbalance,tokens_per_expert,peak_memory_bytes
+csv_header+=,parameters,active_parameters,processes,threads,commit,machine,data,settings
+
+quoted() { printf '"%s"' "${1//\"/\"\"}"; }
+said() { sed -n "s/^$2 //p" "$1/study.txt" | tr -d '\n'; }
+
+# Tokens that wanted an expert, mean over the experts of a layer and over the layers, all steps together.
+tokens_per_expert() {
+  awk '/}$/ { rest = $0
+      while (match(rest, /"tokens": *\[[^]]*\]/)) {
+        entry = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
+        sub(/.*\[/, "", entry); sub(/\]/, "", entry); experts = split(entry, tokens, ","); layers[NR] = 1
+        for (e = 1; e <= experts; e++) sum += tokens[e] / experts
+        entries++ } }
+    END { for (line in layers) steps++; if (entries) printf "%.0f", sum * steps / entries }' "$1/metrics.jsonl"
+}
+
+# One row of the CSV: the run that `settle` has described and `progress` has read.
+table_row() {
+  local tokens final best best_step late rate dropped imbalance memory parameters active
+  IFS=, read -r _ _ tokens _ _ final best_step best late rate dropped imbalance memory parameters active _ <<<"${figures#*,}"
+  printf '%s,' "$name" "$value" "$seed" "$(status)" "$steps" "$tokens" "$seconds" "$final" "$best" "$best_step" "$late" \
+    "$rate" "$dropped" "$imbalance" "$(tokens_per_expert "$run")" "$memory" "$parameters" "$active" \
+    "$(said "$run" processes)" "$(said "$run" threads)" \
+    "$(awk '/^commit / && !seen[$2]++ { printf "%s%s", (n++ ? "+" : ""), $2 }' "$run/build.txt")"
+  printf '%s,%s,%s\n' "$(quoted "$(said "$run" machine)")" "$(said "$run" data)" "$(quoted "$(said "$run" settings)")"
+}
+
+# From the runs alone, whoever made them and whenever.
+write_table() {
+  local entry
+  csv=$output/$name.csv curves=$work/curves
+  echo "$csv_header" >"$work/table"
+  : >"$curves"
+  for entry in "${wanted[@]}"; do
+    settle $entry
+    progress "$run"
+    [ "$steps" -gt 0 ] && [ -f "$run/study.txt" ] || continue
+    table_row >>"$work/table"
+    columns <"$run/metrics.jsonl" >"$work/$value-$seed.dat"
+    awk -v value="$value" -v seed="$seed" '$4 != "nan" { print value, seed, $1, 60 * $2, $4 }' "$work/$value-$seed.dat" >>"$curves"
+  done
+  [ "$(wc -l <"$work/table")" -gt 1 ] || fail 66 "no run of $file has made a step in $runs"
+  mkdir -p "$output" && cp "$work/table" "$csv.tmp" && mv "$csv.tmp" "$csv" || fail 73 "cannot write to $output"
+  awk -F, -v baseline="$baseline" -v claim="${study[claim]:-}" -v curves="$curves" "$summary" "$csv" >"$work/summary"
+  markdown >"$output/$name.md"
+  echo "$csv $output/$name.md"
+}
+
+# A line a value, with tabs: value, seeds, parameters, then mean and deviation over the seeds of: final
+# loss, late training loss, loss below the baseline's, speed-up in steps, speed-up in time, loss at equal
+# time; then ms a step, tokens a second, dropped %, imbalance, tokens an expert, compared runs, the equal
+# time in seconds, memory. Runs that are not finished, or diverged, count in none.
+# Speed-ups: the baseline's steps (seconds) / those after which the run has the baseline's final loss, on
+# the straight line between evaluations; compared run by run with the baseline's of the same seed. Where
+# the study claims by some seeds, those alone count wherever they were run.
+summary='
+function add(list, x) { if (x != "") { n[list]++; total[list] += x; squares[list] += x * x } }
+function mean(list) { return n[list] ? total[list] / n[list] : "" }
+function deviation(list,   d) { if (n[list] < 2) return ""
+  d = (squares[list] - total[list] * total[list] / n[list]) / (n[list] - 1); return d > 0 ? sqrt(d) : 0 }
+function both(list) { return mean(list) "\t" deviation(list) }
+# The first time (field 4) or step (field 3) at which run r has this loss.
+function reached(r, loss, x,   i, part) {
+  for (i = 1; i <= points[r]; i++) if (at[r, i] <= loss) {
+    if (i == 1) return x[r, 1]
+    part = (at[r, i - 1] - loss) / (at[r, i - 1] - at[r, i]); return x[r, i - 1] + part * (x[r, i] - x[r, i - 1]) }
+  return "" }
+function loss_at(r, time,   i) {
+  for (i = points[r]; i > 0; i--) if (second[r, i] <= time * 1.0000001) {
+    if (i == points[r]) return at[r, i]
+    return at[r, i] + (time - second[r, i]) / (second[r, i + 1] - second[r, i]) * (at[r, i + 1] - at[r, i]) }
+  return "" }
+BEGIN {
+  while ((getline line < curves) > 0) { split(line, f, " "); r = f[1] SUBSEP f[2]; i = ++points[r]
+    step[r, i] = f[3]; second[r, i] = f[4]; at[r, i] = f[5] }
+  split(claim, list, " "); for (i in list) claims[list[i]] = 1 }
+NR > 1 && $4 == "finished" && $8 != "" {
+  value = $2; r = value SUBSEP $3
+  if (!(value in seeds)) order[++values] = value
+  seeds[value] = seeds[value] " " $3; if ($3 in claims) claimed[value] = 1
+  final[r] = -$8; late[r] = $11; steps[r] = $5; seconds[r] = $7; rate[r] = $12; drop[r] = $13; load[r] = $14
+  tokens[r] = $15; memory[r] = $16; parameters[value] = $17
+  if (shortest == "" || $7 < shortest) shortest = $7 }
+END {
+  for (v = 1; v <= values; v++) { value = order[v]; count = split(seeds[value], list, " "); shown = ""; used = 0
+    for (i = 1; i <= count; i++) { r = value SUBSEP list[i]; b = baseline SUBSEP list[i]
+      if ((value in claimed) && !(list[i] in claims)) continue
+      used++; shown = shown (shown == "" ? "" : " ") list[i]
+      add(value "loss", final[r]); add(value "late", late[r]); add(value "ms", 1000 * seconds[r] / steps[r]); add(value "rate", rate[r])
+      add(value "drop", drop[r] == "" ? "" : 100 * drop[r]); add(value "load", load[r]); add(value "tokens", tokens[r])
+      if (memory[r] > most[value]) most[value] = memory[r]
+      add(value "equal", loss_at(r, shortest))
+      if (b in final) { add(value "gain", final[b] - final[r])
+        s = reached(r, final[b], step); add(value "steps", s == "" ? "" : (value == baseline ? 1 : steps[b] / s))
+        s = reached(r, final[b], second); add(value "time", s == "" ? "" : (value == baseline ? 1 : seconds[b] / s)) } }
+    print value "\t" shown "\t" parameters[value] "\t" both(value "loss") "\t" both(value "late") "\t" both(value "gain") "\t" \
+      both(value "steps") "\t" both(value "time") "\t" both(value "equal") "\t" mean(value "ms") "\t" mean(value "rate") "\t" \
+      mean(value "drop") "\t" mean(value "load") "\t" mean(value "tokens") "\t" n[value "gain"] + 0 "\t" shortest "\t" most[value] } }'
+
+# The summary's columns as people read them, with tabs; the first line is the heading.
+table_cells() {
+  awk -F'\t' -v axis="$label" -v baseline="$baseline" '
+    function cell(m, d, decimals) { if (m == "") return "–"
+      return sprintf("%." decimals "f", m) (d == "" ? "" : sprintf(" ± %." decimals "f", d)) }
+    NR == 1 { OFS = "\t"
+      print axis, "seeds", "parameters (millions)", "validation loss", "training loss, last fifth", "validation loss below " baseline "’s", \
+        "speed-up in steps", "speed-up in time", sprintf("validation loss after %.1f minutes", $22 / 60), "ms a step", "tokens a second", \
+        "dropped (%)", "busiest expert / mean", "tokens an expert", "memory (MB)" }
+    { print $1, $2, cell($3 == "" ? "" : $3 / 1e6, "", 2), cell($4, $5, 4), cell($6, $7, 4), ($1 == baseline ? "–" : cell($8, $9, 4)), \
+        ($1 == baseline ? "1" : $21 && $10 == "" ? "not reached" : cell($10, $11, 2)), \
+        ($1 == baseline ? "1" : $21 && $12 == "" ? "not reached" : cell($12, $13, 2)), cell($14, $15, 4), cell($16, "", 0), cell($17, "", 0), \
+        cell($18, "", 2), cell($19, "", 2), cell($20 == "" ? "" : $20, "", 0), cell($23 == "" ? "" : $23 / 1e6, "", 0) }'  "$work/summary"
+}
+
+# What a reader must know to believe the table; a line each.
+notes() {
+  local unfinished
+  echo "Means ± standard deviations over the seeds. Loss: cross-entropy in nats a target token, on validation data at the end, and of training over the last fifth of the steps."
+  echo "Speed-ups: steps (training time) of $baseline / those after which the run has the final validation loss of $baseline with the same seed; evaluations and saving are not counted."
+  awk -F'\t' -v baseline="$baseline" '$1 != baseline && $21 + 0 < 3 { few = few (few == "" ? "" : ", ") $1 }
+    END { if (few != "") print "Fewer than three seeds beside " baseline "’s, so no claim: " few "." }' "$work/summary"
+  unfinished=$(awk -F, 'NR > 1 && $4 != "finished" { n++ } END { print n + 0 }' "$csv")
+  [ "$unfinished" -eq 0 ] || echo "$unfinished of the runs are not finished, or diverged: their rows in $name.csv say so."
+  [ "$(wc -l <"$csv")" -gt "${#wanted[@]}" ] || echo "Runs that have not begun: $((${#wanted[@]} + 1 - $(wc -l <"$csv")))."
+  awk -F, 'NR > 1 && !seen[$21]++ { commits = commits (n++ ? ", " : "") $21 } END { print "Commit " commits "." (n > 1 ? " Not all runs were made by the same program." : "") }' "$csv"
+  sed -n '2,$s/^\([^,]*,\)\{21\}"\([^"]*\)",\([^,]*\),.*/Machine: \2. Data: \3./p' "$csv" | sort -u
+}
+
+markdown() {
+  table_cells | awk -F'\t' '{ for (i = 1; i <= NF; i++) printf "| %s ", $i; print "|" } NR == 1 { for (i = 1; i <= NF; i++) printf "| --- "; print "|" }'
+  echo
+  notes | sed 's/^/* /'
+}

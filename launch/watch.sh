@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# A live view of a run in a terminal: loss curve, load of the experts, rate, time left.
+#   launch/watch.sh [--once] RUN      q or Ctrl-C quits; the run goes on
+# Reads only what the run writes anyway. Without a terminal, or with --once, it prints one view.
+set -euo pipefail
+program=watch.sh
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+once= run=
+for argument in "$@"; do
+  case "$argument" in
+    --once) once=1 ;;
+    -*) echo "watch.sh: unknown argument '$argument'; usage: launch/watch.sh [--once] RUN" >&2; exit 64 ;;
+    *) [ -z "$run" ] || { echo "watch.sh: one RUN at a time, not also '$argument'" >&2; exit 64; }
+       run=${argument%/} ;;
+  esac
+done
+[ -n "$run" ] || { echo "usage: launch/watch.sh [--once] RUN" >&2; exit 64; }
+[ -f "$run/config.textproto" ] || { echo "watch.sh: $run is not a run: it has no config.textproto" >&2; exit 66; }
+command -v gnuplot >/dev/null || { echo "watch.sh: gnuplot is not installed; run launch/install_dependencies.sh" >&2; exit 69; }
+[ -t 0 ] && [ -t 1 ] || once=1
+work=$(mktemp -d)
+. "$here/figures.sh"
+
+# Each record is read once: `seen` bytes of metrics.jsonl are in `rows`, the last whole line in `last`.
+# A resumed run cuts the file back; then all is read anew.
+seen=0
+: >"$work/rows"
+: >"$work/last"
+read_new() {
+  local size whole
+  size=$(stat -c %s "$run/metrics.jsonl" 2>/dev/null || echo 0)
+  if [ "$size" -lt "$seen" ]; then seen=0; : >"$work/rows"; fi
+  [ "$size" -gt "$seen" ] || return 0
+  tail -c +$((seen + 1)) "$run/metrics.jsonl" | head -c $((size - seen)) >"$work/new"
+  whole=$(wc -l <"$work/new")
+  [ "$whole" -gt 0 ] || return 0
+  head -n "$whole" "$work/new" >"$work/lines"
+  seen=$((seen + $(stat -c %s "$work/lines")))
+  tail -n 1 "$work/lines" >"$work/last"
+  columns <"$work/lines" >>"$work/rows"
+}
+
+clock() { printf '%d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60)); }
+
+# Two lines: where the run is, and what its last steps were like; rates are medians over the last 50.
+figures() {
+  local steps step minutes loss eval dropped imbalance ms rate left age
+  steps=$(awk '/^ *train *\{/ { inside = 1 } /^\}/ { inside = 0 } inside && $1 == "steps:" { print $2; exit }' "$run/config.textproto")
+  read -r step minutes loss dropped imbalance < <(tail -n 1 "$work/rows" | awk '{ print $1, $2, $3, $5, $6 }')
+  eval=$(awk '$4 != "nan" { e = $4; s = $1 } END { if (s) printf "%.4f after step %d", e, s; else print "none yet" }' "$work/rows")
+  read -r ms rate < <(tail -n 50 "$work/rows" | sort -g -k 7,7 | awk '{ ms[NR] = $7; rate[NR] = $8 } END { m = int((NR + 1) / 2); printf "%.0f %.1f\n", ms[m], rate[m] / 1000 }')
+  left=$(awk -v n=$((steps - step)) -v ms="$ms" 'BEGIN { s = n * ms / 1000; printf "%.0f", s > 0 ? s : 0 }')
+  age=$(($(date +%s) - $(stat -c %Y "$run/metrics.jsonl")))
+  printf '%s: step %s of %s, %s min of training' "$run" "$step" "$steps" "$(printf '%.1f' "$minutes")"
+  if [ "$step" -ge "$steps" ]; then printf ', done\n'; else printf ', %s left; last step %s ago\n' "$(clock "$left")" "$(clock "$age")"; fi
+  printf 'loss %.4f   validation %s   %s ms a step   %s k tokens/s' "$loss" "$eval" "$ms" "$rate"
+  [ "$dropped" = nan ] || printf '   dropped %.2f%%   busiest expert %.2fx' "$dropped" "$imbalance"
+  echo
+}
+
+curve() {  # WIDTH HEIGHT
+  smooth $(($(wc -l <"$work/rows") / 200 + 1)) <"$work/rows" >"$work/smooth"
+  local top colour=mono
+  top=$(awk '{ s[NR] = $1; loss[NR] = $3 } END { for (i = 1; i <= NR; i++) if (20 * s[i] >= s[NR] && loss[i] > top) top = loss[i]; print top }' "$work/smooth")
+  [ -n "$once" ] || colour=ansi256
+  gnuplot 2>/dev/null <<GNUPLOT || echo "(too few steps for a curve)"
+set terminal dumb size $1,$2 $colour
+set datafile missing 'nan'; set tics nomirror; set border 3; set key top right
+set title 'cross-entropy (nats a target token) by step'
+plot [] [*:$top] '$work/smooth' using 1:3 with points pt '.' lc rgb 'blue' title 'training', '$work/rows' using 1:4 with points pt 'O' lc rgb 'red' title 'validation'
+GNUPLOT
+}
+
+# A bar an expert, one line a layer: full height is twice the fair share. At most WIDTH characters.
+bars() {  # WIDTH
+  awk -v width="$1" 'BEGIN { split("▁ ▂ ▃ ▄ ▅ ▆ ▇ █", bar, " ") }
+    { rest = $0
+      while (match(rest, /\{"layer": *"[^"]*", *"tokens": *\[[^]]*\]/)) {
+        entry = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
+        split(entry, quoted, "\""); sub(/.*\[/, "", entry); sub(/\]/, "", entry); n = split(entry, tokens, ",")
+        if (!heading++) print "tokens an expert in the last step, a bar an expert: ▄ is the fair share, █ twice or more"
+        sum = 0; for (e = 1; e <= n; e++) sum += tokens[e]
+        line = ""; for (e = 1; e <= n && e <= width - 20; e++) {
+          level = sum ? int(tokens[e] * n / sum * 4 + 0.5) : 0; line = line (tokens[e] == 0 ? "." : bar[level < 1 ? 1 : level > 8 ? 8 : level]) }
+        printf "  %-17s %s\n", quoted[4], line } }' "$work/last"
+}
+
+view() {  # WIDTH HEIGHT
+  local layers
+  if [ ! -s "$work/rows" ]; then echo "$run: no step yet"; return; fi
+  figures
+  layers=$(bars "$1" | tee "$work/bars" | wc -l)
+  curve "$1" $(($2 - layers - 4 > 10 ? $2 - layers - 4 : 10))
+  cat "$work/bars"
+}
+
+if [ -n "$once" ]; then
+  trap 'rm -rf "$work"' EXIT
+  read_new
+  view "${COLUMNS:-100}" "${LINES:-32}"
+  exit 0
+fi
+
+restore() { tput cnorm; tput smam; tput rmcup; rm -rf "$work"; }
+trap restore EXIT
+trap 'exit 0' INT TERM
+tput smcup
+tput civis
+tput rmam  # what is wider than the terminal is cut off
+while :; do
+  read_new
+  read -r height width < <(stty size)
+  view "$width" $((height - 1)) >"$work/screen"
+  { tput home; awk -v width="$width" -v rows=$((height - 1)) -v wipe="$(tput el)" 'NR <= rows { print $0 wipe }' "$work/screen"; printf 'q quits; the run goes on'; tput ed; }
+  if read -rsn 1 -t 2 key && [ "$key" = q ]; then break; fi
+done
