@@ -164,10 +164,10 @@ std::vector<std::uint64_t> tokens_from(std::uint64_t first, std::size_t rows) {
 }
 
 Tensor<float> dropped_ones(std::int64_t rows, std::int64_t cols, float rate,
-                           std::uint64_t first_token, std::int64_t first_element = 0) {
+                           std::uint64_t first_token, std::int64_t first_element = 0,
+                           const RandomStream& stream = {5, Purpose::hidden_dropout, 2, 9}) {
   auto x = Tensor<float>::uninitialized(rows, cols);
   for (float& v : x.flat()) v = 1;
-  const RandomStream stream(5, Purpose::hidden_dropout, 2, 9);
   apply_dropout(x.view(), rate, stream, tokens_from(first_token, static_cast<std::size_t>(rows)),
                 first_element);
   return x;
@@ -203,6 +203,24 @@ TEST(Dropout, KeepsTheExpectedShareAndRateZeroDoesNothing) {
   EXPECT_NEAR(kept / 1e5, 0.9, 0.005);  // five standard deviations
   const auto untouched = dropped_ones(2, 10, 0.0f, 0);
   for (const float v : untouched.flat()) EXPECT_EQ(v, 1.0f);
+}
+
+TEST(Dropout, IsDrawnAnewForEachSeedPurposeLayerAndStep) {
+  constexpr std::int64_t rows = 100, cols = 1000;
+  constexpr float rate = 0.25f;
+  const auto mask = [](const RandomStream& stream) {
+    return dropped_ones(rows, cols, rate, 0, 0, stream);
+  };
+  const auto base = mask({5, Purpose::hidden_dropout, 2, 9});
+  for (const auto& other :
+       {mask({6, Purpose::hidden_dropout, 2, 9}), mask({5, Purpose::attention_dropout, 2, 9}),
+        mask({5, Purpose::hidden_dropout, 3, 9}), mask({5, Purpose::hidden_dropout, 2, 10})}) {
+    double both = 0;
+    for (std::int64_t i = 0; i < base.size(); ++i)
+      both += base.data()[i] == 0 && other.data()[i] == 0;
+    // Independent masks drop together rate^2 of the time; five standard deviations.
+    EXPECT_NEAR(both / static_cast<double>(rows * cols), rate * rate, 0.004);
+  }
 }
 
 TEST(Dropout, BitsDependOnNeitherThreadsNorOtherRows) {
