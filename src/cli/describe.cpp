@@ -111,11 +111,8 @@ void print_operations(std::ostream& out, const Plan& plan) {
   if (operations.mixing > 0) row(out, "mixing", scientific(operations.mixing));
   row(out, "logits", scientific(operations.logits));
   row(out, "total", scientific(operations.total()));
-  std::string besides = scientific(operations.repeated_logits) + " to compute the logits again";
-  if (operations.recomputed > 0)
-    besides += ", " + scientific(operations.recomputed) + " of recomputation";
-  if (plan.is_sparse()) besides += ", " + scientific(operations.routers) + " of routers";
-  out << "  besides, not counted by custom: " << besides << "\n";
+  if (plan.is_sparse()) row(out, "besides, of routers", scientific(operations.routers));
+  if (operations.recomputed > 0) row(out, "besides, recomputed", scientific(operations.recomputed));
 }
 
 // What an expert can take of a group, and what is dropped for it.

@@ -26,7 +26,7 @@ void Embedding::backward(StepContext& context, ParamSet& params, const Sequence&
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
     const auto leaf = static_cast<std::size_t>(i);
     embedding_backward(rows_of_rank<const float>(dh, sequence.ranks, i),
-                       ids.subspan(leaf * tokens, tokens), params[table_].leaves[leaf]);
+                       ids.subspan(leaf * tokens, tokens), params[table_].leaves[leaf].sum());
   }
 }
 

@@ -47,8 +47,9 @@ void DenseFeedForward::backward(StepContext& context, ParamSet& params, const Se
   MlpSaved<In> room(rows, params[params_.wi].spec.cols, activation_);
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
     const auto leaf = static_cast<std::size_t>(i);
-    MlpGradients gradients{params[params_.wi].leaves[leaf], {}, params[params_.wo].leaves[leaf]};
-    if (activation_ == Activation::gated_gelu) gradients.wi_1 = params[params_.wi_1].leaves[leaf];
+    MlpGradients gradients{&params[params_.wi].leaves[leaf], nullptr,
+                           &params[params_.wo].leaves[leaf]};
+    if (activation_ == Activation::gated_gelu) gradients.wi_1 = &params[params_.wi_1].leaves[leaf];
     const MlpFlow<In> flow{rows_of_rank(upstream.view(), sequence.ranks, i),
                            rows_of_rank(dx, sequence.ranks, i), room.row_range(0, rows)};
     mlp_backward(context.work, saved.row_range(i * rows, rows), rows_of_rank(x, sequence.ranks, i),

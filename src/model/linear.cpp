@@ -24,8 +24,8 @@ template <class In>
 void linear_backward_weight(Work& work, View<const In> x, View<const In> dy, Param& weight) {
   const auto ranks = static_cast<std::int64_t>(weight.leaves.size());
   for (std::int64_t i = 0; i < ranks; ++i) {
-    gemm<In, float>(work, rows_of_rank(x, ranks, i), Transpose::yes, rows_of_rank(dy, ranks, i),
-                    Transpose::no, weight.leaves[static_cast<std::size_t>(i)], Accumulate::yes);
+    weight.leaves[static_cast<std::size_t>(i)].add_product(
+        work, rows_of_rank(x, ranks, i), Transpose::yes, rows_of_rank(dy, ranks, i), Transpose::no);
   }
 }
 

@@ -46,80 +46,106 @@ std::span<T> part(std::span<T> all, std::int64_t first, std::int64_t count) {
   return all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
 }
 
+// hidden [h*N, D] as it is multiplied.
+template <class In>
+Tensor<In> product_input(Tensor<float> hidden, bool tied) {
+  if (tied) scale_in_place(hidden.flat(), tied_scale(hidden.cols()));
+  return rounded<In>(std::move(hidden));
+}
+
+// Room for what is said of each target.
+LogitsOutput new_output(Mode mode, const Sequence& sequence, ExtraLoss extra) {
+  const std::int64_t rows = sequence.ranks * sequence.rows;
+  LogitsOutput out;
+  out.loss = Tensor<float>::uninitialized(rows, sequence.length);
+  if (mode == Mode::evaluate)
+    out.predictions.resize(static_cast<std::size_t>(sequence.positions()));
+  if (mode == Mode::train && extra.any())
+    out.extra_loss = Tensor<float>::uninitialized(rows, sequence.length);
+  return out;
+}
+
+// What a chunk's logits [count, W], from position `first` on, say of its targets; log_z [count].
+void read_logits(View<const float> logits, std::int64_t first,
+                 std::span<const std::int32_t> targets, ExtraLoss extra, std::span<float> log_z,
+                 LogitsOutput& out) {
+  const std::int64_t count = logits.rows;
+  cross_entropy_forward(logits, targets, part(out.loss.flat(), first, count), log_z,
+                        out.predictions.empty() ? nullptr : out.predictions.data() + first);
+  if (out.extra_loss.size() > 0)
+    extra_loss_forward(logits, targets, log_z, extra, part(out.extra_loss.flat(), first, count));
+}
+
 }  // namespace
 
 template <class In>
-LogitsOutput<In> Logits::forward(StepContext& context, const ParamSet& params,
-                                 const Sequence& sequence, Tensor<float> hidden,
-                                 std::span<const std::int32_t> targets) const {
+LogitsOutput Logits::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                             Tensor<float> hidden, std::span<const std::int32_t> targets) const {
   const ScopedPhase phase(context.timer, Phase::logits);
-  const Param& kernel = params[kernel_];
-  const std::int64_t ranks = sequence.ranks, positions = sequence.positions();
-  if (tied_) scale_in_place(hidden.flat(), tied_scale(hidden.cols()));
-  LogitsOutput<In> out{
-      Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length), {}, {}};
-  out.saved.hidden = rounded<In>(std::move(hidden));
-  out.saved.log_z = Tensor<float>::uninitialized(1, positions);
-  if (context.mode == Mode::evaluate) out.predictions.resize(static_cast<std::size_t>(positions));
-  if (context.mode == Mode::train && extra_.any())
-    out.extra_loss = Tensor<float>::uninitialized(ranks * sequence.rows, sequence.length);
-  const std::int64_t vocabulary = tied_ ? kernel.spec.rows : kernel.spec.cols;
-  auto room = chunk_logits<float>(ranks, positions, vocabulary);
-  for_each_chunk(ranks, positions, [&](std::int64_t, std::int64_t first, std::int64_t count) {
-    const View<float> logits = room.row_range(0, count);
-    gemm<In, float>(context.work, out.saved.hidden.row_range(first, count), Transpose::no,
-                    kernel.input<In>(), tied_ ? Transpose::yes : Transpose::no, logits);
-    cross_entropy_forward(logits, part(targets, first, count), part(out.loss.flat(), first, count),
-                          part(out.saved.log_z.flat(), first, count),
-                          out.predictions.empty() ? nullptr : out.predictions.data() + first);
-    if (out.extra_loss.size() > 0) {
-      extra_loss_forward(logits, part(targets, first, count),
-                         part(std::as_const(out.saved.log_z).flat(), first, count), extra_,
-                         part(out.extra_loss.flat(), first, count));
-    }
-  });
+  const View<const In> weights = params[kernel_].input<In>();
+  const std::int64_t vocabulary = tied_ ? weights.rows : weights.cols;
+  const Tensor<In> input = product_input<In>(std::move(hidden), tied_);
+  LogitsOutput out = new_output(context.mode, sequence, extra_);
+  auto room = chunk_logits<float>(sequence.ranks, input.rows(), vocabulary);
+  auto log_z = Tensor<float>::uninitialized(1, room.rows());
+  for_each_chunk(sequence.ranks, input.rows(),
+                 [&](std::int64_t, std::int64_t first, std::int64_t count) {
+                   const View<float> logits = room.row_range(0, count);
+                   gemm<In, float>(context.work, input.row_range(first, count), Transpose::no,
+                                   weights, tied_ ? Transpose::yes : Transpose::no, logits);
+                   read_logits(logits, first, part(targets, first, count), extra_,
+                               part(log_z.flat(), 0, count), out);
+                 });
   return out;
 }
 
 template <class In>
-Tensor<float> Logits::backward(StepContext& context, ParamSet& params, const LogitsSaved<In>& saved,
-                               std::span<const std::int32_t> targets, float scale) const {
+LogitsOutput Logits::forward_backward(StepContext& context, ParamSet& params,
+                                      const Sequence& sequence, Tensor<float> hidden,
+                                      std::span<const std::int32_t> targets, float scale) const {
   const ScopedPhase phase(context.timer, Phase::logits);
   Param& kernel = params[kernel_];
-  const auto ranks = static_cast<std::int64_t>(kernel.leaves.size());
-  const View<const In> hidden = saved.hidden.view(), weights = kernel.input<In>();
-  Tensor<float> d_hidden = Tensor<float>::uninitialized(hidden.rows, hidden.cols);
-  const std::int64_t vocabulary = tied_ ? kernel.spec.rows : kernel.spec.cols;
-  auto room = chunk_logits<float>(ranks, hidden.rows, vocabulary);
+  const View<const In> weights = kernel.input<In>();
+  const std::int64_t vocabulary = tied_ ? weights.rows : weights.cols;
+  const Tensor<In> input = product_input<In>(std::move(hidden), tied_);
+  LogitsOutput out = new_output(context.mode, sequence, extra_);
+  out.d_hidden = Tensor<float>::uninitialized(input.rows(), input.cols());
+  auto room = chunk_logits<float>(sequence.ranks, input.rows(), vocabulary);
   auto input_room =
-      chunk_logits<In>(ranks, hidden.rows, std::is_same_v<In, float> ? 0 : vocabulary);
+      chunk_logits<In>(sequence.ranks, input.rows(), std::is_same_v<In, float> ? 0 : vocabulary);
+  auto log_z = Tensor<float>::uninitialized(1, room.rows());
+  const Transpose as_forward = tied_ ? Transpose::yes : Transpose::no,
+                  as_backward = tied_ ? Transpose::no : Transpose::yes;
   Work& work = context.work;
-  for_each_chunk(ranks, hidden.rows, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
-    const View<const In> x = hidden.row_range(first, count);
-    const View<float> logits = room.row_range(0, count);
-    const View<In> d = input_place(logits, input_room.row_range(0, count));  // their gradient
-    const View<float> leaf = kernel.leaves[static_cast<std::size_t>(i)];
-    gemm<In, float>(work, x, Transpose::no, weights, tied_ ? Transpose::yes : Transpose::no,
-                    logits);
-    cross_entropy_backward(logits, part(targets, first, count),
-                           part(saved.log_z.flat(), first, count), scale, extra_, d);
-    if (tied_) {
-      gemm<In, float>(work, d, Transpose::yes, x, Transpose::no, leaf, Accumulate::yes);
-    } else {
-      gemm<In, float>(work, x, Transpose::yes, d, Transpose::no, leaf, Accumulate::yes);
-    }
-    gemm<In, float>(work, d, Transpose::no, weights, tied_ ? Transpose::no : Transpose::yes,
-                    d_hidden.row_range(first, count));
-  });
-  if (tied_) scale_in_place(d_hidden.flat(), tied_scale(hidden.cols));
-  return d_hidden;
+  for_each_chunk(sequence.ranks, input.rows(),
+                 [&](std::int64_t i, std::int64_t first, std::int64_t count) {
+                   const View<const In> x = input.row_range(first, count);
+                   const View<float> logits = room.row_range(0, count);
+                   const View<In> d = input_place(logits, input_room.row_range(0, count));
+                   const auto ids = part(targets, first, count);
+                   const auto z = part(log_z.flat(), 0, count);
+                   GradientLeaf& leaf = kernel.leaves[static_cast<std::size_t>(i)];
+                   gemm<In, float>(work, x, Transpose::no, weights, as_forward, logits);
+                   read_logits(logits, first, ids, extra_, z, out);
+                   cross_entropy_backward(logits, ids, z, scale, extra_, d);
+                   if (tied_) {
+                     leaf.add_product<In>(work, d, Transpose::yes, x, Transpose::no);
+                   } else {
+                     leaf.add_product<In>(work, x, Transpose::yes, d, Transpose::no);
+                   }
+                   gemm<In, float>(work, View<const In>(d), Transpose::no, weights, as_backward,
+                                   out.d_hidden.row_range(first, count));
+                 });
+  if (tied_) scale_in_place(out.d_hidden.flat(), tied_scale(input.cols()));
+  return out;
 }
 
-#define SWITCHYARD_INSTANTIATE(In)                                                               \
-  template LogitsOutput<In> Logits::forward(StepContext&, const ParamSet&, const Sequence&,      \
-                                            Tensor<float>, std::span<const std::int32_t>) const; \
-  template Tensor<float> Logits::backward(StepContext&, ParamSet&, const LogitsSaved<In>&,       \
-                                          std::span<const std::int32_t>, float) const;
+#define SWITCHYARD_INSTANTIATE(In)                                                                 \
+  template LogitsOutput Logits::forward<In>(StepContext&, const ParamSet&, const Sequence&,        \
+                                            Tensor<float>, std::span<const std::int32_t>) const;   \
+  template LogitsOutput Logits::forward_backward<In>(StepContext&, ParamSet&, const Sequence&,     \
+                                                     Tensor<float>, std::span<const std::int32_t>, \
+                                                     float) const;
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(bfloat16)

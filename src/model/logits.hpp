@@ -1,6 +1,5 @@
-// From the decoder's output to each target's cross-entropy, and back. The logits exist a chunk of
-// positions at a time, in f32 from inputs of type In (float or bfloat16); backward computes them
-// again.
+// From the decoder's output to each target's cross-entropy and, in training, at once back: the
+// logits exist a chunk of positions at a time, in f32 from inputs of type In (float or bfloat16).
 #pragma once
 
 #include <cstdint>
@@ -14,19 +13,11 @@
 
 namespace switchyard {
 
-template <class In = float>
-struct LogitsSaved {
-  Tensor<In> hidden;    // [h*N, D] as multiplied, so scaled by D^-0.5 where tied
-  Tensor<float> log_z;  // [1, h*N]
-};
-
-template <class In = float>
 struct LogitsOutput {
   Tensor<float> loss;                     // [h*b, T] nats; 0 where target < 0
   std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
-  LogitsSaved<In> saved;
-  Tensor<float>
-      extra_loss{};  // [h*b, T] what training adds to `loss`; empty where nothing is added
+  Tensor<float> extra_loss;  // [h*b, T] what training adds to `loss`; empty where nothing is added
+  Tensor<float> d_hidden;    // [h*N, D] only of forward_backward
 };
 
 class Logits {
@@ -38,13 +29,14 @@ class Logits {
 
   // hidden [h*N, D], targets [h*N].
   template <class In = float>
-  LogitsOutput<In> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                           Tensor<float> hidden, std::span<const std::int32_t> targets) const;
-  // The gradient of scale * (sum of losses and extra losses): adds to the kernel's leaves, returns
-  // d hidden [h*N, D].
-  template <class In>
-  Tensor<float> backward(StepContext& context, ParamSet& params, const LogitsSaved<In>& saved,
-                         std::span<const std::int32_t> targets, float scale) const;
+  LogitsOutput forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
+                       Tensor<float> hidden, std::span<const std::int32_t> targets) const;
+  // The same in training, and the gradient of scale * (sum of losses and extra losses): adds to the
+  // kernel's leaves.
+  template <class In = float>
+  LogitsOutput forward_backward(StepContext& context, ParamSet& params, const Sequence& sequence,
+                                Tensor<float> hidden, std::span<const std::int32_t> targets,
+                                float scale) const;
 
  private:
   std::size_t kernel_;

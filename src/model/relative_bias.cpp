@@ -45,9 +45,10 @@ void RelativeBias::backward(ParamSet& params, const Sequence& sequence,
                             View<const float> pieces) const {
   Param& table = params[table_];
   const std::int64_t heads = table.spec.rows;
+  for (std::int64_t i = 0; i < sequence.ranks; ++i) {
+    const View<float> leaf = table.leaves[static_cast<std::size_t>(i)].sum();
 #pragma omp parallel for schedule(static)
-  for (std::int64_t h = 0; h < heads; ++h) {
-    for (std::int64_t i = 0; i < sequence.ranks; ++i) {
+    for (std::int64_t h = 0; h < heads; ++h) {
       // f64, because a softmax row's gradients sum to zero: what is left is small beside the terms.
       std::array<double, relative_buckets> sums{};
       for (std::int64_t row = i * sequence.rows; row < (i + 1) * sequence.rows; ++row) {
@@ -58,9 +59,8 @@ void RelativeBias::backward(ParamSet& params, const Sequence& sequence,
           sums[static_cast<std::size_t>(bucket)] += piece[column];
         }
       }
-      float* leaf = table.leaves[static_cast<std::size_t>(i)].row(h);
       for (std::size_t bucket = 0; bucket < sums.size(); ++bucket) {
-        leaf[bucket] += static_cast<float>(sums[bucket]);
+        leaf.row(h)[bucket] += static_cast<float>(sums[bucket]);
       }
     }
   }

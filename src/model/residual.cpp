@@ -23,7 +23,7 @@ void Norm::backward(ParamSet& params, View<const float> dy, View<const float> x,
     const auto leaf = static_cast<std::size_t>(i);
     rms_norm_backward(rows_of_rank(dy, ranks, i), rows_of_rank(x, ranks, i), param.value.flat(),
                       inverse_rms.flat().subspan(leaf * rows, rows), rows_of_rank(dx, ranks, i),
-                      param.leaves[leaf].flat());
+                      param.leaves[leaf].sum().flat());
   }
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <utility>
-#include <variant>
 
 #include "model/embedding.hpp"
 #include "model/logits.hpp"
@@ -25,12 +24,20 @@ ParamSet make_parameters(const ModelConfig& config, const Layout& layout, Rank s
           static_cast<int>(layout.groups_of(self).size()), seed};
 }
 
-// What backward needs of both stacks, the inputs of products as In.
+// A pass over a batch: what it reads, and what backward needs of both stacks, the inputs of
+// products as In.
 template <class In>
-struct Activations {
+struct StackPass {
+  Sequence inputs, targets;
+  std::vector<std::int32_t> target_ids;  // [h*b*T], -1 at padding
   StackSaved<In> encoder, decoder;
-  Tensor<In> memory;  // [h*b*S, D] the encoder's output
-  LogitsSaved<In> logits;
+  Tensor<In> encoded;  // [h*b*S, D] the encoder's output
+
+  StackPass(const Batch& batch, std::int64_t ranks)
+      : inputs(encoder_sequence(batch, ranks)),
+        targets(decoder_sequence(batch, ranks)),
+        target_ids(masked_targets(batch)) {}
+  Memory<In> memory() const { return {inputs, encoded.view()}; }
 };
 
 }  // namespace
@@ -54,20 +61,17 @@ struct Transformer::Parts {
   template <class In>
   Output forward(StepContext& context, const Batch& batch) const;
   template <class In>
-  void backward(StepContext& context, const Batch& batch, const Saved& saved,
-                Activations<In> activations);
-};
+  Output forward_backward(StepContext& context, const Batch& batch);
 
-struct Transformer::Saved {
-  Sequence inputs, targets;
-  std::vector<std::int32_t> target_ids;  // [h*b*T], -1 at padding
-  std::variant<Activations<float>, Activations<bfloat16>> activations;
+ private:
+  // Returns the decoder's output [h*b*T, D].
+  template <class In>
+  Tensor<float> run_stacks(StepContext& context, StackPass<In>& pass,
+                           std::vector<SparseLayerStats>& sparse_layers) const;
+  // d [h*b*T, D] of the decoder's output.
+  template <class In>
+  void run_stacks_backward(StepContext& context, StackPass<In> pass, Tensor<float> d);
 };
-
-Transformer::Output::Output() = default;
-Transformer::Output::Output(Output&&) noexcept = default;
-Transformer::Output& Transformer::Output::operator=(Output&&) noexcept = default;
-Transformer::Output::~Output() = default;
 
 Transformer::Transformer(const ModelConfig& config, const Layout& layout, Rank self,
                          std::uint64_t seed, Gradients gradients) {
@@ -91,59 +95,70 @@ Transformer::Output Transformer::forward(StepContext& context, const Batch& batc
                                                          : parts_->forward<float>(context, batch);
 }
 
-void Transformer::backward(StepContext& context, const Batch& batch, Output& output) {
-  assert(output.saved && "backward needs the output of a forward in training");
-  const std::unique_ptr<Saved> saved = std::move(output.saved);
-  std::visit(
-      [&](auto& activations) { parts_->backward(context, batch, *saved, std::move(activations)); },
-      saved->activations);
+Transformer::Output Transformer::forward_backward(StepContext& context, const Batch& batch) {
+  assert(context.mode == Mode::train);
+  return parts_->config.precision == Precision::bfloat16
+             ? parts_->forward_backward<bfloat16>(context, batch)
+             : parts_->forward_backward<float>(context, batch);
 }
+
+namespace {
+
+Transformer::Output output_of(LogitsOutput scored, std::vector<SparseLayerStats> sparse_layers) {
+  return {std::move(scored.loss), std::move(scored.extra_loss), std::move(scored.predictions),
+          std::move(sparse_layers)};
+}
+
+}  // namespace
 
 template <class In>
 Transformer::Output Transformer::Parts::forward(StepContext& context, const Batch& batch) const {
-  const std::int64_t ranks = context.hosted().size();
-  auto saved = std::make_unique<Saved>();
-  saved->inputs = encoder_sequence(batch, ranks);
-  saved->targets = decoder_sequence(batch, ranks);
-  saved->target_ids = masked_targets(batch);
-
-  Output out;
-  Activations<In> a;
-  Tensor<float> h = embedding.forward(context, params, saved->inputs, encoder.embedding_dropout());
-  a.memory = rounded<In>(encoder.forward<In>(context, params, saved->inputs, nullptr, std::move(h),
-                                             a.encoder, out.sparse_layers));
-  const Memory<In> memory{saved->inputs, std::as_const(a.memory).view()};
-  h = embedding.forward(context, params, saved->targets, decoder.embedding_dropout());
-  h = decoder.forward(context, params, saved->targets, &memory, std::move(h), a.decoder,
-                      out.sparse_layers);
-  LogitsOutput<In> scored =
-      logits.forward<In>(context, params, saved->targets, std::move(h), saved->target_ids);
-  out.token_loss = std::move(scored.loss);
-  out.extra_loss = std::move(scored.extra_loss);
-  out.predictions = std::move(scored.predictions);
-  a.logits = std::move(scored.saved);
-  saved->activations = std::move(a);
-  if (context.mode == Mode::train) out.saved = std::move(saved);
-  return out;
+  StackPass<In> pass(batch, context.hosted().size());
+  std::vector<SparseLayerStats> sparse_layers;
+  Tensor<float> h = run_stacks(context, pass, sparse_layers);
+  return output_of(logits.forward<In>(context, params, pass.targets, std::move(h), pass.target_ids),
+                   std::move(sparse_layers));
 }
 
 template <class In>
-void Transformer::Parts::backward(StepContext& context, const Batch& batch, const Saved& saved,
-                                  Activations<In> a) {
-  const Memory<In> memory{saved.inputs, std::as_const(a.memory).view()};
+Transformer::Output Transformer::Parts::forward_backward(StepContext& context, const Batch& batch) {
+  StackPass<In> pass(batch, context.hosted().size());
+  std::vector<SparseLayerStats> sparse_layers;
+  Tensor<float> h = run_stacks(context, pass, sparse_layers);
   const float scale =
       batch.target_tokens > 0 ? 1.0f / static_cast<float>(batch.target_tokens) : 0.0f;
+  LogitsOutput scored = logits.forward_backward<In>(context, params, pass.targets, std::move(h),
+                                                    pass.target_ids, scale);
+  run_stacks_backward(context, std::move(pass), std::move(scored.d_hidden));
+  return output_of(std::move(scored), std::move(sparse_layers));
+}
 
-  // The tied embedding's leaf grows in this order: logits, encoder lookups, decoder lookups.
-  Tensor<float> d = logits.backward(context, params, a.logits, saved.target_ids, scale);
-  Tensor<float> d_memory = Tensor<float>::zeros(a.memory.rows(), a.memory.cols());
-  Tensor<float> d_decoder = decoder.backward(context, params, saved.targets, &memory,
-                                             std::move(a.decoder), std::move(d), d_memory.view());
+template <class In>
+Tensor<float> Transformer::Parts::run_stacks(StepContext& context, StackPass<In>& pass,
+                                             std::vector<SparseLayerStats>& sparse_layers) const {
+  Tensor<float> h = embedding.forward(context, params, pass.inputs, encoder.embedding_dropout());
+  pass.encoded = rounded<In>(encoder.forward<In>(context, params, pass.inputs, nullptr,
+                                                 std::move(h), pass.encoder, sparse_layers));
+  const Memory<In> memory = pass.memory();
+  h = embedding.forward(context, params, pass.targets, decoder.embedding_dropout());
+  return decoder.forward(context, params, pass.targets, &memory, std::move(h), pass.decoder,
+                         sparse_layers);
+}
+
+// The tied embedding's leaf grows in this order: logits, encoder lookups, decoder lookups.
+template <class In>
+void Transformer::Parts::run_stacks_backward(StepContext& context, StackPass<In> pass,
+                                             Tensor<float> d) {
+  const Memory<In> memory = pass.memory();
+  Tensor<float> d_memory = Tensor<float>::zeros(pass.encoded.rows(), pass.encoded.cols());
+  Tensor<float> d_decoder =
+      decoder.backward(context, params, pass.targets, &memory, std::move(pass.decoder),
+                       std::move(d), d_memory.view());
   Tensor<float> d_encoder =
-      encoder.backward<In>(context, params, saved.inputs, nullptr, std::move(a.encoder),
+      encoder.backward<In>(context, params, pass.inputs, nullptr, std::move(pass.encoder),
                            std::move(d_memory), View<float>());
-  embedding.backward(context, params, saved.inputs, encoder.embedding_dropout(), d_encoder.view());
-  embedding.backward(context, params, saved.targets, decoder.embedding_dropout(), d_decoder.view());
+  embedding.backward(context, params, pass.inputs, encoder.embedding_dropout(), d_encoder.view());
+  embedding.backward(context, params, pass.targets, decoder.embedding_dropout(), d_decoder.view());
 }
 
 }  // namespace switchyard

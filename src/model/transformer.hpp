@@ -25,17 +25,11 @@ struct SparseLayerStats {
 
 class Transformer {
  public:
-  struct Saved;  // what backward needs; opaque
   struct Output {
     Tensor<float> token_loss;               // [h*b, T] cross-entropy in nats; 0 at padding
     Tensor<float> extra_loss;               // [h*b, T] label smoothing and z-loss; empty without
     std::vector<std::int32_t> predictions;  // [h*b, T] argmax of the logits; only in evaluation
     std::vector<SparseLayerStats> sparse_layers;
-    std::unique_ptr<Saved> saved;  // only in training
-    Output();
-    Output(Output&&) noexcept;
-    Output& operator=(Output&&) noexcept;
-    ~Output();
   };
   enum class Gradients { no, yes };
 
@@ -54,10 +48,10 @@ class Transformer {
 
   // Collective over context.comm.
   Output forward(StepContext& context, const Batch& batch) const;
-  // Adds to the gradient leaves of: sum of token and extra losses / batch.target_tokens, plus each
-  // sparse layer's load-balancing and z-loss with their weights. Consumes output.saved. Collective
-  // over context.comm.
-  void backward(StepContext& context, const Batch& batch, Output& output);
+  // The same in training, and adds to the gradient leaves of: sum of token and extra losses /
+  // batch.target_tokens, plus each sparse layer's load-balancing and z-loss with their weights.
+  // Collective over context.comm.
+  Output forward_backward(StepContext& context, const Batch& batch);
 
  private:
   struct Parts;

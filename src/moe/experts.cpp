@@ -22,8 +22,8 @@ MlpWeights<In> weights_of(const ParamSet& params, const ExpertParams& expert,
 
 MlpGradients gradients_of(ParamSet& params, const ExpertParams& expert, Activation activation,
                           std::int64_t leaf) {
-  MlpGradients gradients{params[expert.wi].leaves[leaf], {}, params[expert.wo].leaves[leaf]};
-  if (activation == Activation::gated_gelu) gradients.wi_1 = params[expert.wi_1].leaves[leaf];
+  MlpGradients gradients{&params[expert.wi].leaves[leaf], nullptr, &params[expert.wo].leaves[leaf]};
+  if (activation == Activation::gated_gelu) gradients.wi_1 = &params[expert.wi_1].leaves[leaf];
   return gradients;
 }
 

@@ -26,22 +26,19 @@ void mlp_backward(Work& work, const HiddenRows<const In>& saved, View<const In> 
                   const HiddenDropout& dropout, const MlpFlow<In>& flow,
                   const MlpGradients& gradients) {
   const auto& [dy, dx, d] = flow;
-  gemm<In, float>(work, saved.hidden, Transpose::yes, dy, Transpose::no, gradients.wo,
-                  Accumulate::yes);
+  gradients.wo->add_product(work, saved.hidden, Transpose::yes, dy, Transpose::no);
   gemm<In, In>(work, dy, Transpose::no, weights.wo, Transpose::yes, d.hidden);
   apply_dropout(d.hidden, dropout.rate, dropout.stream, dropout.token_index);
   if (activation == Activation::gated_gelu) {
     gated_gelu_backward<In>(saved.pre, saved.pre_1, d.hidden, d.pre, d.pre_1);
-    gemm<In, float>(work, x, Transpose::yes, d.pre, Transpose::no, gradients.wi, Accumulate::yes);
-    gemm<In, float>(work, x, Transpose::yes, d.pre_1, Transpose::no, gradients.wi_1,
-                    Accumulate::yes);
+    gradients.wi->add_product<In>(work, x, Transpose::yes, d.pre, Transpose::no);
+    gradients.wi_1->add_product<In>(work, x, Transpose::yes, d.pre_1, Transpose::no);
     gemm<In, float>(work, d.pre, Transpose::no, weights.wi, Transpose::yes, dx);
     gemm<In, float>(work, d.pre_1, Transpose::no, weights.wi_1, Transpose::yes, dx,
                     Accumulate::yes);
   } else {
     relu_backward<In>(saved.hidden, d.hidden);
-    gemm<In, float>(work, x, Transpose::yes, d.hidden, Transpose::no, gradients.wi,
-                    Accumulate::yes);
+    gradients.wi->add_product<In>(work, x, Transpose::yes, d.hidden, Transpose::no);
     gemm<In, float>(work, d.hidden, Transpose::no, weights.wi, Transpose::yes, dx);
   }
 }

@@ -8,6 +8,7 @@
 
 #include "base/philox.hpp"
 #include "tensor/gemm.hpp"
+#include "tensor/gradient_leaf.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
@@ -20,7 +21,7 @@ struct MlpWeights {
   View<const In> wo;        // [F, D]
 };
 struct MlpGradients {
-  View<float> wi, wi_1, wo;  // added to
+  GradientLeaf *wi = nullptr, *wi_1 = nullptr, *wo = nullptr;  // wi_1 only when gated
 };
 // Dropout on the hidden units, element-wise, keyed by the row's global token index. rate 0: none.
 struct HiddenDropout {

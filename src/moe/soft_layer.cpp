@@ -169,7 +169,7 @@ void SoftLayer::backward(StepContext& context, ParamSet& params, const Tokens& t
         mix_tokens_backward(context.work, saved.mixtures[i], flow, d_z_sum, dx.row_range(i * N, N));
     router_backward(context.work, router_input(context, params, tokens, seen.view(), i),
                     std::move(d_logits),
-                    {params[*params_.router].leaves[i], dx.row_range(i * N, N)});
+                    {params[*params_.router].leaves[i].sum(), dx.row_range(i * N, N)});
   }
 }
 

@@ -276,7 +276,7 @@ void SwitchLayer::route_groups_backward(StepContext& context, ParamSet& params,
     const std::int64_t choices = routings[i].selection.choices * N;
     route_backward(context.work, routing_input(context, params, tokens, seen.view(), {}, i),
                    routings[i], flow.d_weight.subspan(i * choices, choices), scale,
-                   {params[*params_.router].leaves[i], flow.dx.row_range(i * N, N)});
+                   {params[*params_.router].leaves[i].sum(), flow.dx.row_range(i * N, N)});
   }
 }
 

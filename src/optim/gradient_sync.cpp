@@ -72,7 +72,7 @@ void synchronize_gradients(const Comm& comm, const Layout& layout, ParamSet& par
         comm.split(static_cast<int>(position.value), static_cast<int>(comm.rank().value));
     reduce_into_first(holders, groups_by_holder(layout, position), params.expert_leaves());
   }
-  for (Param& param : params.params()) param.gradient = param.leaves[0];
+  for (Param& param : params.params()) param.gradient = param.leaves[0].sum();
 }
 
 double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& params) {

@@ -47,8 +47,8 @@ class StepMemory {
 
   std::int64_t fullest() const {
     const std::int64_t chunk = std::min<std::int64_t>(512, decoder_.positions_of_rank());
-    const std::int64_t logits =
-        saved() + decoder_.stream() + logit_bytes() * chunk * config_.vocab_size;
+    const std::int64_t logits = saved() + decoder_.rounded() + decoder_.stream() +
+                                logit_bytes() * chunk * config_.vocab_size;
     // Gradients of the residual streams: dy and dh of the stack, and of the encoder's output.
     const std::int64_t in_decoder = between_stacks() + blocks_saved(encoder_, encoder_.blocks()) +
                                     fullest_block(decoder_) + 2 * decoder_.stream() +
@@ -59,12 +59,11 @@ class StepMemory {
   }
 
  private:
-  // Batch and sequences (ids, indices, which are real); each stack's last h and its output as
-  // products read it; the losses.
+  // Batch and sequences (ids, indices, which are real); each stack's last h, the encoder's output
+  // as products read it; the losses.
   std::int64_t between_stacks() const {
     const std::int64_t positions = encoder_.positions() + decoder_.positions();
-    return 24 * positions + encoder_.stream() + decoder_.stream() + encoder_.rounded() +
-           decoder_.rounded();
+    return 24 * positions + encoder_.stream() + decoder_.stream() + encoder_.rounded();
   }
 
   // Of a logit: its gradient takes its place, but for what is rounded.

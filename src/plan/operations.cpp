@@ -73,7 +73,6 @@ Operations count_operations(const ModelConfig& config, const Layout& layout,
   }
   const std::int64_t kernel = config.d_model * config.vocab_size;
   sum.logits = forward_and_backward * kernel * shape.rows * targets;
-  sum.repeated_logits = 2 * kernel * shape.rows * targets;
   sum.recomputed = recomputed(config.recompute, sum);
   return sum;
 }

@@ -20,8 +20,8 @@ struct Operations {
   std::int64_t mixing = 0;   // SOFT: of tokens into slots, and back
   std::int64_t logits = 0;
   // Computed, but outside the total by custom: the routers' products, and what backward computes a
-  // second time: the logits, and what train.recompute says.
-  std::int64_t routers = 0, repeated_logits = 0, recomputed = 0;
+  // second time, as train.recompute says.
+  std::int64_t routers = 0, recomputed = 0;
 
   std::int64_t total() const {
     return attention_kernels + attention_scores + feed_forward + experts + mixing + logits;

@@ -188,13 +188,16 @@ Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
 bool is_narrow(std::int64_t n, std::int64_t k) { return std::min(n, k) < 128; }
 
 // Whether a product goes to fixed kernels: by its shape alone, so that no bit depends on strides.
-// Sums into an output gain nothing by them, narrow ones into f32 neither, and one with very many
-// columns is cut in both directions.
+// Sums into an output gain nothing by them, narrow ones into f32 neither, weights' gradients
+// (a transposed; their K, an expert's rows, is never twice the same) neither, and one with very
+// many columns is cut in both directions.
 template <class Out>
-bool has_fixed_tiles(std::int64_t m, std::int64_t n, std::int64_t k, Accumulate accumulate) {
+bool has_fixed_tiles(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta,
+                     Accumulate accumulate) {
   constexpr std::int64_t least = 48, most_cols = 4096;
   if (accumulate == Accumulate::yes || std::min({m, n, k}) < least || n > most_cols) return false;
-  return is_narrow(n, k) ? std::is_same_v<Out, bfloat16> : m >= 64;
+  if (is_narrow(n, k)) return std::is_same_v<Out, bfloat16>;
+  return ta == Transpose::no && m >= 64;
 }
 
 // Rows of a fixed tile. An expert's rows are never twice the same: their tiles are halves of 256,
@@ -302,7 +305,7 @@ void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpos
     return;
   }
   if constexpr (std::is_same_v<In, bfloat16>) {
-    if (has_fixed_tiles<Out>(m, n, k, accumulate)) {
+    if (has_fixed_tiles<Out>(m, n, k, ta, accumulate)) {
       multiply_fixed(a, ta, b, tb, c);
       return;
     }

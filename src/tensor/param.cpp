@@ -85,7 +85,8 @@ ParamSet::ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_le
     Param param;
     param.value = {values_.data() + offset, spec.rows, spec.cols};
     for (std::int64_t leaf = 0; leaf < gradients.rows(); ++leaf) {
-      param.leaves.emplace_back(gradients.view().row(leaf) + in_leaf, spec.rows, spec.cols);
+      param.leaves.emplace_back(
+          View<float>(gradients.view().row(leaf) + in_leaf, spec.rows, spec.cols));
     }
     initialize(spec, seed, param.value);
     offset += padded_size(spec);
@@ -106,17 +107,25 @@ std::vector<std::span<float>> rows_of(Tensor<float>& gradients) {
 
 }  // namespace
 
-std::vector<std::span<float>> ParamSet::dense_leaves() { return rows_of(dense_gradients_); }
-std::vector<std::span<float>> ParamSet::expert_leaves() { return rows_of(expert_gradients_); }
+std::vector<std::span<float>> ParamSet::dense_leaves() {
+  fill_empty_leaves();
+  return rows_of(dense_gradients_);
+}
+
+std::vector<std::span<float>> ParamSet::expert_leaves() {
+  fill_empty_leaves();
+  return rows_of(expert_gradients_);
+}
 
 void ParamSet::zero_gradients() {
-  for (Tensor<float>* gradients : {&dense_gradients_, &expert_gradients_}) {
-    constexpr std::int64_t chunk = 1 << 16;
-    const std::span<float> all = gradients->flat();
-    const auto size = static_cast<std::int64_t>(all.size());
-    for_each_shared((size + chunk - 1) / chunk, size, [&](std::int64_t i) {
-      std::fill_n(all.data() + i * chunk, std::min(chunk, size - i * chunk), 0.0f);
-    });
+  for (Param& param : params_) {
+    for (GradientLeaf& leaf : param.leaves) leaf.clear();
+  }
+}
+
+void ParamSet::fill_empty_leaves() {
+  for (Param& param : params_) {
+    for (GradientLeaf& leaf : param.leaves) leaf.sum();
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/bfloat16.hpp"
 #include "base/index.hpp"
+#include "tensor/gradient_leaf.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
@@ -35,7 +36,7 @@ struct ParamSpec {
 struct Param {
   ParamSpec spec;
   View<float> value;  // [rows, cols], f32 master weights
-  std::vector<View<float>>
+  std::vector<GradientLeaf>
       leaves;            // gradients before synchronisation, one a hosted virtual rank (or group)
   View<float> gradient;  // after synchronisation: the sum over all leaves of the run
   View<const bfloat16> rounded;  // the values in bf16, once ParamSet::round_values made them
@@ -73,7 +74,9 @@ class ParamSet {
   // order and length on all processes that hold the same tensors.
   std::vector<std::span<float>> dense_leaves();
   std::vector<std::span<float>> expert_leaves();
+  // The zeros themselves are put off until something is added, or to fill_empty_leaves().
   void zero_gradients();
+  void fill_empty_leaves();
   // Writes each value's copy in bf16, making room for it the first time: 2 bytes an element held
   // here. To be called again whenever values have changed.
   void round_values();

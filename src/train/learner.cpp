@@ -92,10 +92,7 @@ std::vector<Transformer::Output> Learner::forward_backward(std::span<const Batch
   StepContext step = context(Mode::train, timer);
   model_.parameters().zero_gradients();
   std::vector<Transformer::Output> outputs;
-  for (const Batch& batch : batches) {
-    outputs.push_back(model_.forward(step, batch));
-    model_.backward(step, batch, outputs.back());
-  }
+  for (const Batch& batch : batches) outputs.push_back(model_.forward_backward(step, batch));
   return outputs;
 }
 

@@ -59,8 +59,7 @@ std::int64_t step_work(const Comm& comm, const ModelConfig& config) {
   Work work;
   StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
   const Batch mine = slice(full_batch(), layout.hosted(comm.rank()));
-  Transformer::Output out = model.forward(context, mine);
-  model.backward(context, mine, out);
+  const Transformer::Output out = model.forward_backward(context, mine);
   return work.multiply_adds;
 }
 
@@ -82,7 +81,8 @@ TEST(Division, GivesAProcessTheTensorsOfItsOwnExpertsOnly) {
       EXPECT_TRUE(owned.contains(*p.spec.expert)) << p.name();
     }
     values += p.value.size();
-    for (const auto& leaf : p.leaves) (p.is_expert() ? expert_leaves : dense_leaves) += leaf.size();
+    for (const auto& leaf : p.leaves)
+      (p.is_expert() ? expert_leaves : dense_leaves) += leaf.view().size();
   }
   EXPECT_EQ(values, dense + mine);
   EXPECT_EQ(expert_leaves, mine);

@@ -155,14 +155,15 @@ inline Values only_rank(Values dy, std::size_t ranks, std::size_t rank) {
 
 // Each leaf of params[i] against the numeric gradient by inputs[i] of <dy of its virtual rank,
 // layer>.
-inline void expect_leaves_close(const ParamSet& params, std::size_t ranks, const Values& dy,
+inline void expect_leaves_close(ParamSet& params, std::size_t ranks, const Values& dy,
                                 const std::function<Values(const std::vector<Values>&)>& layer,
                                 const std::vector<Values>& inputs) {
+  params.fill_empty_leaves();
   for (std::size_t rank = 0; rank < ranks; ++rank) {
     const Values part = only_rank(dy, ranks, rank);
     const auto loss = [&](const std::vector<Values>& in) { return dot(part, layer(in)); };
     for (std::size_t i = 0; i < params.params().size(); ++i) {
-      expect_close(to_values(params[i].leaves[rank]), numeric_gradient(loss, inputs, i),
+      expect_close(to_values(params[i].leaves[rank].view()), numeric_gradient(loss, inputs, i),
                    params[i].name() + ", leaf " + std::to_string(rank));
     }
   }

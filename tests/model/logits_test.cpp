@@ -45,19 +45,17 @@ void check(bool tied) {
   const auto layer = [&](const std::vector<Values>& in) { return reference(tied, targets, in); };
 
   const Logits logits(0, tied);
-  const LogitsOutput out = logits.forward(process.context, params,
-                                          make_sequence(ranks, 1, positions / ranks, {515, 515}),
-                                          to_tensor(inputs[1], positions), targets);
+  const LogitsOutput out = logits.forward_backward(
+      process.context, params, make_sequence(ranks, 1, positions / ranks, {515, 515}),
+      to_tensor(inputs[1], positions), targets, scale);
   expect_close(to_values(out.loss.view()), layer(inputs), "loss");
   EXPECT_TRUE(out.predictions.empty());
   for (std::size_t i = 5; i < targets.size(); i += 6) EXPECT_EQ(out.loss.flat()[i], 0);
 
-  const Tensor<float> d_hidden =
-      logits.backward(process.context, params, out.saved, targets, scale);
   const Values dy(positions, scale);
   expect_leaves_close(params, ranks, dy, layer, inputs);
   const auto loss = [&](const std::vector<Values>& in) { return dot(dy, layer(in)); };
-  expect_close(to_values(d_hidden.view()), numeric_gradient(loss, inputs, 1), "d hidden");
+  expect_close(to_values(out.d_hidden.view()), numeric_gradient(loss, inputs, 1), "d hidden");
 }
 
 TEST(Logits, TiedGradientsMatchCentralDifferences) { check(true); }

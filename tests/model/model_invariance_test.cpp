@@ -86,7 +86,7 @@ TEST(ModelInvariance, ProcessesChangeNoBitOfLossesAndLeaves) {
       for (std::size_t i = 0; i < param->leaves.size(); ++i) {
         const std::size_t leaf =
             param->is_expert() ? i : i + static_cast<std::size_t>(hosted.first.value);
-        EXPECT_TRUE(same_bits<float>(param->leaves[i], reference.leaves[leaf]))
+        EXPECT_TRUE(same_bits<float>(param->leaves[i].view(), reference.leaves[leaf].view()))
             << name << ", leaf " << leaf;
       }
     }
@@ -109,7 +109,7 @@ TEST(ModelInvariance, ThreadsChangeNoBitOfLossesAndLeaves) {
       const auto by_name = one.by_name();
       for (const auto& [name, param] : more.by_name()) {
         for (std::size_t i = 0; i < param->leaves.size(); ++i) {
-          EXPECT_TRUE(same_bits<float>(param->leaves[i], by_name.at(name)->leaves[i]))
+          EXPECT_TRUE(same_bits<float>(param->leaves[i].view(), by_name.at(name)->leaves[i].view()))
               << name << ", leaf " << i << ", threads " << threads;
         }
       }
@@ -132,14 +132,13 @@ TEST(ModelInvariance, AMicroStepTakenManyTimesGivesTheGradientOfOne) {
     many.context.micro_steps = times;
     const Batch mine = slice(batch, many.context.hosted());
     for (int m = 0; m < times; ++m) {
-      Transformer::Output output = many.model.forward(many.context, mine);
-      many.model.backward(many.context, mine, output);
+      many.model.forward_backward(many.context, mine);
     }
     const auto by_name = once.by_name();
     for (const auto& [name, param] : many.by_name()) {
       for (std::size_t leaf = 0; leaf < param->leaves.size(); ++leaf) {
-        const std::span<const float> sum = param->leaves[leaf].flat(),
-                                     expected = by_name.at(name)->leaves[leaf].flat();
+        const std::span<const float> sum = param->leaves[leaf].view().flat(),
+                                     expected = by_name.at(name)->leaves[leaf].view().flat();
         EXPECT_LE(relative_error(sum, as_doubles(expected)), 1e-6) << name << ", leaf " << leaf;
       }
     }
@@ -156,8 +155,7 @@ std::vector<Transformer::Output> accumulate(Bench& bench, const Shape& shape) {
   for (const int first : {0, V}) {
     const Batch mine = slice(
         whole, {VirtualRank(first + hosted.first.value), VirtualRank(first + hosted.last.value)});
-    outputs.push_back(bench.model.forward(bench.context, mine));
-    bench.model.backward(bench.context, mine, outputs.back());
+    outputs.push_back(bench.model.forward_backward(bench.context, mine));
   }
   return outputs;
 }
@@ -181,7 +179,7 @@ void expect_same_leaves(const Bench& actual, const Bench& expected) {
   const auto by_name = expected.by_name();
   for (const auto& [name, param] : actual.by_name()) {
     for (std::size_t i = 0; i < param->leaves.size(); ++i) {
-      EXPECT_TRUE(same_bits<float>(param->leaves[i], by_name.at(name)->leaves[i]))
+      EXPECT_TRUE(same_bits<float>(param->leaves[i].view(), by_name.at(name)->leaves[i].view()))
           << name << ", leaf " << i;
     }
   }

@@ -75,7 +75,7 @@ TEST(RelativeBias, BackwardIsTheTransposeOfForward) {
           }
         }
       }
-      const View<float> leaf = params[0].leaves[static_cast<std::size_t>(rank)];
+      const View<const float> leaf = params[0].leaves[static_cast<std::size_t>(rank)].view();
       for (std::int64_t i = 0; i < leaf.size(); ++i) {
         by_table += static_cast<double>(leaf.data[i]) * params[0].value.data[i];
       }

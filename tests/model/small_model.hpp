@@ -82,8 +82,8 @@ struct Bench {
   Transformer::Output step(const Batch& whole) {
     const Batch batch = slice(whole, context.hosted());
     model.parameters().zero_gradients();
-    Transformer::Output output = model.forward(context, batch);
-    model.backward(context, batch, output);
+    Transformer::Output output = model.forward_backward(context, batch);
+    model.parameters().fill_empty_leaves();
     return output;
   }
 

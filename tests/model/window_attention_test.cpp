@@ -68,9 +68,9 @@ std::map<std::string, Values> run(const Setting& setting) {
                                            {"dx", to_values(dx.view())},
                                            {"by distance", to_values(pieces.view())}};
   for (const Param& param : params.params()) {
-    for (const View<float>& leaf : param.leaves) {
+    for (const GradientLeaf& leaf : param.leaves) {
       Values& all = results[param.name()];
-      for (const double value : to_values(leaf)) all.push_back(value);
+      for (const double value : to_values(leaf.view())) all.push_back(value);
     }
   }
   return results;

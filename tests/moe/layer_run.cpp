@@ -75,14 +75,14 @@ LayerParams make_params(const LayerCase& c, const LayerInputs& in, const Layout&
 void collect_leaves(const LayerParams& params, LayerOutputs& out) {
   const ParamSet& set = params.set;
   if (params.indices.router)
-    for (const View<float>& leaf : set[*params.indices.router].leaves)
-      append(out.router_leaves, leaf.flat());
+    for (const GradientLeaf& leaf : set[*params.indices.router].leaves)
+      append(out.router_leaves, leaf.view().flat());
   if (params.indices.experts.empty()) return;
   for (std::size_t g = 0; g < set[params.indices.experts[0].wi].leaves.size(); ++g)
     for (const ExpertParams& expert : params.indices.experts) {
-      append(out.expert_leaves, set[expert.wi].leaves[g].flat());
-      if (expert.wi_1 != 0) append(out.expert_leaves, set[expert.wi_1].leaves[g].flat());
-      append(out.expert_leaves, set[expert.wo].leaves[g].flat());
+      append(out.expert_leaves, set[expert.wi].leaves[g].view().flat());
+      if (expert.wi_1 != 0) append(out.expert_leaves, set[expert.wi_1].leaves[g].view().flat());
+      append(out.expert_leaves, set[expert.wo].leaves[g].view().flat());
     }
 }
 

@@ -178,8 +178,9 @@ LayerOutputs run_dense(const LayerCase& c, const LayerInputs& in) {
   MlpWeights weights{
       {in.wi.data(), c.D, c.F}, {in.wi_1.data(), c.D, c.F}, {in.wo.data(), c.F, c.D}};
   float* d = out.expert_leaves.data();
-  const MlpGradients gradients{
-      {d, c.D, c.F}, {d + kernel, c.D, c.F}, {d + (gated ? 2 : 1) * kernel, c.F, c.D}};
+  GradientLeaf d_wi({d, c.D, c.F}), d_wi_1({d + kernel, c.D, c.F}),
+      d_wo({d + (gated ? 2 : 1) * kernel, c.F, c.D});
+  const MlpGradients gradients{&d_wi, &d_wi_1, &d_wo};
   const HiddenDropout dropout{c.moe.expert_dropout_rate,
                               RandomStream(layer_seed, Purpose::hidden_dropout, c.layer, c.step),
                               in.index};

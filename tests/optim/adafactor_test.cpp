@@ -23,7 +23,7 @@ class Trained {
  public:
   Trained(const std::vector<Shape>& shapes, const AdafactorConfig& config, bool experts = false)
       : set_(specs(shapes, experts), 1, 1, 3), optimizer_(make_adafactor(config, set_.params())) {
-    for (Param& param : set_.params()) param.gradient = param.leaves[0];
+    for (Param& param : set_.params()) param.gradient = param.leaves[0].sum();
   }
 
   std::span<float> value(std::size_t i) { return set_[i].value.flat(); }

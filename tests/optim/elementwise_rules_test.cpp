@@ -25,7 +25,7 @@ class Trained {
  public:
   explicit Trained(const OptimizerConfig& config)
       : set_(specs(), 1, 1, 3), optimizer_(make_optimizer(config, set_.params())) {
-    for (Param& param : set_.params()) param.gradient = param.leaves[0];
+    for (Param& param : set_.params()) param.gradient = param.leaves[0].sum();
   }
 
   void run(std::int64_t first, std::int64_t last, double learning_rate) {

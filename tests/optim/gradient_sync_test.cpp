@@ -57,7 +57,7 @@ void fill_leaves(const Layout& layout, Rank rank, ParamSet& params) {
     const std::int64_t first =
         param.is_expert() ? layout.groups_of(rank).first.value : layout.hosted(rank).first.value;
     for (std::size_t leaf = 0; leaf < param.leaves.size(); ++leaf) {
-      const std::span<float> data = param.leaves[leaf].flat();
+      const std::span<float> data = param.leaves[leaf].sum().flat();
       for (std::size_t i = 0; i < data.size(); ++i)
         data[i] = leaf_value(param.name(), first + static_cast<std::int64_t>(leaf), i);
     }

@@ -66,9 +66,8 @@ Trained train(const Comm& comm, int experts, Precision precision) {
     StepContext context{comm, layout, 5, step, Mode::train, timer, work};
     const Batch batch = full_rows(step);
     t.model.parameters().zero_gradients();
-    Transformer::Output out = t.model.forward(context, batch);
+    const Transformer::Output out = t.model.forward_backward(context, batch);
     t.losses.insert(t.losses.end(), out.token_loss.flat().begin(), out.token_loss.flat().end());
-    t.model.backward(context, batch, out);
     synchronize_gradients(comm, layout, t.model.parameters());
     optimizer->update(t.model.parameters().params(), step, 0.02);
     t.model.round_weights();

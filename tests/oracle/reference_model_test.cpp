@@ -69,7 +69,7 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
   PhaseTimer timer;
   Work work;
   StepContext context{comm, layout, seed, 3, Mode::train, timer, work};
-  Transformer::Output out = model.forward(context, mine);
+  Transformer::Output out = model.forward_backward(context, mine);
   for (std::int64_t i = 0; i < out.token_loss.size(); ++i) {
     const std::int64_t first = hosted.first.value * whole.rows * whole.target_length;
     EXPECT_NEAR(out.token_loss.flat()[static_cast<std::size_t>(i)],
@@ -78,7 +78,6 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
     EXPECT_NEAR(out.extra_loss.flat()[static_cast<std::size_t>(i)],
                 reference.extra_loss[static_cast<std::size_t>(first + i)], rounds ? 0x1p-4 : 2e-5);
   }
-  model.backward(context, mine, out);
   synchronize_gradients(comm, layout, model.parameters());
   for (const Param& p : model.parameters().params()) {
     EXPECT_LT(relative_difference(p.gradient, reference.gradients.at(p.name())), tolerance(config))
@@ -150,8 +149,7 @@ Transformer model_after_step(const ModelConfig& config, const Layout& layout, co
   Work work;
   StepContext context{comm, layout, seed, 3, Mode::train, timer, work, micro_steps};
   for (const Batch& batch : split_batch(slice(whole, layout.hosted(comm.rank())), micro_steps)) {
-    Transformer::Output out = model.forward(context, batch);
-    model.backward(context, batch, out);
+    Transformer::Output out = model.forward_backward(context, batch);
   }
   synchronize_gradients(comm, layout, model.parameters());
   return model;
@@ -225,8 +223,7 @@ TEST(VirtualRanks, DoNotScaleTheGradients) {
     Work work;
     StepContext context{part, layout, 3, 0, Mode::train, timer, work};
     const Batch mine = slice(whole, layout.hosted(part.rank()));
-    Transformer::Output out = model.forward(context, mine);
-    model.backward(context, mine, out);
+    Transformer::Output out = model.forward_backward(context, mine);
     synchronize_gradients(part, layout, model.parameters());
     for (const Param& p : model.parameters().params()) {
       const auto [known, first] = gradients_of_one.try_emplace(p.name(), p.gradient.flat().begin(),

@@ -57,8 +57,7 @@ Step take_step(const ModelConfig& config, const StepShape& shape, const Layout& 
   const Batch batch = test::slice(test::full_batch(config, shape, layout.virtual_ranks()),
                                   layout.hosted(comm.rank()));
   sent = {.row_bytes = static_cast<int>(config.d_model * config.input_bytes()), .bytes = 0};
-  Transformer::Output output = model.forward(context, batch);
-  model.backward(context, batch, output);
+  Transformer::Output output = model.forward_backward(context, batch);
   std::array<std::int64_t, 1> sum = {sent.bytes};
   sent = {};
   all_reduce_sum(comm, sum);

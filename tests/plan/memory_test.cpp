@@ -53,8 +53,7 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
     const Batch batch =
         test::slice(test::full_batch(config, shape, virtual_ranks), layout.hosted(comm.rank()));
     model.parameters().zero_gradients();
-    Transformer::Output output = model.forward(context, batch);
-    model.backward(context, batch, output);
+    const Transformer::Output output = model.forward_backward(context, batch);
     synchronize_gradients(comm, layout, model.parameters());
     if (all_to_one) continue;  // the routers stay as they are
     optimizer->update(model.parameters().params(), step, 0.01);

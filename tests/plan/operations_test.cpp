@@ -22,8 +22,7 @@ std::int64_t operations_of_step(const ModelConfig& config, const StepShape& shap
   StepContext context{comm, layout, 17, 3, Mode::train, timer, work};
   const Batch batch =
       test::slice(test::full_batch(config, shape, ranks), layout.hosted(comm.rank()));
-  Transformer::Output output = model.forward(context, batch);
-  model.backward(context, batch, output);
+  Transformer::Output output = model.forward_backward(context, batch);
   std::array<std::int64_t, 1> sum = {2 * work.multiply_adds.load()};
   all_reduce_sum(comm, sum);
   return sum[0];
@@ -34,9 +33,8 @@ Layout layout_of_four(int experts) { return {4, 1, 1, experts}; }
 void expect_counts_a_step(const ModelConfig& config, const StepShape& shape) {
   const Operations operations =
       count_operations(config, layout_of_four(config.moe.num_experts), shape);
-  EXPECT_EQ(
-      operations_of_step(config, shape, 4),
-      operations.total() + operations.routers + operations.repeated_logits + operations.recomputed)
+  EXPECT_EQ(operations_of_step(config, shape, 4),
+            operations.total() + operations.routers + operations.recomputed)
       << "experts " << config.moe.num_experts << ", routing "
       << static_cast<int>(config.moe.encoder_routing) << ", recompute "
       << static_cast<int>(config.recompute);
@@ -89,7 +87,7 @@ TEST(Operations, OfAWindowAreThePairsThatSeeEachOther) {
       const std::int64_t passes = recompute == Recompute::attention ? 14 : 12;
       EXPECT_GT(unseen, 0);
       EXPECT_EQ(operations_of_step(config, shape, 4),
-                operations.total() + operations.repeated_logits + operations.recomputed +
+                operations.total() + operations.recomputed +
                     passes * config.num_layers * 4 * unseen * config.num_heads * config.d_kv);
       EXPECT_LT(operations.total(), full.total());
     }

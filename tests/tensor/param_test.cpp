@@ -110,7 +110,8 @@ TEST(ParamSet, HasALeafOfEachTensorForEachVirtualRankOrGroup) {
   for (const Param& p : set.params()) {
     EXPECT_EQ(p.leaves.size(), p.is_expert() ? 2u : 3u);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(p.value.data) % 64, 0u) << p.name();
-    for (const auto& leaf : p.leaves) {
+    for (const GradientLeaf& place : p.leaves) {
+      const View<const float> leaf = place.view();
       EXPECT_EQ(leaf.rows, p.value.rows);
       EXPECT_EQ(leaf.cols, p.value.cols);
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(leaf.data) % 64, 0u) << p.name();
@@ -126,7 +127,7 @@ TEST(ParamSet, FlatLeavesAreTheTensorsOneAfterAnother) {
   auto set = small_set(2, 1);
   float next = 1;
   for (Param& p : set.params()) {
-    for (float& v : p.leaves.back().flat()) v = next++;
+    for (float& v : p.leaves.back().sum().flat()) v = next++;
   }
   const auto untouched = set.dense_leaves()[0], dense = set.dense_leaves()[1];
   const auto expert = set.expert_leaves()[0];
@@ -136,6 +137,7 @@ TEST(ParamSet, FlatLeavesAreTheTensorsOneAfterAnother) {
   EXPECT_EQ(expert[16], 15 + 17 + 8 + 1);
   for (const float v : untouched) EXPECT_EQ(v, 0);
   set.zero_gradients();
+  set.fill_empty_leaves();
   for (const float v : dense) EXPECT_EQ(v, 0);
   for (const float v : expert) EXPECT_EQ(v, 0);
 }
