@@ -35,9 +35,11 @@ struct Mlp {
     MlpSaved<float> saved(rows, F, activation), room(rows, F, activation);
     mlp_forward<float, float>(work, in, weights, activation, dropout, saved.row_range(0, rows),
                               {y.data(), rows, D});
+    GradientLeaf leaf_wi({d_wi.data(), D, F}), leaf_wi_1({d_wi_1.data(), D, F}),
+        leaf_wo({d_wo.data(), F, D});
     mlp_backward<float>(work, std::as_const(saved).row_range(0, rows), in, weights, activation,
                         dropout, {upstream, {dx.data(), rows, D}, room.row_range(0, rows)},
-                        {{d_wi.data(), D, F}, {d_wi_1.data(), D, F}, {d_wo.data(), F, D}});
+                        {&leaf_wi, &leaf_wi_1, &leaf_wo});
   }
   // One expert with room for all is the same product with gate 1.
   reference::SwitchProblem problem() const {
