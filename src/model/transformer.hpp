@@ -42,8 +42,8 @@ class Transformer {
   const ModelConfig& config() const;
   ParamSet& parameters();
   const ParamSet& parameters() const;
-  // Products of a BFLOAT16 model read a rounded copy of the weights: to be called whenever the
-  // weights have changed since the constructor. Nothing in FLOAT32.
+  // Products of a BFLOAT16 model read a rounded copy of the weights: to be called whenever others
+  // than an optimizer have changed the weights since the constructor. Nothing in FLOAT32.
   void round_weights();
 
   // Collective over context.comm.

@@ -119,7 +119,7 @@ class Adafactor final : public Optimizer {
       row_factor.push_back(static_cast<float>(std::sqrt(row_mean / mean)));
     for (const float mean : m.col.flat())
       col_factor.push_back(static_cast<float>(1 / std::sqrt(static_cast<double>(mean))));
-    apply(param.value, learning_rate, [&, f = col_factor.data()](std::int64_t r) {
+    apply(param, learning_rate, [&, f = col_factor.data()](std::int64_t r) {
       return [gradient = g.row(r), factor = row_factor[static_cast<std::size_t>(r)],
               f](std::int64_t c) { return gradient[c] * factor * f[c]; };
     });
@@ -139,7 +139,7 @@ class Adafactor final : public Optimizer {
       }
     });
     const View<const float> moments = m.v.view();
-    apply(param.value, learning_rate, [&](std::int64_t r) {
+    apply(param, learning_rate, [&](std::int64_t r) {
       return [gradient = g.row(r), v = moments.row(r)](std::int64_t c) {
         return gradient[c] / std::sqrt(v[c]);
       };
@@ -179,7 +179,8 @@ class Adafactor final : public Optimizer {
   // W -= learning rate * max(RMS(W), epsilon_2) * u / max(1, RMS(u) / threshold); u(r)(c) is the
   // update before clipping.
   template <class Rows>
-  void apply(View<float> w, double learning_rate, Rows u) const {
+  void apply(Param& param, double learning_rate, Rows u) const {
+    const View<float> w = param.value;
     const double clip = std::max(1.0, root_mean_square(w, u) / config_.clipping_threshold);
     double step = learning_rate / clip;
     if (config_.multiply_by_parameter_scale) {
@@ -195,6 +196,7 @@ class Adafactor final : public Optimizer {
 #pragma omp simd
         for (std::int64_t c = 0; c < w.cols; ++c) row[c] -= factor * update(c);
       }
+      param.round_values(first * w.cols, (last - first) * w.cols);
     });
   }
 

@@ -66,6 +66,7 @@ class AdamW final : public Optimizer {
         const float direction = m[i] / (std::sqrt(v[i]) * f.second + f.epsilon);
         w[i] -= f.rate * direction + f.decay * w[i];
       }
+      param.round_values(begin, count);
     });
   }
 

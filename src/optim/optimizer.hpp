@@ -16,7 +16,8 @@ namespace switchyard {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // step: 0, 1, …; learning_rate of this step. Reads each gradient, changes each value.
+  // step: 0, 1, …; learning_rate of this step. Reads each gradient, changes each value and its copy
+  // in bf16 where there is one.
   virtual void update(std::span<Param> params, std::int64_t step, double learning_rate) = 0;
   // Its state by global name ("<tensor>/adafactor.row"); loading a checkpoint writes into the
   // spans.

@@ -37,6 +37,7 @@ class Sgd final : public Optimizer {
       const float* __restrict g = param.gradient.data + begin;
 #pragma omp simd
       for (std::int64_t i = 0; i < count; ++i) w[i] -= rate * g[i];
+      param.round_values(begin, count);
     });
   }
 
@@ -50,6 +51,7 @@ class Sgd final : public Optimizer {
         u[i] = momentum_ * u[i] + g[i];
         w[i] -= rate * u[i];
       }
+      param.round_values(begin, count);
     });
   }
 

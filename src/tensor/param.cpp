@@ -129,11 +129,17 @@ void ParamSet::fill_empty_leaves() {
   }
 }
 
+void Param::round_values(std::int64_t first, std::int64_t count) {
+  if (rounded.size() == 0) return;
+  convert(View<const float>(value.data + first, 1, count),
+          View<bfloat16>(rounded.data + first, 1, count));
+}
+
 void ParamSet::round_values() {
   if (rounded_.size() == 0) {
     rounded_ = Tensor<bfloat16>::uninitialized(1, values_.cols());
     for (Param& param : params_) {
-      const bfloat16* const place = rounded_.data() + (param.value.data - values_.data());
+      bfloat16* const place = rounded_.data() + (param.value.data - values_.data());
       param.rounded = {place, param.value.rows, param.value.cols};
     }
   }

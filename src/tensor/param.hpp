@@ -37,9 +37,9 @@ struct Param {
   ParamSpec spec;
   View<float> value;  // [rows, cols], f32 master weights
   std::vector<GradientLeaf>
-      leaves;            // gradients before synchronisation, one a hosted virtual rank (or group)
-  View<float> gradient;  // after synchronisation: the sum over all leaves of the run
-  View<const bfloat16> rounded;  // the values in bf16, once ParamSet::round_values made them
+      leaves;              // gradients before synchronisation, one a hosted virtual rank (or group)
+  View<float> gradient;    // after synchronisation: the sum over all leaves of the run
+  View<bfloat16> rounded;  // the values in bf16, once ParamSet::round_values made room for them
 
   // As products read it.
   template <class In>
@@ -50,6 +50,10 @@ struct Param {
       return rounded;
     }
   }
+
+  // Brings the bf16 copy of elements [first, first + count) up to date, if there is one: for rules
+  // that change values, while they are in a cache.
+  void round_values(std::int64_t first, std::int64_t count);
 
   const std::string& name() const { return spec.name; }
   bool is_expert() const { return spec.expert.has_value(); }

@@ -122,7 +122,6 @@ void Learner::update(const StepStatistics& statistics, const StepRecord& record,
     clip_gradients(params, record.norm(), settings_.gradient_clipping);
   optimizer_->update(params.params(), steps_, record.lr());
   update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
-  model_.round_weights();
 }
 
 }  // namespace switchyard

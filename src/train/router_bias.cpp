@@ -18,6 +18,7 @@ void update_router_biases(std::span<const LayerStatistics> layers, double rate, 
       const std::int64_t missing = total - experts * count[e];  // E times what it lacks to the mean
       bias->value.data[e] += static_cast<float>(rate * ((missing > 0) - (missing < 0)));
     }
+    bias->round_values(0, experts);
   }
 }
 

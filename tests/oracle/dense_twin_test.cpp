@@ -70,7 +70,6 @@ Trained train(const Comm& comm, int experts, Precision precision) {
     t.losses.insert(t.losses.end(), out.token_loss.flat().begin(), out.token_loss.flat().end());
     synchronize_gradients(comm, layout, t.model.parameters());
     optimizer->update(t.model.parameters().params(), step, 0.02);
-    t.model.round_weights();
   }
   return t;
 }
