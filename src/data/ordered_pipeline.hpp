@@ -23,8 +23,8 @@ struct PipelineStages {
   // The next item of a sequence; none at its end. Called by one thread at a time for one sequence,
   // and for several sequences at once.
   std::function<std::optional<Item>(std::size_t sequence)> read;
-  // Called for many items at once.
-  std::function<Result(Item)> work;
+  // Called for many items at once, by each thread (0 … threads-1) for one.
+  std::function<Result(Item, std::size_t thread)> work;
   // Called on the thread that runs the pipeline, for all items of sequence 0, then 1, and so on.
   std::function<void(Result)> consume;
 };
@@ -37,8 +37,8 @@ class OrderedPipeline {
  public:
   using Stages = PipelineStages<Item, Result>;
 
-  OrderedPipeline(std::size_t sequences, int threads, const Stages& stages)
-      : stages_(stages), sequences_(sequences), threads_(static_cast<std::size_t>(threads)) {
+  OrderedPipeline(std::size_t sequences, std::size_t threads, const Stages& stages)
+      : stages_(stages), sequences_(sequences), threads_(threads) {
     assert(threads > 0);
   }
   ~OrderedPipeline() { stop(); }  // before the threads are joined
@@ -48,7 +48,7 @@ class OrderedPipeline {
   // Returns when all is consumed. What a stage throws comes out here, in its turn: after everything
   // before it was consumed, and nothing after it. Called once.
   void run() {
-    for (std::size_t i = 0; i < threads_; ++i) workers_.emplace_back([this] { work_along(); });
+    for (std::size_t i = 0; i < threads_; ++i) workers_.emplace_back([this, i] { work_along(i); });
     for (std::size_t s = 0; s < sequences_.size(); ++s)
       while (auto outcome = next_outcome(s)) {
         if (const auto* failure = std::get_if<std::exception_ptr>(&*outcome))
@@ -76,14 +76,14 @@ class OrderedPipeline {
   std::size_t most_in_flight() const { return 8 * threads_; }
   std::size_t most_ahead() const { return 4 * threads_; }
 
-  void work_along() {
+  void work_along(std::size_t thread) {
     Lock lock(mutex_);
     while (!stopped_) {
       const auto sequence = waiting_.size() < threads_ ? readable() : std::nullopt;
       if (sequence) {
         read(*sequence, lock);
       } else if (!waiting_.empty()) {
-        work(lock);
+        work(thread, lock);
       } else {
         changed_.wait(lock);
       }
@@ -125,12 +125,12 @@ class OrderedPipeline {
   }
 
   // On the first item that waits.
-  void work(Lock& lock) {
+  void work(std::size_t thread, Lock& lock) {
     Slot& slot = *waiting_.extract(waiting_.begin()).mapped();
     lock.unlock();
     auto outcome = [&]() -> Outcome {
       try {
-        return stages_.work(std::move(*slot.item));
+        return stages_.work(std::move(*slot.item), thread);
       } catch (...) {
         return std::current_exception();
       }

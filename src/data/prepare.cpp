@@ -43,7 +43,7 @@ class Progress {
     log_.info(line.str());
   }
 
-  void end(int threads) {
+  void end(std::size_t threads) {
     std::ostringstream line;
     line << std::fixed << std::setprecision(1) << "tokenized "
          << static_cast<double>(text_bytes_) / 1e6 << " MB of text in " << seconds()
@@ -99,7 +99,7 @@ Tokenizer make_tokenizer(const Env& env, const PrepareOptions& options,
 struct Job {
   const Tokenizer& tokenizer;
   bool line_is_document;
-  int threads;
+  std::size_t threads;
   Progress& progress;
   Log& log;
 };
@@ -111,14 +111,14 @@ struct TokenizedBlock {
   std::int64_t text_bytes = 0;
 };
 
-TokenizedBlock tokenize(CorpusBlock block, const Tokenizer& tokenizer) {
+TokenizedBlock tokenize(CorpusBlock block, TextEncoder& encoder) {
   decode(block);
   TokenizedBlock tokenized;
   tokenized.documents.reserve(block.records.size());
   for (CorpusBlock::Record& record : block.records) {
     if (!record.damage.empty()) continue;
     tokenized.text_bytes += std::ssize(record.text);
-    tokenized.documents.push_back(tokenizer.encode(record.text));
+    tokenized.documents.push_back(encoder.encode(record.text));
     record.text = std::string();
   }
   tokenized.block = std::move(block);
@@ -139,7 +139,11 @@ CorpusReport tokenize(const std::vector<std::string>& files, const Job& job,
     if (!block) open[i].reset();
     return block;
   };
-  stages.work = [&](CorpusBlock block) { return tokenize(std::move(block), job.tokenizer); };
+  std::vector<TextEncoder> encoders;  // one a thread
+  for (std::size_t i = 0; i < job.threads; ++i) encoders.emplace_back(job.tokenizer);
+  stages.work = [&](CorpusBlock block, std::size_t thread) {
+    return tokenize(std::move(block), encoders[thread]);
+  };
   stages.consume = [&](const TokenizedBlock& tokenized) {
     report.add(tokenized.block);
     for (const auto& ids : tokenized.documents)
@@ -208,7 +212,8 @@ PrepareResult prepare(Env& env, const PrepareOptions& options, Log& log) {
   const std::size_t files = train_files.size() + validation_files.size();
   log.info("tokenizing " + std::to_string(files) + (files == 1 ? " file" : " files"));
   Progress progress(log, bytes_on_disk(train_files) + bytes_on_disk(validation_files));
-  const Job job{tokenizer, options.line_is_document, omp_get_max_threads(), progress, log};
+  const Job job{tokenizer, options.line_is_document,
+                static_cast<std::size_t>(omp_get_max_threads()), progress, log};
   write_splits(train_files, job, train, result.held_out ? &validation : nullptr);
   if (!result.held_out) write_splits(validation_files, job, validation, nullptr);
   progress.end(job.threads);
