@@ -96,6 +96,7 @@ std::vector<std::int32_t> TextEncoder::encode(std::string_view text) {
   std::vector<std::int32_t> ids(pieces.pieces_size());
   for (std::size_t i = 0; i < ids.size(); ++i)
     ids[i] = static_cast<std::int32_t>(pieces.pieces(static_cast<int>(i)).id());
+  // One long text must not hold its memory for the rest of the corpus.
   if (ids.size() > most_kept) pieces_ = std::make_unique<Pieces>();
   return ids;
 }
