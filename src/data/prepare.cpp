@@ -1,12 +1,16 @@
 #include "data/prepare.hpp"
 
+#include <omp.h>
+
+#include <algorithm>
 #include <chrono>
-#include <exception>
 #include <functional>
 #include <iomanip>
+#include <memory>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "data/ordered_pipeline.hpp"
 #include "data/staging_directory.hpp"
 
 namespace switchyard {
@@ -15,33 +19,48 @@ namespace {
 
 constexpr std::int64_t held_out_one_in = 100;
 constexpr std::int64_t largest_model = std::int64_t{256} << 20;
-constexpr std::size_t batch_bytes = std::size_t{4} << 20;
+constexpr std::size_t block_size = std::size_t{256} << 10;
 
-// A line every few seconds: how far, how fast, how long still.
+// A line every few seconds: how far, how fast, how long still. How far is told by the bytes of the
+// files, how fast by those of the text in them.
 class Progress {
  public:
-  explicit Progress(Log& log) : log_(log) {}
+  // bytes: of all files as they lie on disk.
+  Progress(Log& log, std::int64_t bytes) : log_(log), bytes_(bytes) {}
 
-  void report(std::int64_t done, std::int64_t total) {
+  void add(std::int64_t bytes, std::int64_t text_bytes) {
+    done_ += bytes;
+    text_bytes_ += text_bytes;
     const Clock::time_point now = Clock::now();
     if (now - last_ < std::chrono::seconds(5)) return;
     last_ = now;
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    const double rate = static_cast<double>(done) / seconds;
-    const auto left = static_cast<long>(static_cast<double>(total - done) / (rate > 1 ? rate : 1));
+    const double part = static_cast<double>(done_) / static_cast<double>(std::max(bytes_, done_));
+    const auto left = static_cast<long>(seconds() * (1 - part) / std::max(part, 1e-6));
+    std::ostringstream line;
+    line << std::fixed << std::setprecision(1) << "tokenized " << 100 * part << " % | " << rate()
+         << " MB/s | " << left / 3600 << ":" << std::setfill('0') << std::setw(2) << left / 60 % 60
+         << ":" << std::setw(2) << left % 60 << " left";
+    log_.info(line.str());
+  }
+
+  void end(std::size_t threads) {
     std::ostringstream line;
     line << std::fixed << std::setprecision(1) << "tokenized "
-         << 100.0 * static_cast<double>(done) / static_cast<double>(total > 0 ? total : 1)
-         << " % | " << rate / 1e6 << " MB/s | " << left / 3600 << ":" << std::setfill('0')
-         << std::setw(2) << left / 60 % 60 << ":" << std::setw(2) << left % 60 << " left";
+         << static_cast<double>(text_bytes_) / 1e6 << " MB of text in " << seconds()
+         << " s: " << rate() << " MB/s on " << threads << (threads == 1 ? " thread" : " threads");
     log_.info(line.str());
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  double rate() const { return static_cast<double>(text_bytes_) / 1e6 / seconds(); }
+
   Log& log_;
+  const std::int64_t bytes_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point last_ = start_;
+  std::int64_t done_ = 0, text_bytes_ = 0;
 };
 
 std::string joined(const std::vector<std::string>& patterns) {
@@ -76,42 +95,63 @@ Tokenizer make_tokenizer(const Env& env, const PrepareOptions& options,
   return Tokenizer(model, "the trained tokenizer");
 }
 
-// The ids of each document, encoded on all threads.
-std::vector<std::vector<std::int32_t>> encode_all(const Tokenizer& tokenizer,
-                                                  const std::vector<std::string>& documents) {
-  std::vector<std::vector<std::int32_t>> ids(documents.size());
-  std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < documents.size(); ++i) {
-    try {
-      ids[i] = tokenizer.encode(documents[i]);
-    } catch (...) {
-#pragma omp critical(encode_failure)
-      failure = std::current_exception();
-    }
+// What all files are tokenized with.
+struct Job {
+  const Tokenizer& tokenizer;
+  bool line_is_document;
+  std::size_t threads;
+  Progress& progress;
+  Log& log;
+};
+
+// A block of which only the damage is left, and the ids of its documents.
+struct TokenizedBlock {
+  CorpusBlock block;
+  std::vector<std::vector<std::int32_t>> documents;
+  std::int64_t text_bytes = 0;
+};
+
+TokenizedBlock tokenize(CorpusBlock block, TextEncoder& encoder) {
+  decode(block);
+  TokenizedBlock tokenized;
+  tokenized.documents.reserve(block.records.size());
+  for (CorpusBlock::Record& record : block.records) {
+    if (!record.damage.empty()) continue;
+    tokenized.text_bytes += std::ssize(record.text);
+    tokenized.documents.push_back(encoder.encode(record.text));
+    record.text = std::string();
   }
-  if (failure) std::rethrow_exception(failure);
-  return ids;
+  tokenized.block = std::move(block);
+  return tokenized;
 }
 
 using Consumer = std::function<void(std::span<const std::int32_t>)>;
 
-// Hands on every document that has tokens, in reading order.
-void tokenize(CorpusReader& reader, const Tokenizer& tokenizer, Log& log, const Consumer& consume) {
-  Progress progress(log);
-  for (bool more = true; more;) {
-    std::vector<std::string> documents;
-    for (std::size_t bytes = 0; bytes < batch_bytes;) {
-      auto document = reader.next();
-      more = document.has_value();
-      if (!more) break;
-      bytes += document->size();
-      documents.push_back(std::move(*document));
-    }
-    for (const auto& ids : encode_all(tokenizer, documents))
+// Hands on every document that has tokens, in the files' order.
+CorpusReport tokenize(const std::vector<std::string>& files, const Job& job,
+                      const Consumer& consume) {
+  CorpusReport report;
+  std::vector<std::unique_ptr<CorpusFile>> open(files.size());
+  PipelineStages<CorpusBlock, TokenizedBlock> stages;
+  stages.read = [&](std::size_t i) {
+    if (!open[i]) open[i] = std::make_unique<CorpusFile>(files[i], job.line_is_document);
+    auto block = open[i]->next(block_size);
+    if (!block) open[i].reset();
+    return block;
+  };
+  std::vector<TextEncoder> encoders;  // one a thread
+  for (std::size_t i = 0; i < job.threads; ++i) encoders.emplace_back(job.tokenizer);
+  stages.work = [&](CorpusBlock block, std::size_t thread) {
+    return tokenize(std::move(block), encoders[thread]);
+  };
+  stages.consume = [&](const TokenizedBlock& tokenized) {
+    report.add(tokenized.block);
+    for (const auto& ids : tokenized.documents)
       if (!ids.empty()) consume(ids);
-    progress.report(reader.bytes_consumed(), reader.bytes_total());
-  }
+    job.progress.add(tokenized.block.bytes, tokenized.text_bytes);
+  };
+  OrderedPipeline(files.size(), job.threads, stages).run();
+  return report;
 }
 
 void report_damage(const CorpusReport& report, Log& log) {
@@ -126,20 +166,18 @@ void report_damage(const CorpusReport& report, Log& log) {
 
 // The tokens of one set of files; where `held_out` is given, every 100th document, the first one
 // beginning, goes there instead.
-void write_splits(const std::vector<std::string>& files, const PrepareOptions& options,
-                  const Tokenizer& tokenizer, TokenFileWriter& writer, TokenFileWriter* held_out,
-                  Log& log) {
-  CorpusReader reader(files, options.line_is_document);
+void write_splits(const std::vector<std::string>& files, const Job& job, TokenFileWriter& writer,
+                  TokenFileWriter* held_out) {
   std::int64_t documents = 0;
-  tokenize(reader, tokenizer, log, [&](std::span<const std::int32_t> ids) {
+  const CorpusReport report = tokenize(files, job, [&](std::span<const std::int32_t> ids) {
     const bool hold_out = held_out && documents % held_out_one_in == 0;
     (hold_out ? *held_out : writer).add_document(ids);
     ++documents;
   });
-  report_damage(reader.report(), log);
-  if (documents == 0 && reader.report().damaged_lines > 0)
+  report_damage(report, job.log);
+  if (documents == 0 && report.damaged_lines > 0)
     throw Error(ExitCode::damaged_data,
-                "no document could be read; the first damage is " + reader.report().damage.front(),
+                "no document could be read; the first damage is " + report.damage.front(),
                 "JSON lines hold one object each, its text under \"text\"");
   if (documents == 0)
     throw Error(
@@ -173,10 +211,12 @@ PrepareResult prepare(Env& env, const PrepareOptions& options, Log& log) {
   if (result.held_out) log.info("no --validation: every 100th document is held out for validation");
   const std::size_t files = train_files.size() + validation_files.size();
   log.info("tokenizing " + std::to_string(files) + (files == 1 ? " file" : " files"));
-  write_splits(train_files, options, tokenizer, train, result.held_out ? &validation : nullptr,
-               log);
-  if (!result.held_out)
-    write_splits(validation_files, options, tokenizer, validation, nullptr, log);
+  Progress progress(log, bytes_on_disk(train_files) + bytes_on_disk(validation_files));
+  const Job job{tokenizer, options.line_is_document,
+                static_cast<std::size_t>(omp_get_max_threads()), progress, log};
+  write_splits(train_files, job, train, result.held_out ? &validation : nullptr);
+  if (!result.held_out) write_splits(validation_files, job, validation, nullptr);
+  progress.end(job.threads);
 
   result.manifest.train = {train.finish(), joined(options.input)};
   result.manifest.validation = {validation.finish(),

@@ -9,6 +9,12 @@
 
 namespace switchyard {
 
+namespace {
+
+constexpr std::size_t most_kept = std::size_t{1} << 18;  // pieces, of about 200 bytes each
+
+}  // namespace
+
 struct Tokenizer::Model {
   sentencepiece::SentencePieceProcessor processor;
 };
@@ -37,11 +43,7 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
-  std::vector<int> ids;
-  const auto status = model_->processor.Encode(absl::string_view(text.data(), text.size()), &ids);
-  if (!status.ok())
-    throw Error(ExitCode::damaged_data, "the tokenizer cannot encode: " + status.ToString());
-  return ids;
+  return TextEncoder(*this).encode(text);
 }
 
 std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
@@ -74,6 +76,29 @@ std::string Tokenizer::piece(std::int32_t id) const {
   if (Vocabulary::is_eos(id)) return "</s>";
   if (id == Vocabulary::pad) return "<pad>";
   return "<id " + std::to_string(id) + ">";
+}
+
+struct TextEncoder::Pieces {
+  sentencepiece::ImmutableSentencePieceText text;
+};
+
+TextEncoder::TextEncoder(const Tokenizer& tokenizer)
+    : tokenizer_(tokenizer), pieces_(std::make_unique<Pieces>()) {}
+TextEncoder::TextEncoder(TextEncoder&&) noexcept = default;
+TextEncoder::~TextEncoder() = default;
+
+std::vector<std::int32_t> TextEncoder::encode(std::string_view text) {
+  auto& pieces = pieces_->text;
+  const auto status = tokenizer_.model_->processor.Encode(
+      absl::string_view(text.data(), text.size()), pieces.mutable_proto());
+  if (!status.ok())
+    throw Error(ExitCode::damaged_data, "the tokenizer cannot encode: " + status.ToString());
+  std::vector<std::int32_t> ids(pieces.pieces_size());
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids[i] = static_cast<std::int32_t>(pieces.pieces(static_cast<int>(i)).id());
+  // One long text must not hold its memory for the rest of the corpus.
+  if (ids.size() > most_kept) pieces_ = std::make_unique<Pieces>();
+  return ids;
 }
 
 }  // namespace switchyard

@@ -35,10 +35,26 @@ class Tokenizer {
   std::string piece(std::int32_t id) const;
 
  private:
+  friend class TextEncoder;
   struct Model;
   std::unique_ptr<Model> model_;
   Vocabulary vocabulary_;
   std::string sha256_;
+};
+
+// Tokenizer::encode() for one text after another on one thread. What the library allocates for
+// each piece of a text serves the next one, which saves a quarter of the time.
+class TextEncoder {
+ public:
+  explicit TextEncoder(const Tokenizer& tokenizer);  // which must outlive it
+  TextEncoder(TextEncoder&&) noexcept;
+  ~TextEncoder();
+  std::vector<std::int32_t> encode(std::string_view text);
+
+ private:
+  struct Pieces;
+  const Tokenizer& tokenizer_;
+  std::unique_ptr<Pieces> pieces_;
 };
 
 // Loads the model and encodes a text of many scripts in a forked child process, so that a crash

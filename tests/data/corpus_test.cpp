@@ -24,11 +24,12 @@ class Corpus : public testing::Test {
     return write_text(scratch_.path() + "/" + name, bytes);
   }
   std::vector<std::string> read(const std::string& path, bool lines = false) {
-    CorpusReader reader({path}, lines);
+    const std::vector files = {path};
+    CorpusReader reader(files, lines);
     auto documents = documents_of(reader);
     report_ = reader.report();
     if (report_.damaged_lines == 0) {
-      EXPECT_EQ(reader.bytes_consumed(), reader.bytes_total());
+      EXPECT_EQ(report_.bytes, bytes_on_disk(files));
     }
     return documents;
   }

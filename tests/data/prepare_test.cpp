@@ -7,17 +7,20 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 
 #include "corpus_files.hpp"
 #include "data/span_corruption_source.hpp"
 #include "support/errors.hpp"
+#include "support/fault_env.hpp"
 
 namespace switchyard {
 namespace {
 
 using test::fails_with;
+using test::gzipped;
 using test::prepare_small;
 using test::read_bytes;
 using test::synthetic_text;
@@ -69,6 +72,7 @@ TEST_F(Prepare, WritesADirectoryThatOpens) {
   EXPECT_EQ(data.vocabulary().rows(), 512);
   EXPECT_EQ(data.train().tokens(), result.manifest.train.summary.tokens);
   EXPECT_FALSE(std::filesystem::exists(at("out.partial")));
+  EXPECT_THAT(said_, testing::ContainsRegex("MB of text in .* s: .* MB/s on [0-9]+ thread"));
 }
 
 TEST_F(Prepare, TheTokensSpellTheText) {
@@ -126,15 +130,105 @@ TEST_F(Prepare, AGivenTokenizerIsCopiedAndItsSizeMustAgree) {
   EXPECT_TRUE(refuses(ExitCode::missing_input, "absent.model"));
 }
 
-TEST_F(Prepare, WritesTheSameBytesOnAnyNumberOfThreads) {
-  run();
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(threads == 3 ? 1 : 3);
-  options_.output = at("again");
-  run();
-  omp_set_num_threads(threads);
-  for (const std::string& name : env_.list_directory(at("out")))
-    EXPECT_EQ(read_bytes(at("out/" + name)), read_bytes(at("again/" + name))) << name;
+// Files of every kind: plain, gzip and JSON, empty, tiny, of many blocks, and one long document.
+class PrepareManyFiles : public Prepare {
+ protected:
+  PrepareManyFiles() {
+    std::string json = "broken\n", page = synthetic_text(150, 400), longest = page;
+    std::istringstream lines(synthetic_text(1000, 40));
+    for (std::string line; std::getline(lines, line);) json += "{\"text\": \"" + line + "\"}\n\n";
+    std::replace(longest.begin(), longest.end(), '\n', ' ');
+    write_text(at("a.txt"), "");
+    write_text(at("b.txt.gz"), gzipped(page + "ba \xFF du\n"));
+    write_text(at("c.jsonl"), json + "{\"text\": \" \"}");
+    write_text(at("d.txt.gz"), gzipped(""));
+    write_text(at("e.json.gz"), gzipped(json) + gzipped("{\"text\": \"be di\"}"));
+    write_text(at("f.txt"), longest);
+    for (int i = 100; i < 150; ++i)
+      write_text(at(std::to_string(i) + ".txt"), i % 3 == 0 ? "\n" : "ba du\nbe di");
+    const std::string whole = gzipped(page);
+    write_text(at("h.txt.gz"), whole.substr(0, whole.size() / 2));
+    options_.tokenizer = write_text(at("small.model"), test::small_model(scratch_));
+    options_.pieces.reset();
+    options_.input = {at("*.txt"), at("*.gz"), at("*.jsonl")};
+  }
+  ~PrepareManyFiles() override { omp_set_num_threads(threads_before_); }
+
+  // Runs on so many threads into a directory of its own.
+  std::string run_on(int threads) {
+    omp_set_num_threads(threads);
+    options_.output = at("out" + std::to_string(threads));
+    run();
+    return options_.output;
+  }
+
+ private:
+  const int threads_before_ = omp_get_max_threads();
+};
+
+TEST_F(PrepareManyFiles, WritesTheSameBytesOnAnyNumberOfThreads) {
+  for (const bool line_is_document : {true, false}) {
+    options_.line_is_document = line_is_document;
+    const std::string one = run_on(1), said = said_.substr(0, said_.find("tokenized"));
+    EXPECT_THAT(said_, HasSubstr("c.jsonl:1: "));
+    EXPECT_THAT(said_, HasSubstr("h.txt.gz:"));
+    for (const int threads : line_is_document ? std::vector{2, 3, 7} : std::vector{7}) {
+      const std::string many = run_on(threads);
+      EXPECT_EQ(said_.substr(0, said_.find("tokenized")), said);
+      EXPECT_EQ(env_.list_directory(many), env_.list_directory(one));
+      for (const std::string& name : env_.list_directory(one))
+        EXPECT_EQ(read_bytes(many + "/" + name), read_bytes(one + "/" + name)) << name;
+      env_.remove_tree(many);
+    }
+    env_.remove_tree(one);
+  }
+}
+
+TEST_F(PrepareManyFiles, WritesWhatReadingAndEncodingOneByOneGives) {
+  const Dataset data = Dataset::open(env_, run_on(3));
+  std::vector<std::int32_t> train, validation;
+  CorpusReader reader(expand_patterns(options_.input), options_.line_is_document);
+  for (int i = 0; const auto document = reader.next(); ++i) {
+    const auto ids = data.tokenizer().encode(*document);
+    auto& split = i % 100 == 0 ? validation : train;
+    split.insert(split.end(), ids.begin(), ids.end());
+  }
+  EXPECT_GT(train.size(), 300000U);
+  EXPECT_TRUE(data.train().tokens(0, data.train().tokens()) == train);
+  EXPECT_TRUE(data.validation().tokens(0, data.validation().tokens()) == validation);
+}
+
+TEST_F(PrepareManyFiles, TheFirstErrorInTheirOrderIsTheOneThatIsSaid) {
+  std::string broken;
+  for (int i = 0; i < 300; ++i) broken += "broken\n";
+  write_text(at("e2.jsonl"), broken);
+  write_text(at("e3.txt.gz"), "not gzip");
+  write_text(at("f.txt.gz"), "not gzip either");
+  const std::vector<std::string> at_e3 = {at("[a-d]*"), at("e3*"), at("f.txt.gz")};
+  for (const auto& [input, named] : {std::pair(options_.input, "e2.jsonl:"), {at_e3, "e3.txt.gz"}})
+    for (const int threads : {1, 2, 7}) {
+      CorpusReader reader(expand_patterns(input), true);
+      const std::string one_by_one = test::error_of([&] { test::documents_of(reader); });
+      EXPECT_THAT(one_by_one, HasSubstr(named));
+      options_.input = input;
+      omp_set_num_threads(threads);
+      EXPECT_TRUE(refuses(ExitCode::damaged_data, one_by_one.substr(one_by_one.find(": ") + 2)));
+    }
+}
+
+TEST_F(PrepareManyFiles, AFullDiskIsSaidAndLeavesNothing) {
+  omp_set_num_threads(3);
+  test::FaultEnv sound;
+  Log silent(nullptr);
+  prepare(sound, options_, silent);
+  env_.remove_tree(options_.output);
+  for (std::size_t n = 0; n < sound.operations().size(); ++n) {
+    if (!sound.operations()[n].starts_with("append")) continue;
+    test::FaultEnv full(static_cast<int>(n));
+    EXPECT_TRUE(fails_with(ExitCode::io_error, "injected fault: append",
+                           [&] { prepare(full, options_, silent); }));
+    EXPECT_FALSE(env_.exists(options_.output) || env_.exists(options_.output + ".partial"));
+  }
 }
 
 TEST_F(Prepare, RefusesAnOutputThatIsTaken) {
