@@ -124,7 +124,7 @@ void backward(benchmark::State& state, const LayerShape& shape) {
     return gradient_error(part(experts.x.view()), part(dx.view()),
                           [&](const auto& x) { return reference::dot(dy, experts.plain(e, x)); });
   });
-  if (!verified(state, "dx", error, std::is_same_v<In, float> ? 1e-2 : 1e-1)) return;
+  if (!verified(state, "dx", error, std::is_same_v<In, float> ? 1e-3 : 1e-1)) return;
   // d W_o = hidden^T dy, in one row of the last expert's.
   const std::int64_t first = (experts.E - 1) * experts.rows_each, f = experts.F / 2;
   reference::Doubles expected(static_cast<std::size_t>(experts.D), 0.0);

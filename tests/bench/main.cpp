@@ -20,7 +20,7 @@ void register_all(const Comm& comm, const LayerShape& shape) {
   register_activation(shape);
   register_cross_entropy(shape);
   register_routing(shape);
-  register_rows(shape);
+  register_rows(comm, shape);
   register_experts(shape);
   register_optimizers(shape);
   register_canonical_sums(comm, shape);
