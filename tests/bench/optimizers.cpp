@@ -57,7 +57,7 @@ void adafactor(benchmark::State& state, const LayerShape& shape) {
                              std::min(shape.D, shape.F) >= config.min_dim_size_to_factor);
   plain.update(expected, kernel.matrix(kernel.params[0].gradient), 0, learning_rate);
   rule->update(kernel.params.params(), 0, learning_rate);
-  if (!verified(state, "the update", error_of_update(kernel, before, expected), 1e-3)) return;
+  if (!verified(state, "the update", error_of_update(kernel, before, expected), 1e-5)) return;
   time_updates(state, kernel, *rule, 4 + 8);  // the gradient; the weight, read and written
 }
 
@@ -73,7 +73,7 @@ void adamw(benchmark::State& state, const LayerShape& shape) {
       expected[r][c] -= learning_rate * (g[r][c] / (std::abs(g[r][c]) + config.epsilon) +
                                          config.weight_decay * before[r][c]);
   rule->update(kernel.params.params(), 0, learning_rate);
-  if (!verified(state, "the update", error_of_update(kernel, before, expected), 1e-3)) return;
+  if (!verified(state, "the update", error_of_update(kernel, before, expected), 1e-5)) return;
   time_updates(state, kernel, *rule, 4 + 3 * 8);  // and two moments
 }
 
