@@ -7,11 +7,13 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "comm/comm.hpp"
 #include "support/ops_reference.hpp"
 #include "support/random_tensor.hpp"
+#include "tensor/gemm.hpp"
 
 namespace switchyard::bench {
 
@@ -48,6 +50,12 @@ void add_benchmark(const std::string& kernel, const LayerShape& shape, Run run) 
 template <class T>
 std::string precision_of() {
   return std::is_same_v<T, float> ? "FLOAT32" : "BFLOAT16";
+}
+
+// Whether this CPU multiplies such inputs.
+template <class T>
+bool has_products() {
+  return std::is_same_v<T, float> || bfloat16_support() != Bfloat16Support::none;
 }
 
 // The relative errors that rounding explains, where products or sums of some hundred terms are

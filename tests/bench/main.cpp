@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "kernels.hpp"
-#include "tensor/gemm.hpp"
 
 namespace switchyard::bench {
 namespace {

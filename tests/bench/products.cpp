@@ -1,6 +1,7 @@
 // The products of a linear layer in their three forms, by gemm(), on the shapes of a layer.
+#include <algorithm>
+
 #include "kernels.hpp"
-#include "tensor/gemm.hpp"
 
 namespace switchyard::bench {
 namespace {
@@ -68,7 +69,7 @@ void register_products(const LayerShape& shape) {
   for (const Product& p : products) {
     const std::string name = "product/" + p.name + "/";
     add_benchmark(name + "FLOAT32", shape, [p](auto& state) { product<float>(state, p); });
-    if (bfloat16_support() != Bfloat16Support::none)
+    if (has_products<bfloat16>())
       add_benchmark(name + "BFLOAT16", shape, [p](auto& state) { product<bfloat16>(state, p); });
   }
 }
