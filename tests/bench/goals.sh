@@ -146,9 +146,9 @@ long() {
   plan small 2x1 bench_small $force
   plan window 2x1 $window $force
   plan full 2x1 bench_long $force
-  for length in 2048 8192; do  # twice the length, spans twice as long: as many sentinels
-    plan "window_$length" 2x1 $window $force --set data.input_length=$length data.mean_noise_span_length=10
-    plan "full_$length" 2x1 bench_long $force --set data.input_length=$length data.mean_noise_span_length=10
+  for length in 2048 8192; do  # less of it hidden, so that 8,192 fit the 512 targets too
+    plan "window_$length" 2x1 $window $force --set data.input_length=$length data.noise_density=0.048
+    plan "full_$length" 2x1 bench_long $force --set data.input_length=$length data.noise_density=0.048
   done
   alternate long "$rounds"
   small_scores=$(score_operations bench_small)
