@@ -140,6 +140,7 @@ Benchmark run_benchmark(const Comm& comm, Log& log, const Settings& settings, st
   log.info("measuring the machine");
   for (const NamedProduct& product : main_products(model, layout, result.shape))
     result.products.push_back(measure(comm, product));
+  result.memory_rate = measure_memory(comm);
   const std::int64_t positions = result.shape.rows * result.shape.input_length;
   result.exchange_rate =
       measure_exchange(comm, model.precision, positions / comm.size(), model.d_model);

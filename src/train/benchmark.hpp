@@ -42,9 +42,10 @@ struct Benchmark {
   std::int64_t operations = 0;  // of the model in a step, as plan/operations.hpp counts
 
   // The machine.
-  std::vector<ProductRate> products{};           // before the steps; the first is the yardstick's
-  double yardstick_after = 0;                    // it again, in the model's precision
-  double exchange_rate = 0, reduction_rate = 0;  // bytes a second, as machine_rates.hpp has them
+  std::vector<ProductRate> products{};  // before the steps; the first is the yardstick's
+  double yardstick_after = 0;           // it again, in the model's precision
+  // Bytes a second, as machine_rates.hpp has them.
+  double memory_rate = 0, exchange_rate = 0, reduction_rate = 0;
 
   // The steps: medians, of each step's slowest process.
   double step_seconds = 0, forward_backward_seconds = 0;

@@ -72,6 +72,7 @@ void print_machine(std::ostream& out, const Benchmark& b) {
   const bool narrow = b.settings.model.precision == Precision::bfloat16;
   out << "  " << std::left << std::setw(46) << "yardstick, after the steps" << std::right
       << std::setw(10) << (narrow ? "" : after) << std::setw(10) << (narrow ? after : "") << "\n";
+  row(out, "memory", fixed(b.memory_rate / giga, 2), "GB/s read and written by all");
   if (b.processes > 1)
     row(out, "exchange of rows", fixed(b.exchange_rate / giga, 2), "GB/s leave each process");
   row(out, "sum of gradients", fixed(b.reduction_rate / giga, 2), "GB/s of one gradient");
@@ -146,6 +147,7 @@ std::string benchmark_json(const Benchmark& b) {
                      {"matmul_gflops_before", b.yardstick_before() / giga},
                      {"matmul_gflops_after", b.yardstick_after / giga},
                      {"products", products},
+                     {"memory_gb_per_second", b.memory_rate / giga},
                      {"exchange_bytes_per_second", b.exchange_rate},
                      {"reduction_bytes_per_second", b.reduction_rate},
                      {"model_gflop", static_cast<double>(b.operations) / giga},

@@ -82,6 +82,28 @@ double measure_products(const Comm& comm, Precision precision, const ProductShap
   return static_cast<double>(2 * products * shape.m * shape.n * shape.k) / seconds;
 }
 
+double measure_memory(const Comm& comm) {
+  constexpr std::int64_t elements = 1 << 23;  // 64 MB of x and y
+  struct Vectors {
+    Tensor<float> x, y;
+  };
+  std::vector<Vectors> vectors(static_cast<std::size_t>(omp_get_max_threads()));  // one a thread
+#pragma omp parallel for schedule(static, 1)  // memory lies near the thread that touches it first
+  for (std::size_t i = 0; i < vectors.size(); ++i)
+    vectors[i] = {Tensor<float>::zeros(1, elements), Tensor<float>::zeros(1, elements)};
+  const double seconds = best_seconds(comm, [&] {
+#pragma omp parallel for schedule(static, 1)
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+      const float* __restrict x = vectors[i].x.data();
+      float* __restrict y = vectors[i].y.data();
+#pragma omp simd
+      for (std::int64_t e = 0; e < elements; ++e) y[e] += 0.5f * x[e];
+    }
+  });
+  const std::int64_t sweeps = std::int64_t{comm.size()} * omp_get_max_threads();
+  return static_cast<double>(sweeps * elements) * 3 * sizeof(float) / seconds;
+}
+
 double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows,
                         std::int64_t width) {
   if (comm.size() == 1) return 0;

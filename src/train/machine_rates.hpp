@@ -1,5 +1,6 @@
 // What the machine can do at its best, measured with all processes, and all their threads, at once
-// as in training: products, the exchange of rows, sums of gradients. Knows shapes, no models.
+// as in training: products, sweeps of memory, the exchange of rows, sums of gradients. Knows
+// shapes, no models.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,11 @@ enum class Call { whole, as_issued };
 // of its own, with f32 results, from operands that a process's threads share. Collective.
 double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
                         Call call);
+
+// Bytes a second that all processes together read and write in sweeps of y += a x, as an optimizer
+// makes them: every thread over f32 vectors of its own, larger than caches; 12 bytes an element.
+// Collective.
+double measure_memory(const Comm& comm);
 
 // Bytes a second that leave a process which sends `rows` rows of `width` elements in equal parts to
 // all processes, itself included; 0 of a single process. One MPI_Alltoallv. Collective.

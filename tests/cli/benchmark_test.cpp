@@ -70,6 +70,7 @@ void expect_consistent(const json& figures, int processes, int threads) {
   EXPECT_NEAR(
       number("mfu_forward_backward") * number("forward_backward_seconds") * number("matmul_gflops"),
       number("model_gflop"), 1e-9);
+  EXPECT_GT(number("memory_gb_per_second"), 0);
   EXPECT_GT(number("forward_backward_seconds"), 0);
   EXPECT_LT(number("forward_backward_seconds"), number("step_seconds"));
   EXPECT_GT(number("peak_bytes"), 1e6);
@@ -89,7 +90,8 @@ TEST(Benchmark, OfOneProcessHangsTogether) {
   EXPECT_EQ(figures["force_load_balancing"], false);
   EXPECT_THAT(outcome.output,
               AllOf(HasSubstr("yardstick"), HasSubstr("whole step"), HasSubstr("tokens/s"),
-                    HasSubstr("dropped"), Not(HasSubstr("exchange of rows"))));
+                    HasSubstr("dropped"), HasSubstr("GB/s read and written"),
+                    Not(HasSubstr("exchange of rows"))));
 }
 
 // All 64 and 32 tokens reach 4 experts of one group evenly, and half of them another process: 4

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Trains the same models with `switchyard benchmark` and with a PyTorch peer (peer/peer_torch.py), in
+# turn, A B A B …, and prints a Markdown table of tokens a second. AdamW on both sides, whole steps.
+#   tests/bench/beside_peer.sh [small-bf16 | small-f32 | tiny-bf16]… [--rounds N] [--steps N]
+#       [--ours 2x1,1x2] [--peer 1x2,2x1] [--stock] [--output DIR]
+# --ours, --peer: layouts, processes x threads; the ratio is of each side's best, round by round. Loads
+# are balanced by force here, so that every token is computed; the peer computes its capacity anyway.
+# --stock: PyTorch as Debian has it, with OpenBLAS; without it, tuned: BLIS and jemalloc.
+set -euo pipefail
+program=beside_peer.sh
+. "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
+
+cases=() rounds=5 steps=5 ours=2x1 peer=1x2 environment=tuned output=$root/build/bench/beside_peer
+while [ $# -gt 0 ]; do
+  case "$1" in
+    small-bf16 | small-f32 | tiny-bf16) cases+=("$1"); shift; continue ;;
+    --stock) environment=stock; shift; continue ;;
+    --rounds | --steps | --ours | --peer | --output) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
+    *) fail 64 "unknown argument '$1' (known: small-bf16 small-f32 tiny-bf16 --rounds --steps --ours --peer --stock --output)" ;;
+  esac
+  declare "${1#--}=$2"
+  shift 2
+done
+[ ${#cases[@]} -gt 0 ] || cases=(small-bf16 small-f32 tiny-bf16)
+positive --rounds "$rounds"
+positive --steps "$steps"
+IFS=, read -ra our_layouts <<<"$ours"
+IFS=, read -ra peer_layouts <<<"$peer"
+for layout in "${our_layouts[@]}" "${peer_layouts[@]}"; do
+  [[ $layout =~ ^[1-9][0-9]*x[1-9][0-9]*$ ]] || fail 64 "'$layout' is no layout; 2x1 is two processes of one thread each"
+done
+mkdir -p "$output" || fail 73 "cannot write to $output"
+
+# The Debian packages that the peer's environment is made of.
+libraries=/usr/lib/x86_64-linux-gnu python=/usr/bin/python3 missing=()
+"$python" -c 'import torch' 2>/dev/null || missing+=(python3-torch)
+if [ "$environment" = tuned ]; then
+  blas=$libraries/blis-openmp
+  [ -e "$blas/libblas.so.3" ] || missing+=(libblis4-openmp)
+  [ -e "$libraries/libjemalloc.so.2" ] || missing+=(libjemalloc2)
+else
+  blas=$libraries/openblas-openmp
+  [ -e "$blas/libblas.so.3" ] || missing+=(libopenblas0-openmp)
+fi
+[ ${#missing[@]} -eq 0 ] || fail 69 "the $environment peer needs Debian's ${missing[*]}: apt-get install ${missing[*]}"
+
+# run_peer LAYOUT LOG ARGUMENT…   BLIS runs generic kernels unless it is told which.
+run_peer() {
+  local processes=${1%x*} threads=${1#*x} log=$2 variables=(LD_LIBRARY_PATH="$blas")
+  shift 2
+  [ "$environment" = stock ] || variables+=(BLIS_ARCH_TYPE=0 BLIS_NUM_THREADS="$threads" OMP_NUM_THREADS="$threads"
+    LD_PRELOAD="$libraries/libjemalloc.so.2" MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always)
+  env "${variables[@]}" "$python" "$root/tests/bench/peer/peer_torch.py" --procs "$processes" --threads "$threads" \
+    --steps "$steps" "$@" >"$log" 2>&1 </dev/null
+}
+
+# one_round CASE ROUND   appends each layout's tokens a second to CASE.SIDE.LAYOUT.
+one_round() {
+  local case=$1 model=${1%-*} precision=FLOAT32 peer_arguments=(--config "${1%-*}") layout i raw
+  [ "${case#*-}" = f32 ] || precision=BFLOAT16 peer_arguments+=(--bf16)
+  for ((i = 0; i < ${#our_layouts[@]} || i < ${#peer_layouts[@]}; i++)); do
+    layout=${our_layouts[i]:-}
+    if [ -n "$layout" ]; then
+      raw=$output/$case.ours.$layout.$2
+      run_benchmark "$layout" "$raw.json" --config "bench_$model" --steps "$steps" --force-load-balancing \
+        --set optimizer.name=ADAMW optimizer.learning_rate=1e-4 "train.precision=$precision" ||
+        fail 1 "switchyard did not finish; see $raw.log"
+      figure "$raw.json" tokens_per_second >>"$output/$case.ours.$layout"
+    fi
+    layout=${peer_layouts[i]:-}
+    if [ -n "$layout" ]; then
+      raw=$output/$case.peer.$layout.$2
+      run_peer "$layout" "$raw.log" "${peer_arguments[@]}" || fail 1 "the peer did not finish; see $raw.log"
+      sed -n 's/.* with opt \([0-9.]*\) .*/\1/p' "$raw.log" >>"$output/$case.peer.$layout"
+    fi
+  done
+}
+
+# of_side CASE SIDE LAYOUT…   "2x1: 1865 (1840 to 1890); …"
+of_side() {
+  local case=$1 side=$2 separator='' layout
+  shift 2
+  for layout in "$@"; do
+    printf '%s%s: %s' "$separator" "$layout" "$(spread <"$output/$case.$side.$layout" | cell %.0f)"
+    separator='; '
+  done
+}
+
+# best CASE SIDE LAYOUT…   the file of the layout with the highest median
+best() {
+  local case=$1 side=$2 layout
+  shift 2
+  for layout in "$@"; do
+    echo "$(spread <"$output/$case.$side.$layout") $output/$case.$side.$layout"
+  done | sort -g -k 1,1 | awk 'END { print $4 }'
+}
+
+row() {
+  local a b
+  a=$(best "$1" ours "${our_layouts[@]}") b=$(best "$1" peer "${peer_layouts[@]}")
+  echo "| $1 | $(of_side "$1" ours "${our_layouts[@]}") | $(of_side "$1" peer "${peer_layouts[@]}") |" \
+    "$(paste "$a" "$b" | awk '{ print $1 / $2 }' | spread | cell %.2f), ${a##*.} beside ${b##*.} |"
+}
+
+for case in "${cases[@]}"; do
+  rm -f "$output/$case".*
+  for ((round = 1; round <= rounds; round++)); do
+    echo "$program: $case, round $round of $rounds" >&2
+    one_round "$case" "$round"
+  done
+done
+echo "| model | switchyard, tokens/s | PyTorch ($environment), tokens/s | ratio |"
+echo "| --- | --- | --- | --- |"
+for case in "${cases[@]}"; do row "$case"; done
+echo
+echo "Medians of $rounds rounds in turn (least to most), $steps steps each, AdamW, whole steps; raw figures in $output."
+machine_line
