@@ -26,6 +26,9 @@ struct AttentionPass {
   std::int64_t valid_keys(std::int64_t row) const {
     return input.keys.row_lengths[static_cast<std::size_t>(row)];
   }
+  FullScores full_scores(std::int64_t row, std::int64_t first_query) const {
+    return {first_query, valid_keys(row), config.causal};
+  }
   bool keeps_weights() const { return config.keep_weights && context.mode == Mode::train; }
   const float* bias_of(std::int64_t head) const { return bias ? bias->head(head) : nullptr; }
 };

@@ -23,8 +23,8 @@ class PairWeights {
     const View<float> scores = f32_place(weights, score_room_.mine(weights.rows, weights.cols));
     gemm<In, float>(pass_.context.work, pairs_.of_queries(saved_.q.view(), pair), Transpose::no,
                     pairs_.of_keys(saved_.k.view(), pair), Transpose::yes, scores);
-    attention_softmax_forward(scores, pass_.bias_of(pairs_.head(pair)),
-                              pass_.valid_keys(pairs_.row(pair)), pass_.config.causal, weights);
+    attention_softmax_forward(scores, pass_.full_scores(pairs_.row(pair), 0),
+                              pass_.bias_of(pairs_.head(pair)), weights);
   }
 
  private:
@@ -94,8 +94,8 @@ void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved
                     d_weights);
     dropout.apply(d_weights, pair, 0, 0);
     const View<In> d_scores = input_place(d_weights, input_room.mine(n, m));
-    attention_softmax_backward(weights, d_weights, gradients.d_bias_of(pair),
-                               pass.valid_keys(pairs.row(pair)), pass.config.causal, d_scores);
+    attention_softmax_backward(weights, d_weights, pass.full_scores(pairs.row(pair), 0),
+                               gradients.d_bias_of(pair), d_scores);
     gemm<In, In>(work, d_scores, Transpose::no, pairs.of_keys(saved.k.view(), pair), Transpose::no,
                  pairs.of_queries(gradients.dq, pair));
     gemm<In, In>(work, d_scores, Transpose::yes, pairs.of_queries(saved.q.view(), pair),
