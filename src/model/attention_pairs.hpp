@@ -26,6 +26,9 @@ struct AttentionPass {
   std::int64_t valid_keys(std::int64_t row) const {
     return input.keys.row_lengths[static_cast<std::size_t>(row)];
   }
+  FullScores full_scores(std::int64_t row, std::int64_t first_query) const {
+    return {first_query, valid_keys(row), config.causal};
+  }
   bool keeps_weights() const { return config.keep_weights && context.mode == Mode::train; }
   const float* bias_of(std::int64_t head) const { return bias ? bias->head(head) : nullptr; }
 };
@@ -122,5 +125,36 @@ class ThreadRoom {
 
 template <class In>
 constexpr bool rounds = !std::is_same_v<In, float>;
+
+template <class T>
+void copy_rows(View<const T> from, View<T> to) {
+  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
+}
+
+// A head's part of a matrix with its rows one after the other, as products in bf16 want them: a
+// copy in each thread's room. In f32 the part itself.
+template <class In>
+class DenseHead {
+ public:
+  explicit DenseHead(std::int64_t elements) : room_(rounds<In> ? elements : 0) {}
+
+  View<const In> read(View<const In> part) {
+    if constexpr (!rounds<In>) return part;
+    const View<In> dense = place(View<In>(nullptr, part.rows, part.cols));
+    copy_rows(part, dense);
+    return dense;
+  }
+  // Where to compute what `write` then brings to the part.
+  View<In> place(View<In> part) {
+    if constexpr (!rounds<In>) return part;
+    return room_.mine(part.rows, part.cols);
+  }
+  void write(View<In> part) {
+    if constexpr (rounds<In>) copy_rows<In>(place(part), part);
+  }
+
+ private:
+  ThreadRoom<In> room_;
+};
 
 }  // namespace switchyard

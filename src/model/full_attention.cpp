@@ -1,5 +1,6 @@
 #include "model/full_attention.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "tensor/gemm.hpp"
@@ -8,61 +9,95 @@
 namespace switchyard {
 namespace {
 
-// Makes the weights of one pair after the other, the same bits in forward and in backward.
-template <class In>
-class PairWeights {
- public:
-  PairWeights(const AttentionPass<In>& pass, const AttentionSaved<In>& saved)
-      : pass_(pass),
-        saved_(saved),
-        pairs_(pass),
-        score_room_(rounds<In> ? pairs_.queries * pairs_.keys : 0) {}
+// Consecutive queries of a row whose scores are in work together.
+struct QueryBlock {
+  std::int64_t first, count;
 
-  // weights [n, m]: softmax(q k^T + bias), before dropout.
-  void compute(std::int64_t pair, View<In> weights) {
+  template <class T>
+  View<T> of(View<T> all) const {  // [n, …] -> [count, …]
+    return all.row_range(first, count);
+  }
+};
+
+// Calls f(block) for one block after the other.
+template <class F>
+void for_each_block(const Pairs& pairs, F f) {
+  const std::int64_t most = queries_at_once(pairs.queries, pairs.keys);
+  for (std::int64_t first = 0; first < pairs.queries; first += most)
+    f(QueryBlock{first, std::min(most, pairs.queries - first)});
+}
+
+std::int64_t block_elements(const Pairs& pairs) {
+  return queries_at_once(pairs.queries, pairs.keys) * pairs.keys;
+}
+
+// Makes the weights of one block after the other, the same bits in forward and in backward.
+template <class In>
+class BlockWeights {
+ public:
+  explicit BlockWeights(const AttentionPass<In>& pass)
+      : pass_(pass), pairs_(pass), score_room_(rounds<In> ? block_elements(pairs_) : 0) {}
+
+  // q [n, K], k [m, K]. weights [block.count, m]: softmax(q k^T + bias), before dropout.
+  void compute(std::int64_t pair, const QueryBlock& block, View<const In> q, View<const In> k,
+               View<In> weights) {
     const View<float> scores = f32_place(weights, score_room_.mine(weights.rows, weights.cols));
-    gemm<In, float>(pass_.context.work, pairs_.of_queries(saved_.q.view(), pair), Transpose::no,
-                    pairs_.of_keys(saved_.k.view(), pair), Transpose::yes, scores);
-    attention_softmax_forward(scores, pass_.bias_of(pairs_.head(pair)),
-                              pass_.valid_keys(pairs_.row(pair)), pass_.config.causal, weights);
+    gemm<In, float>(pass_.context.work, block.of(q), Transpose::no, k, Transpose::yes, scores);
+    attention_softmax_forward(scores, pass_.full_scores(pairs_.row(pair), block.first),
+                              pass_.bias_of(pairs_.head(pair)), weights);
   }
 
  private:
   const AttentionPass<In>& pass_;
-  const AttentionSaved<In>& saved_;
   Pairs pairs_;
   ThreadRoom<float> score_room_;
 };
 
-// The weights as the context product saw them: themselves, or a dropped copy in `scratch`.
+// Weights of queries from `first` on as the context product saw them: themselves, or a dropped copy
+// in `scratch`.
 template <class In>
 View<const In> dropped(const WeightsDropout& dropout, View<const In> weights, std::int64_t pair,
-                       View<In> scratch) {
+                       std::int64_t first, View<In> scratch) {
   if (!dropout.active()) return weights;
   std::copy_n(weights.data, weights.size(), scratch.data);
-  dropout.apply(scratch, pair, 0, 0);
+  dropout.apply(scratch, pair, first, 0);
   return scratch;
 }
 
 }  // namespace
 
+std::int64_t queries_at_once(std::int64_t queries, std::int64_t keys) {
+  constexpr std::int64_t elements = 1 << 18, least = 64;
+  return std::min(queries, std::max(elements / keys / least * least, least));
+}
+
 template <class In>
 void full_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>& saved) {
   const Pairs pairs(pass);
-  const std::int64_t n = pairs.queries, m = pairs.keys;
+  const std::int64_t n = pairs.queries, m = pairs.keys, K = pairs.d_kv,
+                     part = block_elements(pairs);
   const WeightsDropout dropout(pass);
   const bool keep = pass.keeps_weights();
   if (keep) saved.weights = Tensor<In>::uninitialized(pairs.count(), n * m);
-  PairWeights<In> softmax(pass, saved);
-  ThreadRoom<In> weights_room(keep ? 0 : n * m), dropped_room(dropout.active() ? n * m : 0);
+  BlockWeights<In> softmax(pass);
+  DenseHead<In> q_head(n * K), k_head(m * K), v_head(m * K), context_head(n * K);
+  ThreadRoom<In> weights_room(keep ? 0 : part), dropped_room(dropout.active() ? part : 0);
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
-    const View<In> weights =
-        keep ? View<In>(saved.weights.view().row(pair), n, m) : weights_room.mine(n, m);
-    softmax.compute(pair, weights);
-    gemm<In, In>(pass.context.work, dropped<In>(dropout, weights, pair, dropped_room.mine(n, m)),
-                 Transpose::no, pairs.of_keys(std::as_const(saved).v.view(), pair), Transpose::no,
-                 pairs.of_queries(saved.context.view(), pair));
+    const View<const In> q = q_head.read(pairs.of_queries(std::as_const(saved).q.view(), pair)),
+                         k = k_head.read(pairs.of_keys(std::as_const(saved).k.view(), pair)),
+                         v = v_head.read(pairs.of_keys(std::as_const(saved).v.view(), pair));
+    const View<In> part_of_context = pairs.of_queries(saved.context.view(), pair);
+    for_each_block(pairs, [&](const QueryBlock& block) {
+      const View<In> weights = keep ? block.of(View<In>(saved.weights.view().row(pair), n, m))
+                                    : weights_room.mine(block.count, m);
+      softmax.compute(pair, block, q, k, weights);
+      gemm<In, In>(
+          pass.context.work,
+          dropped<In>(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
+          Transpose::no, v, Transpose::no, block.of(context_head.place(part_of_context)));
+    });
+    context_head.write(part_of_context);
   }
 }
 
@@ -70,36 +105,52 @@ template <class In>
 void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved<In>& saved,
                              const HeadGradients<In>& gradients) {
   const Pairs pairs(pass);
-  const std::int64_t n = pairs.queries, m = pairs.keys;
+  const std::int64_t n = pairs.queries, m = pairs.keys, K = pairs.d_kv;
   Work& work = pass.context.work;
   const WeightsDropout dropout(pass);
-  std::optional<PairWeights<In>> again;  // where forward has kept none
-  if (saved.weights.size() == 0) again.emplace(pass, saved);
+  std::optional<BlockWeights<In>> again;  // where forward has kept none
+  if (saved.weights.size() == 0) again.emplace(pass);
+  DenseHead<In> q_head(n * K), k_head(m * K), v_head(m * K), d_out_head(n * K), dq_head(n * K),
+      dk_dv_head(m * K);
   ThreadRoom<In> weights_room(again ? n * m : 0), dropped_room(dropout.active() ? n * m : 0),
-      input_room(rounds<In> ? n * m : 0);
-  ThreadRoom<float> room(n * m);
-  const auto weights_of = [&](std::int64_t pair) -> View<const In> {
+      d_scores_room(n * m);
+  ThreadRoom<float> d_weights_room(rounds<In> ? block_elements(pairs) : 0);
+  const auto weights_of = [&](std::int64_t pair, View<const In> q,
+                              View<const In> k) -> View<const In> {
     if (!again) return {saved.weights.view().row(pair), n, m};
-    again->compute(pair, weights_room.mine(n, m));
-    return weights_room.mine(n, m);
+    const View<In> weights = weights_room.mine(n, m);
+    for_each_block(pairs, [&](const QueryBlock& block) {
+      again->compute(pair, block, q, k, block.of(weights));
+    });
+    return weights;
   };
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
-    const View<const In> weights = weights_of(pair);
-    const View<const In> d_out = pairs.of_queries(gradients.d_context, pair);
-    gemm<In, In>(work, dropped(dropout, weights, pair, dropped_room.mine(n, m)), Transpose::yes,
-                 d_out, Transpose::no, pairs.of_keys(gradients.dv, pair));
-    const View<float> d_weights = room.mine(n, m);
-    gemm<In, float>(work, d_out, Transpose::no, pairs.of_keys(saved.v.view(), pair), Transpose::yes,
-                    d_weights);
-    dropout.apply(d_weights, pair, 0, 0);
-    const View<In> d_scores = input_place(d_weights, input_room.mine(n, m));
-    attention_softmax_backward(weights, d_weights, gradients.d_bias_of(pair),
-                               pass.valid_keys(pairs.row(pair)), pass.config.causal, d_scores);
-    gemm<In, In>(work, d_scores, Transpose::no, pairs.of_keys(saved.k.view(), pair), Transpose::no,
-                 pairs.of_queries(gradients.dq, pair));
-    gemm<In, In>(work, d_scores, Transpose::yes, pairs.of_queries(saved.q.view(), pair),
-                 Transpose::no, pairs.of_keys(gradients.dk, pair));
+    const View<const In> q = q_head.read(pairs.of_queries(saved.q.view(), pair)),
+                         k = k_head.read(pairs.of_keys(saved.k.view(), pair)),
+                         v = v_head.read(pairs.of_keys(saved.v.view(), pair)),
+                         d_out = d_out_head.read(pairs.of_queries(gradients.d_context, pair)),
+                         weights = weights_of(pair, q, k);
+    const View<In> dq = pairs.of_queries(gradients.dq, pair),
+                   dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair),
+                   d_scores = d_scores_room.mine(n, m);
+    gemm<In, In>(work, dropped(dropout, weights, pair, 0, dropped_room.mine(n, m)), Transpose::yes,
+                 d_out, Transpose::no, dk_dv_head.place(dv));
+    dk_dv_head.write(dv);
+    for_each_block(pairs, [&](const QueryBlock& block) {
+      const View<float> d_weights =
+          f32_place(block.of(d_scores), d_weights_room.mine(block.count, m));
+      gemm<In, float>(work, block.of(d_out), Transpose::no, v, Transpose::yes, d_weights);
+      dropout.apply(d_weights, pair, block.first, 0);
+      attention_softmax_backward<In>(block.of(weights), d_weights,
+                                     pass.full_scores(pairs.row(pair), block.first),
+                                     gradients.d_bias_of(pair), block.of(d_scores));
+      gemm<In, In>(work, block.of<const In>(d_scores), Transpose::no, k, Transpose::no,
+                   block.of(dq_head.place(dq)));
+    });
+    gemm<In, In>(work, d_scores, Transpose::yes, q, Transpose::no, dk_dv_head.place(dk));
+    dk_dv_head.write(dk);
+    dq_head.write(dq);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/full_attention.hpp"
 #include "model/window_tiles.hpp"
 #include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
@@ -68,18 +69,25 @@ std::int64_t StackMemory::residual_saved() const {
 }
 
 StackMemory::Attended StackMemory::itself() const {
-  if (decoder_ || !config_.encoder_window)
-    return {.keys = length_, .scores = length_ * length_, .at_once = length_ * length_};
+  if (decoder_ || !config_.encoder_window) return all_of(length_);
   const WindowTiles tiles(*config_.encoder_window, length_);
   return {.keys = length_,
           .scores = tiles.elements(),
+          .matrix = tiles.most_elements(),
           .at_once = tiles.most_elements(),
           .brought = 2 * tiles.most_keys() * config_.d_kv,
           .summed = rounds() ? 2 * length_ * config_.d_kv : 0};
 }
 
-StackMemory::Attended StackMemory::source() const {
-  return {.keys = source_, .scores = length_ * source_, .at_once = length_ * source_};
+StackMemory::Attended StackMemory::source() const { return all_of(source_); }
+
+// Brought together: q, d context, dq; k, v, dk or dv.
+StackMemory::Attended StackMemory::all_of(std::int64_t keys) const {
+  return {.keys = keys,
+          .scores = length_ * keys,
+          .matrix = length_ * keys,
+          .at_once = queries_at_once(length_, keys) * keys,
+          .brought = rounds() ? (3 * length_ + 3 * keys) * config_.d_kv : 0};
 }
 
 // AttentionSaved: q, context; k, v; weights.
@@ -146,19 +154,18 @@ std::int64_t StackMemory::saved(int block) const {
 }
 
 // dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread its matrices of
-// scores: d weights; with dropout the dropped weights; rounded d scores; the weights where they are
-// computed again, in BFLOAT16 as scores too; with a window what it brings together and sums.
+// scores: d scores; with dropout the dropped weights; the weights where they are computed again; in
+// BFLOAT16 what these are rounded from; what it brings together and sums.
 std::int64_t StackMemory::attention_backward(const Attended& attended, bool self) const {
   const std::int64_t width = config_.num_heads * config_.d_kv, rows = ranks_ * rows_;
   const bool again = recomputes(Recompute::attention);
-  const std::int64_t f32_of_thread = again && rounds() ? 2 : 1;
-  const std::int64_t inputs_of_thread =
-      (config_.dropout_rate > 0 ? 1 : 0) + (rounds() ? 1 : 0) + (again ? 1 : 0);
+  const std::int64_t rounded_of_thread = rounds() ? (again ? 2 : 1) : 0;
+  const std::int64_t inputs_of_thread = 1 + (config_.dropout_rate > 0 ? 1 : 0) + (again ? 1 : 0);
   return (rounds() ? rounded() : 0) + 2 * inputs(positions_, width) +
          2 * inputs(rows * attended.keys, width) +
          (self ? floats(rows * config_.num_heads, 2 * length_ - 1) : 0) +
-         floats(threads_, f32_of_thread * attended.at_once + attended.summed) +
-         inputs(threads_, inputs_of_thread * attended.at_once + attended.brought);
+         floats(threads_, rounded_of_thread * attended.at_once + attended.summed) +
+         inputs(threads_, inputs_of_thread * attended.matrix + attended.brought);
 }
 
 // dy rounded; one virtual rank's gradients at a time.

@@ -43,20 +43,26 @@ void gated_gelu_forward(ConstView<T> a, ConstView<T> b, View<T> y);
 template <class T>
 void gated_gelu_backward(ConstView<T> a, ConstView<T> b, ConstView<T> dy, View<T> da, View<T> db);
 
+// Which queries stand in the rows of a matrix of scores whose columns are the keys from 0 on, and
+// whom they see: the keys < valid_keys, and with `causal` only those up to their own position.
+struct FullScores {
+  std::int64_t first_query;  // position of row 0
+  std::int64_t valid_keys;
+  bool causal;
+};
 // Softmax of one head's scores [n_q, n_k] into weights, which may be the scores' place; the scores
-// are used up. Query i may see the keys j < valid_keys, and with `causal` only j <= i; the rest
-// become 0, and a row without any key is all 0.
-// bias_by_distance: null, or the additive bias at key minus query = d, read at [d] for d in
-// [-(n_q-1), n_k-1].
+// are used up. Hidden columns become 0, and a row without any key is all 0. On the calling thread
+// alone: attention's threads share out heads.
+// bias_by_distance: null, or the additive bias at key minus query = d, read at [d].
 template <class T>
-void attention_softmax_forward(View<float> scores, const float* bias_by_distance,
-                               std::int64_t valid_keys, bool causal, View<T> weights);
-// d: d loss / d weights, used up. d_scores: d loss / d scores, which may be d's place. weights: the
+void attention_softmax_forward(View<float> scores, const FullScores& full,
+                               const float* bias_by_distance, View<T> weights);
+// d: d loss / d weights. d_scores: d loss / d scores, which may be d's place. weights: the
 // softmax's output (before dropout). d_bias_by_distance: null, or added to at [key - query], query
 // by query.
 template <class T>
-void attention_softmax_backward(ConstView<T> weights, View<float> d, float* d_bias_by_distance,
-                                std::int64_t valid_keys, bool causal, View<T> d_scores);
+void attention_softmax_backward(ConstView<T> weights, View<const float> d, const FullScores& full,
+                                float* d_bias_by_distance, View<T> d_scores);
 
 // Which keys stand in the columns of a matrix of windowed scores, and which of them a query sees:
 // keys 0 … globals-1 in the first columns, seen by all its queries; then the keys from first_key on
@@ -74,8 +80,9 @@ void window_softmax_forward(View<float> scores, const WindowedScores& window,
                             const float* bias_by_distance, std::int64_t valid_keys,
                             View<T> weights);
 template <class T>
-void window_softmax_backward(ConstView<T> weights, View<float> d, const WindowedScores& window,
-                             float* d_bias_by_distance, std::int64_t valid_keys, View<T> d_scores);
+void window_softmax_backward(ConstView<T> weights, View<const float> d,
+                             const WindowedScores& window, float* d_bias_by_distance,
+                             std::int64_t valid_keys, View<T> d_scores);
 
 // Rows of the table by id: y[i] = table[ids[i]], or 0 where ids[i] < 0. table [W, D], y [N, D].
 void embedding_forward(View<const float> table, std::span<const std::int32_t> ids, View<float> y);

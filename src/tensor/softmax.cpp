@@ -7,6 +7,7 @@
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
+#include "tensor/wide.hpp"
 
 namespace switchyard {
 
@@ -20,11 +21,12 @@ struct Run {
 
 // The runs of query i, in the order of columns.
 struct Rectangle {
-  std::int64_t valid_keys;
-  bool causal;
+  const FullScores& scores;
 
   std::array<Run, 1> runs(std::int64_t i) const {
-    return {Run{0, causal ? std::min(valid_keys, i + 1) : valid_keys, -i}};
+    const auto& [first_query, valid_keys, causal] = scores;
+    const std::int64_t query = first_query + i;
+    return {Run{0, causal ? std::min(valid_keys, query + 1) : valid_keys, -query}};
   }
 };
 
@@ -55,88 +57,100 @@ void clear_hidden(const std::array<Run, n>& runs, std::int64_t columns, T* out) 
   std::fill(out + done, out + columns, T{});
 }
 
-void add_bias(const float* bias_by_distance, const Run& run, float* __restrict x) {
-  const float* __restrict bias = bias_by_distance + run.distance;
+// Adds the bias, if there is one; returns the largest.
+SWITCHYARD_WIDE float bias_and_max(const float* __restrict bias, std::int64_t n,
+                                   float* __restrict x) {
+  if (bias != nullptr) {
 #pragma omp simd
-  for (std::int64_t j = 0; j < run.count; ++j) x[j] += bias[j];
+    for (std::int64_t j = 0; j < n; ++j) x[j] += bias[j];
+  }
+  return lane_max(x, n);
 }
 
 // exp(x - max) in place; returns the sum.
-float exponentiate(float* __restrict x, std::int64_t n, float max) {
+SWITCHYARD_WIDE float exponentiate(float* __restrict x, std::int64_t n, float max) {
+  return lane_sum(n, [=](std::int64_t j) { return x[j] = fast_exp(x[j] - max); });
+}
+
+template <class T>
+SWITCHYARD_WIDE void scale(const float* x, std::int64_t n, float factor, T* out) {
 #pragma omp simd
-  for (std::int64_t j = 0; j < n; ++j) x[j] = fast_exp(x[j] - max);
-  return lane_sum(n, [=](std::int64_t j) { return x[j]; });
+  for (std::int64_t j = 0; j < n; ++j) out[j] = from_float<T>(x[j] * factor);
+}
+
+template <class T>
+SWITCHYARD_WIDE float dot(const T* __restrict w, const float* __restrict d, std::int64_t n) {
+  return lane_sum(n, [=](std::int64_t j) { return to_float(w[j]) * d[j]; });
+}
+
+// out = w (d - mean), which may be d's place, and added to d_bias, if there is one.
+template <class T>
+SWITCHYARD_WIDE void differentiate(const T* w, const float* d, std::int64_t n, float mean,
+                                   float* d_bias, T* out) {
+  if (d_bias == nullptr) {
+#pragma omp simd
+    for (std::int64_t j = 0; j < n; ++j) out[j] = from_float<T>(to_float(w[j]) * (d[j] - mean));
+    return;
+  }
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) {
+    const float gradient = to_float(w[j]) * (d[j] - mean);
+    d_bias[j] += gradient;
+    out[j] = from_float<T>(gradient);
+  }
+}
+
+const float* from(const float* by_distance, const Run& run) {
+  return by_distance == nullptr ? nullptr : by_distance + run.distance;
+}
+float* from(float* by_distance, const Run& run) {
+  return by_distance == nullptr ? nullptr : by_distance + run.distance;
 }
 
 template <class T, class Visible>
 void softmax_forward(View<float> scores, const float* bias_by_distance, const Visible& visible,
                      View<T> weights) {
-  for_each_shared(scores.rows, scores.size(), [&](std::int64_t i) {
+  for (std::int64_t i = 0; i < scores.rows; ++i) {
     const auto runs = visible.runs(i);
+    float* const row = scores.row(i);
     float max = -std::numeric_limits<float>::infinity(), sum = 0;
-    for (const Run& run : runs) {
-      float* const row = scores.row(i) + run.first;
-      if (bias_by_distance != nullptr) add_bias(bias_by_distance, run, row);
-      max = std::max(max, lane_max(row, run.count));
-    }
-    for (const Run& run : runs) sum += exponentiate(scores.row(i) + run.first, run.count, max);
-    const float factor = 1.0f / sum;
-    for (const Run& run : runs) {
-      const float* const row = scores.row(i) + run.first;
-      T* const out = weights.row(i) + run.first;
-#pragma omp simd
-      for (std::int64_t j = 0; j < run.count; ++j) out[j] = from_float<T>(row[j] * factor);
-    }
+    for (const Run& run : runs)
+      max = std::max(max, bias_and_max(from(bias_by_distance, run), run.count, row + run.first));
+    for (const Run& run : runs) sum += exponentiate(row + run.first, run.count, max);
+    for (const Run& run : runs)
+      scale(row + run.first, run.count, 1.0f / sum, weights.row(i) + run.first);
     clear_hidden(runs, weights.cols, weights.row(i));
-  });
+  }
 }
 
 template <class T, class Visible>
-void softmax_backward(View<const T> weights, View<float> d, float* d_bias_by_distance,
+void softmax_backward(View<const T> weights, View<const float> d, float* d_bias_by_distance,
                       const Visible& visible, View<T> d_scores) {
-  for_each_shared(d.rows, d.size(), [&](std::int64_t i) {
+  for (std::int64_t i = 0; i < d.rows; ++i) {
     const auto runs = visible.runs(i);
     float mean = 0;
+    for (const Run& run : runs)
+      mean += dot(weights.row(i) + run.first, d.row(i) + run.first, run.count);
     for (const Run& run : runs) {
-      const T* __restrict w = weights.row(i) + run.first;
-      const float* row = d.row(i) + run.first;
-      mean += lane_sum(run.count, [=](std::int64_t j) { return to_float(w[j]) * row[j]; });
-    }
-    for (const Run& run : runs) {
-      const T* __restrict w = weights.row(i) + run.first;
-      float* row = d.row(i) + run.first;
-      T* out = d_scores.row(i) + run.first;
-#pragma omp simd
-      for (std::int64_t j = 0; j < run.count; ++j) {
-        row[j] = to_float(w[j]) * (row[j] - mean);
-        out[j] = from_float<T>(row[j]);
-      }
+      differentiate(weights.row(i) + run.first, d.row(i) + run.first, run.count, mean,
+                    from(d_bias_by_distance, run), d_scores.row(i) + run.first);
     }
     clear_hidden(runs, d_scores.cols, d_scores.row(i));
-  });
-  if (d_bias_by_distance == nullptr) return;
-  for (std::int64_t i = 0; i < d.rows; ++i) {
-    for (const Run& run : visible.runs(i)) {
-      const float* __restrict row = d.row(i) + run.first;
-      float* __restrict d_bias = d_bias_by_distance + run.distance;
-#pragma omp simd
-      for (std::int64_t j = 0; j < run.count; ++j) d_bias[j] += row[j];
-    }
   }
 }
 
 }  // namespace
 
 template <class T>
-void attention_softmax_forward(View<float> scores, const float* bias_by_distance,
-                               std::int64_t valid_keys, bool causal, View<T> weights) {
-  softmax_forward(scores, bias_by_distance, Rectangle{valid_keys, causal}, weights);
+void attention_softmax_forward(View<float> scores, const FullScores& full,
+                               const float* bias_by_distance, View<T> weights) {
+  softmax_forward(scores, bias_by_distance, Rectangle{full}, weights);
 }
 
 template <class T>
-void attention_softmax_backward(ConstView<T> weights, View<float> d, float* d_bias_by_distance,
-                                std::int64_t valid_keys, bool causal, View<T> d_scores) {
-  softmax_backward(weights, d, d_bias_by_distance, Rectangle{valid_keys, causal}, d_scores);
+void attention_softmax_backward(ConstView<T> weights, View<const float> d, const FullScores& full,
+                                float* d_bias_by_distance, View<T> d_scores) {
+  softmax_backward(weights, d, d_bias_by_distance, Rectangle{full}, d_scores);
 }
 
 template <class T>
@@ -147,19 +161,20 @@ void window_softmax_forward(View<float> scores, const WindowedScores& window,
 }
 
 template <class T>
-void window_softmax_backward(ConstView<T> weights, View<float> d, const WindowedScores& window,
-                             float* d_bias_by_distance, std::int64_t valid_keys, View<T> d_scores) {
+void window_softmax_backward(ConstView<T> weights, View<const float> d,
+                             const WindowedScores& window, float* d_bias_by_distance,
+                             std::int64_t valid_keys, View<T> d_scores) {
   softmax_backward(weights, d, d_bias_by_distance, Window{window, valid_keys, d.cols}, d_scores);
 }
 
 #define SWITCHYARD_INSTANTIATE(T)                                                                  \
-  template void attention_softmax_forward(View<float>, const float*, std::int64_t, bool, View<T>); \
-  template void attention_softmax_backward<T>(View<const T>, View<float>, float*, std::int64_t,    \
-                                              bool, View<T>);                                      \
+  template void attention_softmax_forward(View<float>, const FullScores&, const float*, View<T>);  \
+  template void attention_softmax_backward<T>(View<const T>, View<const float>, const FullScores&, \
+                                              float*, View<T>);                                    \
   template void window_softmax_forward(View<float>, const WindowedScores&, const float*,           \
                                        std::int64_t, View<T>);                                     \
-  template void window_softmax_backward<T>(View<const T>, View<float>, const WindowedScores&,      \
-                                           float*, std::int64_t, View<T>);
+  template void window_softmax_backward<T>(View<const T>, View<const float>,                       \
+                                           const WindowedScores&, float*, std::int64_t, View<T>);
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(bfloat16)

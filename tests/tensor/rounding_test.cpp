@@ -110,13 +110,13 @@ TEST_F(Sweeps, NormSoftmaxAndCrossEntropyRoundOnce) {
   expect_rounded(actual_, expected_);
 
   auto scores = copy_of(fa_.view()), scores_too = copy_of(fa_.view());
-  attention_softmax_forward(scores.view(), nullptr, 30, true, actual_.view());
-  attention_softmax_forward(scores_too.view(), nullptr, 30, true, expected_.view());
+  attention_softmax_forward(scores.view(), {0, 30, true}, nullptr, actual_.view());
+  attention_softmax_forward(scores_too.view(), {0, 30, true}, nullptr, expected_.view());
   expect_rounded(actual_, expected_);
   const auto weights = widened(actual_);
   auto d = copy_of(fdy_.view()), d_too = copy_of(fdy_.view());
-  attention_softmax_backward(weights.view(), d.view(), nullptr, 30, true, expected_.view());
-  attention_softmax_backward(actual_.view(), d_too.view(), nullptr, 30, true,
+  attention_softmax_backward(weights.view(), d.view(), {0, 30, true}, nullptr, expected_.view());
+  attention_softmax_backward(actual_.view(), d_too.view(), {0, 30, true}, nullptr,
                              actual_second_.view());
   expect_rounded(actual_second_, expected_);
 

@@ -1,11 +1,14 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "support/invariance.hpp"
 #include "support/ops_reference.hpp"
 #include "support/random_tensor.hpp"
 #include "tensor/ops.hpp"
+#include "tensor/rows.hpp"
+#include "tensor/vector_math.hpp"
 
 namespace switchyard {
 namespace {
@@ -32,16 +35,16 @@ TEST_P(Softmax, AndItsGradientsAgreeWithTheReference) {
     const Doubles xs = as_doubles(scores.flat()), ds = as_doubles(d_weights.flat());
 
     auto weights = copy_of(scores.view());
-    attention_softmax_forward(weights.view(), biased ? bias.data() + mask.n_q - 1 : nullptr,
-                              mask.valid_keys, mask.causal, weights.view());
+    const FullScores full{0, mask.valid_keys, mask.causal};
+    attention_softmax_forward(weights.view(), full, biased ? bias.data() + mask.n_q - 1 : nullptr,
+                              weights.view());
     EXPECT_LT(relative_error(weights.flat(), reference::attention_softmax(xs, biases, mask)),
               tolerance);
 
     auto d = copy_of(d_weights.view());
     auto d_bias = Tensor<float>::zeros(1, distances);
-    attention_softmax_backward(weights.view(), d.view(),
-                               biased ? d_bias.data() + mask.n_q - 1 : nullptr, mask.valid_keys,
-                               mask.causal, d.view());
+    attention_softmax_backward(weights.view(), d.view(), full,
+                               biased ? d_bias.data() + mask.n_q - 1 : nullptr, d.view());
     const auto expected = reference::central_differences(xs, [&](const Doubles& v) {
       return reference::dot(reference::attention_softmax(v, biases, mask), ds);
     });
@@ -137,9 +140,9 @@ INSTANTIATE_TEST_SUITE_P(Windows, WindowSoftmax, testing::ValuesIn(windows));
 
 TEST(Softmax, HiddenKeysGetExactlyNothing) {
   auto weights = random_tensor(6, 6, 1);
-  attention_softmax_forward(weights.view(), nullptr, 4, true, weights.view());
+  attention_softmax_forward(weights.view(), {0, 4, true}, nullptr, weights.view());
   auto d = random_tensor(6, 6, 2);
-  attention_softmax_backward(weights.view(), d.view(), nullptr, 4, true, d.view());
+  attention_softmax_backward(weights.view(), d.view(), {0, 4, true}, nullptr, d.view());
   const AttentionMask mask{6, 6, 4, true};
   for (std::int64_t i = 0; i < 6; ++i) {
     for (std::int64_t j = 0; j < 6; ++j) {
@@ -152,36 +155,58 @@ TEST(Softmax, HiddenKeysGetExactlyNothing) {
 
 TEST(Softmax, ARowWithoutKeysIsAllZero) {
   auto weights = random_tensor(3, 9, 1);
-  attention_softmax_forward(weights.view(), nullptr, 0, false, weights.view());
+  attention_softmax_forward(weights.view(), {0, 0, false}, nullptr, weights.view());
   EXPECT_EQ(as_doubles(weights.flat()), Doubles(27, 0.0));
   auto d = random_tensor(3, 9, 2);
-  attention_softmax_backward(weights.view(), d.view(), nullptr, 0, false, d.view());
+  attention_softmax_backward(weights.view(), d.view(), {0, 0, false}, nullptr, d.view());
   EXPECT_EQ(as_doubles(d.flat()), Doubles(27, 0.0));
 }
 
 TEST(Softmax, SurvivesLargeScores) {
   std::vector<float> row = {1e4f, 1e4f, -1e4f};
   const View<float> scores(row.data(), 1, 3);
-  attention_softmax_forward(scores, nullptr, 3, false, scores);
+  attention_softmax_forward(scores, {0, 3, false}, nullptr, scores);
   EXPECT_EQ(row, (std::vector<float>{0.5f, 0.5f, 0.0f}));
 }
 
-TEST(Softmax, BitsDependOnNeitherThreadsNorOtherRows) {
+TEST(Softmax, RowsHaveTheirBitsInWhateverBlocksTheyCome) {
   const auto scores = random_tensor(150, 150, 1), d_weights = random_tensor(150, 150, 2),
              bias = random_tensor(1, 299, 3);
-  expect_same_bits_in_every_team([&] {
+  const auto in_blocks_of = [&](std::int64_t rows) {
     auto weights = copy_of(scores.view()), d = copy_of(d_weights.view());
     auto d_bias = Tensor<float>::zeros(1, 299);
-    attention_softmax_forward(weights.view(), bias.data() + 149, 133, true, weights.view());
-    attention_softmax_backward(weights.view(), d.view(), d_bias.data() + 149, 133, true, d.view());
+    for (std::int64_t first = 0; first < 150; first += rows) {
+      const std::int64_t count = std::min(rows, 150 - first);
+      const FullScores full{first, 133, true};
+      attention_softmax_forward(weights.row_range(first, count), full, bias.data() + 149,
+                                weights.row_range(first, count));
+      attention_softmax_backward(weights.row_range(first, count), d.row_range(first, count), full,
+                                 d_bias.data() + 149, d.row_range(first, count));
+    }
     auto bits = bits_of(d.flat());
     for (const std::uint32_t b : bits_of(d_bias.flat())) bits.push_back(b);
     return bits;
-  });
-  auto all = copy_of(scores.view()), one = copy_of(scores.row_range(77, 1));
-  attention_softmax_forward(all.view(), nullptr, 133, false, all.view());
-  attention_softmax_forward(one.view(), nullptr, 133, false, one.view());
-  EXPECT_EQ(bits_of(one.flat()), bits_of(all.row_range(77, 1).flat()));
+  };
+  EXPECT_EQ(in_blocks_of(150), in_blocks_of(64));
+  EXPECT_EQ(in_blocks_of(150), in_blocks_of(1));
+}
+
+// What the wider vectors of another CPU must come to as well.
+TEST(Softmax, HasTheBitsOfPlainLoops) {
+  constexpr std::int64_t n = 77;
+  auto scores = random_tensor(1, n, 1), d = random_tensor(1, n, 2);
+  auto e = copy_of(scores.view());
+  const float max = *std::max_element(e.data(), e.data() + n);
+  for (float& x : e.flat()) x = fast_exp(x - max);
+  const float factor = 1.0f / lane_sum(n, [&](std::int64_t j) { return e.data()[j]; });
+  attention_softmax_forward(scores.view(), {0, n, false}, nullptr, scores.view());
+  for (float& x : e.flat()) x *= factor;
+  EXPECT_EQ(bits_of(scores.flat()), bits_of(e.flat()));
+
+  const float mean = lane_sum(n, [&](std::int64_t j) { return e.data()[j] * d.data()[j]; });
+  for (std::int64_t j = 0; j < n; ++j) e.data()[j] *= d.data()[j] - mean;
+  attention_softmax_backward(scores.view(), d.view(), {0, n, false}, nullptr, d.view());
+  EXPECT_EQ(bits_of(d.flat()), bits_of(e.flat()));
 }
 
 }  // namespace
