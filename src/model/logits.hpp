@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "model/sequence.hpp"
 #include "moe/step_context.hpp"
 #include "tensor/ops.hpp"
@@ -22,8 +22,8 @@ struct LogitsSaved {
 
 template <class In = float>
 struct LogitsOutput {
-  Tensor<float> loss;                     // [h*b, T] nats; 0 where target < 0
-  std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
+  Tensor<float> loss;                // [h*b, T] nats; 0 where target < 0
+  Buffer<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
   LogitsSaved<In> saved;
   Tensor<float>
       extra_loss{};  // [h*b, T] what training adds to `loss`; empty where nothing is added

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/buffer.hpp"
 #include "model/embedding.hpp"
 #include "model/logits.hpp"
 #include "model/parameters.hpp"
@@ -58,9 +59,9 @@ struct Transformer::Parts {
                 Activations<In> activations);
 };
 
-struct Transformer::Saved {
+struct Transformer::Saved : InStorage {
   Sequence inputs, targets;
-  std::vector<std::int32_t> target_ids;  // [h*b*T], -1 at padding
+  Buffer<std::int32_t> target_ids;  // [h*b*T], -1 at padding
   std::variant<Activations<float>, Activations<bfloat16>> activations;
 };
 

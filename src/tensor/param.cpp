@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "base/buffer.hpp"
 #include "base/philox.hpp"
 #include "tensor/normal.hpp"
 #include "tensor/rounding.hpp"
@@ -96,8 +97,8 @@ ParamSet::ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_le
 
 namespace {
 
-std::vector<std::span<float>> rows_of(Tensor<float>& gradients) {
-  std::vector<std::span<float>> rows;
+Buffer<std::span<float>> rows_of(Tensor<float>& gradients) {
+  Buffer<std::span<float>> rows;
   for (std::int64_t leaf = 0; leaf < gradients.rows(); ++leaf) {
     rows.push_back(gradients.row_range(leaf, 1).flat());
   }
@@ -106,8 +107,8 @@ std::vector<std::span<float>> rows_of(Tensor<float>& gradients) {
 
 }  // namespace
 
-std::vector<std::span<float>> ParamSet::dense_leaves() { return rows_of(dense_gradients_); }
-std::vector<std::span<float>> ParamSet::expert_leaves() { return rows_of(expert_gradients_); }
+Buffer<std::span<float>> ParamSet::dense_leaves() { return rows_of(dense_gradients_); }
+Buffer<std::span<float>> ParamSet::expert_leaves() { return rows_of(expert_gradients_); }
 
 void ParamSet::zero_gradients() {
   for (Tensor<float>* gradients : {&dense_gradients_, &expert_gradients_}) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bfloat16.hpp"
+#include "base/buffer.hpp"
 #include "base/index.hpp"
 #include "tensor/tensor.hpp"
 
@@ -71,8 +72,8 @@ class ParamSet {
 
   // Each leaf's gradients of all dense (expert) tensors as one run of floats, padding zero; equal
   // order and length on all processes that hold the same tensors.
-  std::vector<std::span<float>> dense_leaves();
-  std::vector<std::span<float>> expert_leaves();
+  Buffer<std::span<float>> dense_leaves();
+  Buffer<std::span<float>> expert_leaves();
   void zero_gradients();
   // Writes each value's copy in bf16, making room for it the first time: 2 bytes an element held
   // here. To be called again whenever values have changed.
