@@ -90,16 +90,22 @@ Buffer<std::int64_t> queue(const ChoiceRule& rule, const Selection& selection, s
   const std::int64_t N = selection.tokens;
   Buffer<std::int64_t> order(N);
   std::iota(order.begin(), order.end(), 0);
+  // Ties in token order, which std::stable_sort would see to with memory from the heap.
+  const auto sort_by = [&](auto before) {
+    std::ranges::sort(order, [&](std::int64_t a, std::int64_t b) {
+      return before(a, b) || (!before(b, a) && a < b);
+    });
+  };
   if (rule.drop == DropPolicy::probs) {
     // Bit patterns of numbers from 0 up compare as they do, and a NaN has its place too.
     const auto rank = [&](std::int64_t t) {
       return std::bit_cast<std::uint32_t>(selection.weight[j * N + t]);
     };
-    std::ranges::stable_sort(order, std::greater(), rank);
+    sort_by([&](std::int64_t a, std::int64_t b) { return rank(a) > rank(b); });
   } else if (rule.drop == DropPolicy::random && rule.drop_draws) {
     Buffer<float> ticket(N);
     for (std::int64_t t = 0; t < N; ++t) ticket[t] = draw(*rule.drop_draws, t, j);
-    std::ranges::stable_sort(order, std::less(), [&](std::int64_t t) { return ticket[t]; });
+    sort_by([&](std::int64_t a, std::int64_t b) { return ticket[a] < ticket[b]; });
   }
   return order;
 }
