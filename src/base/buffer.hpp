@@ -2,6 +2,7 @@
 // allocates nothing there. For what outlives a step std::vector serves.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct StorageAllocator {
 
 template <class T>
 using Buffer = std::vector<T, StorageAllocator<T>>;
+
+// The same elements, wherever they lie.
+template <class T>
+bool operator==(const Buffer<T>& left, const std::vector<T>& right) {
+  return std::ranges::equal(left, right);
+}
 
 // A base of what is made by `new`.
 struct InStorage {

@@ -11,10 +11,10 @@
 namespace switchyard {
 
 // Served in token order; -1: padding.
-inline Selection selection_of(std::vector<std::int32_t> expert, std::int64_t capacity) {
+inline Selection selection_of(const Buffer<std::int32_t>& expert, std::int64_t capacity) {
   ChoiceRule rule;
   rule.capacity = capacity;
-  return serve_given(rule, std::move(expert));
+  return serve_given(rule, expert);
 }
 
 inline std::vector<const Selection*> pointers(const std::vector<Selection>& selections) {
