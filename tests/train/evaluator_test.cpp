@@ -100,7 +100,7 @@ TEST(Evaluator, RoutesEveryRealPositionAndDropsNone) {
     inputs += static_cast<std::int64_t>(task.example(i).inputs.size());
     targets += static_cast<std::int64_t>(task.example(i).targets.size());
   }
-  const std::vector<LayerStatistics> layers = evaluate_on(test_world(), 4, 8).layers;
+  const auto layers = evaluate_on(test_world(), 4, 8).layers;
   ASSERT_EQ(layers.size(), 2U);
   EXPECT_EQ(layers[0].real_tokens, inputs);
   EXPECT_EQ(layers[1].real_tokens, targets);
