@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "base/storage.hpp"
@@ -25,6 +26,8 @@ struct StorageAllocator {
 
 template <class T>
 using Buffer = std::vector<T, StorageAllocator<T>>;
+
+using Text = std::basic_string<char, std::char_traits<char>, StorageAllocator<char>>;
 
 // The same elements, wherever they lie.
 template <class T>

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "base/buffer.hpp"
 
@@ -12,7 +11,7 @@ namespace switchyard {
 
 // One sparse layer over all virtual ranks of the run; of a step, or of more.
 struct LayerStatistics {
-  std::string_view name;                   // "encoder.block.1", as the model has it
+  Text name;                               // "encoder.block.1"
   std::int64_t groups = 0;                 // routing groups
   std::int64_t real_tokens = 0;            // those that were routed
   std::int64_t wanted = 0;                 // choices that tokens made; or tokens, where one
