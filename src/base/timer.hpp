@@ -7,7 +7,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "base/buffer.hpp"
 
 namespace switchyard {
 
@@ -47,11 +48,11 @@ class PhaseTimer {
   void add(Phase phase, double seconds) { seconds_[static_cast<std::size_t>(phase)] += seconds; }
   double seconds(Phase phase) const { return seconds_[static_cast<std::size_t>(phase)]; }
   void add(const Transfer& transfer) { transfers_.push_back(transfer); }
-  const std::vector<Transfer>& transfers() const { return transfers_; }
+  const Buffer<Transfer>& transfers() const { return transfers_; }
 
  private:
   std::array<double, static_cast<std::size_t>(Phase::count)> seconds_{};
-  std::vector<Transfer> transfers_;
+  Buffer<Transfer> transfers_;
 };
 
 // Adds the time of its own life to one phase.

@@ -36,8 +36,8 @@ std::vector<NamedTensor> own_share(const Comm& comm, const Layout& layout,
   std::vector<std::int64_t> dense_bytes;
   for (const NamedTensor& tensor : dense) dense_bytes.push_back(bytes_of(tensor));
 
-  const std::vector<Rank> writer = plan_dense_writers(
-      dense_bytes, all_gather(comm, std::span<const std::int64_t>(&expert_bytes, 1)));
+  const auto load = all_gather(comm, std::span<const std::int64_t>(&expert_bytes, 1));
+  const std::vector<Rank> writer = plan_dense_writers(dense_bytes, {load.begin(), load.end()});
   for (std::size_t i = 0; i < dense.size(); ++i) {
     if (writer[i] == comm.rank()) share.push_back(dense[i]);
   }

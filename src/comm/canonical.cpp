@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
-#include <memory>
 
+#include "base/buffer.hpp"
 #include "comm/mpi.hpp"
 
 namespace switchyard {
@@ -15,7 +15,7 @@ std::int64_t length(auto range) { return static_cast<std::int64_t>(range.size())
 // without anything to its right is its parent; siblings are joined: `join` adds the top value to
 // the one below it and removes it.
 template <class Join>
-void push_node(std::vector<TreeNode>& stack, TreeNode node, std::int64_t leaves, Join join) {
+void push_node(Buffer<TreeNode>& stack, TreeNode node, std::int64_t leaves, Join join) {
   const auto rename = [leaves](TreeNode& n) {
     const auto is_root = [&] { return n.index == 0 && std::int64_t{1} << n.level >= leaves; };
     while (!is_root() && n.index % 2 == 0 && (n.index + 1) << n.level >= leaves) {
@@ -49,11 +49,11 @@ void add(std::span<T> sum, std::span<const T> term) {
 
 // Folds consecutive nodes in place; afterwards `values` begins with the values of what is returned.
 template <class T>
-std::vector<TreeNode> fold(std::span<const TreeNode> nodes, std::vector<std::span<T>>& values,
-                           std::int64_t leaves) {
+Buffer<TreeNode> fold(std::span<const TreeNode> nodes, Buffer<std::span<T>>& values,
+                      std::int64_t leaves) {
   assert(nodes.size() == values.size());
-  std::vector<TreeNode> stack;
-  std::vector<std::span<T>> folded;
+  Buffer<TreeNode> stack;
+  Buffer<std::span<T>> folded;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     folded.push_back(values[i]);
     push_node(stack, nodes[i], leaves, [&] {
@@ -65,8 +65,8 @@ std::vector<TreeNode> fold(std::span<const TreeNode> nodes, std::vector<std::spa
   return stack;
 }
 
-std::vector<TreeNode> leaf_nodes(std::int64_t first, std::int64_t last) {
-  std::vector<TreeNode> nodes;
+Buffer<TreeNode> leaf_nodes(std::int64_t first, std::int64_t last) {
+  Buffer<TreeNode> nodes;
   for (std::int64_t leaf = first; leaf < last; ++leaf) nodes.push_back({0, leaf});
   return nodes;
 }
@@ -74,8 +74,8 @@ std::vector<TreeNode> leaf_nodes(std::int64_t first, std::int64_t last) {
 // Who sends what: known to every process by arithmetic.
 struct Exchange {
   std::int64_t leaves = 0;
-  std::vector<std::vector<TreeNode>> covers;  // [R]
-  std::size_t rounds = 0;                     // round r carries the r-th node of every cover
+  Buffer<Buffer<TreeNode>> covers;  // [R]
+  std::size_t rounds = 0;           // round r carries the r-th node of every cover
 
   explicit Exchange(const LeafPartition& partition) : leaves(partition.leaves()) {
     for (std::size_t p = 0; p + 1 < partition.first.size(); ++p) {
@@ -86,25 +86,23 @@ struct Exchange {
 };
 
 // One chunk of the elements, small enough for int counts. Piece j of it, [floor(jn/R),
-// floor((j+1)n/R)), is summed by process j.
+// floor((j+1)n/R)), is summed by process j. room: [rounds, R, ceil(n/R)] for what is received.
 template <class T>
 void reduce_chunk(const Comm& comm, const Exchange& exchange, std::span<const std::span<T>> nodes,
-                  std::span<T> result) {
+                  std::span<T> room, std::span<T> result) {
   const std::int64_t n = length(result), processes = comm.size(), own = comm.rank().value;
-  std::vector<std::int64_t> piece_sizes;
+  Buffer<std::int64_t> piece_sizes;
   for (std::int64_t j = 0; j < processes; ++j)
     piece_sizes.push_back((j + 1) * n / processes - j * n / processes);
-  const std::vector<int> counts = int_counts(piece_sizes), offsets = int_offsets(piece_sizes);
+  const Buffer<int> counts = int_counts(piece_sizes), offsets = int_offsets(piece_sizes);
   const std::int64_t piece = piece_sizes[static_cast<std::size_t>(own)];
-  const std::vector<int> nothing(counts.size(), 0);
+  const Buffer<int> nothing(counts.size(), 0);
 
-  // received: [rounds, R, piece]; only what a process has in that round is filled.
-  const auto received = std::make_unique_for_overwrite<T[]>(
-      exchange.rounds * static_cast<std::size_t>(processes * piece));
-  std::vector<std::vector<std::span<T>>> pieces(exchange.covers.size());
+  // Only what a process has in that round is filled.
+  Buffer<Buffer<std::span<T>>> pieces(exchange.covers.size());
   for (std::size_t round = 0; round < exchange.rounds; ++round) {
-    T* const base = received.get() + static_cast<std::int64_t>(round) * processes * piece;
-    std::vector<std::int64_t> expected;
+    T* const base = room.data() + static_cast<std::int64_t>(round) * processes * piece;
+    Buffer<std::int64_t> expected;
     for (std::size_t p = 0; p < exchange.covers.size(); ++p) {
       const bool sends = round < exchange.covers[p].size();
       if (sends)
@@ -112,7 +110,7 @@ void reduce_chunk(const Comm& comm, const Exchange& exchange, std::span<const st
             {base + static_cast<std::int64_t>(p) * piece, static_cast<std::size_t>(piece)});
       expected.push_back(sends ? piece : 0);
     }
-    std::vector<std::int64_t> places(exchange.covers.size(), piece);
+    Buffer<std::int64_t> places(exchange.covers.size(), piece);
     const bool sends = round < nodes.size();
     check_mpi(
         MPI_Alltoallv(sends ? nodes[round].data() : nullptr, (sends ? counts : nothing).data(),
@@ -121,8 +119,8 @@ void reduce_chunk(const Comm& comm, const Exchange& exchange, std::span<const st
         "MPI_Alltoallv");
   }
 
-  std::vector<TreeNode> all_nodes;
-  std::vector<std::span<T>> all_pieces;
+  Buffer<TreeNode> all_nodes;
+  Buffer<std::span<T>> all_pieces;
   for (std::size_t p = 0; p < exchange.covers.size(); ++p) {
     all_nodes.insert(all_nodes.end(), exchange.covers[p].begin(), exchange.covers[p].end());
     all_pieces.insert(all_pieces.end(), pieces[p].begin(), pieces[p].end());
@@ -136,16 +134,16 @@ void reduce_chunk(const Comm& comm, const Exchange& exchange, std::span<const st
 
 }  // namespace
 
-std::vector<TreeNode> cover(std::int64_t first, std::int64_t last, std::int64_t leaves) {
+Buffer<TreeNode> cover(std::int64_t first, std::int64_t last, std::int64_t leaves) {
   assert(0 <= first && first <= last && last <= leaves);
-  std::vector<TreeNode> stack;
+  Buffer<TreeNode> stack;
   for (std::int64_t leaf = first; leaf < last; ++leaf) push_node(stack, {0, leaf}, leaves, [] {});
   return stack;
 }
 
 double canonical_sum(std::span<const double> values) {
-  std::vector<TreeNode> stack;
-  std::vector<double> sums;
+  Buffer<TreeNode> stack;
+  Buffer<double> sums;
   for (std::int64_t leaf = 0; leaf < length(values); ++leaf) {
     sums.push_back(values[static_cast<std::size_t>(leaf)]);
     push_node(stack, {0, leaf}, length(values), [&] {
@@ -164,24 +162,26 @@ void canonical_all_reduce(const Comm& comm, const LeafPartition& partition,
   assert(chunk > 0 && length(partition.first) == comm.size() + 1);
   const Exchange exchange(partition);
   const auto own = static_cast<std::size_t>(comm.rank().value);
-  const std::vector<TreeNode> own_leaves =
-      leaf_nodes(partition.first[own], partition.first[own + 1]);
+  const Buffer<TreeNode> own_leaves = leaf_nodes(partition.first[own], partition.first[own + 1]);
   assert(own_leaves.size() == leaves.size());
   if (exchange.leaves == 0) std::fill(result.begin(), result.end(), T{0});
   if (exchange.leaves == 0) return;
 
+  const std::int64_t most = std::min(chunk, length(result)), processes = comm.size();
+  const std::int64_t piece = (most + processes - 1) / processes;
+  Buffer<T> room(processes > 1 ? exchange.rounds * static_cast<std::size_t>(processes * piece) : 0);
   for (std::int64_t first = 0; first < length(result); first += chunk) {
     const auto offset = static_cast<std::size_t>(first);
     const auto count = static_cast<std::size_t>(std::min(chunk, length(result) - first));
-    std::vector<std::span<T>> nodes;
+    Buffer<std::span<T>> nodes;
     for (const std::span<T> leaf : leaves) {
       assert(leaf.size() == result.size());
       nodes.push_back(leaf.subspan(offset, count));
     }
     fold<T>(own_leaves, nodes, exchange.leaves);
     const std::span<T> target = result.subspan(offset, count);
-    if (comm.size() > 1)
-      reduce_chunk<T>(comm, exchange, nodes, target);
+    if (processes > 1)
+      reduce_chunk<T>(comm, exchange, nodes, room, target);
     else if (target.data() != nodes[0].data())
       std::copy(nodes[0].begin(), nodes[0].end(), target.begin());
   }

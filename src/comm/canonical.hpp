@@ -13,8 +13,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "comm/comm.hpp"
 
 namespace switchyard {
@@ -28,12 +28,12 @@ struct TreeNode {
 
 // Leaf ownership: process p of the communicator has the leaves [first[p], first[p+1]).
 struct LeafPartition {
-  std::vector<std::int64_t> first;  // size R+1, first[0] = 0, not decreasing
+  Buffer<std::int64_t> first;  // size R+1, first[0] = 0, not decreasing
   std::int64_t leaves() const { return first.back(); }
 };
 
 // The maximal nodes inside the leaves [first, last) of a tree over `leaves` leaves, left to right.
-std::vector<TreeNode> cover(std::int64_t first, std::int64_t last, std::int64_t leaves);
+Buffer<TreeNode> cover(std::int64_t first, std::int64_t last, std::int64_t leaves);
 
 // The tree's sum of values that one process holds all of; values[i] is leaf i. Zero for no values.
 double canonical_sum(std::span<const double> values);

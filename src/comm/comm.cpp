@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "comm/mpi.hpp"
 
 namespace switchyard {
@@ -28,15 +29,15 @@ int int_count(std::int64_t count) {
   return static_cast<int>(count);
 }
 
-std::vector<int> int_counts(std::span<const std::int64_t> counts) {
-  std::vector<int> ints;
+Buffer<int> int_counts(std::span<const std::int64_t> counts) {
+  Buffer<int> ints;
   ints.reserve(counts.size());
   for (const std::int64_t count : counts) ints.push_back(int_count(count));
   return ints;
 }
 
-std::vector<int> int_offsets(std::span<const std::int64_t> counts) {
-  std::vector<int> offsets;
+Buffer<int> int_offsets(std::span<const std::int64_t> counts) {
+  Buffer<int> offsets;
   offsets.reserve(counts.size());
   std::int64_t sum = 0;
   for (const std::int64_t count : counts) {
@@ -136,8 +137,8 @@ std::string broadcast_string(const Comm& comm, const std::string& text, Rank roo
 }
 
 template <class T>
-std::vector<T> all_gather(const Comm& comm, std::span<const T> data) {
-  std::vector<T> result(data.size() * static_cast<std::size_t>(comm.size()));
+Buffer<T> all_gather(const Comm& comm, std::span<const T> data) {
+  Buffer<T> result(data.size() * static_cast<std::size_t>(comm.size()));
   const int count = int_count(ssize(data));
   check_mpi(MPI_Allgather(data.data(), count, mpi_type<T>(), result.data(), count, mpi_type<T>(),
                           comm.handle().comm),
@@ -148,9 +149,9 @@ std::vector<T> all_gather(const Comm& comm, std::span<const T> data) {
 namespace {
 
 template <class T>
-std::vector<T> all_gather_counted(const Comm& comm, std::span<const T> data,
-                                  std::span<const std::int64_t> counts) {
-  std::vector<T> result(static_cast<std::size_t>(sum(counts)));
+Buffer<T> all_gather_counted(const Comm& comm, std::span<const T> data,
+                             std::span<const std::int64_t> counts) {
+  Buffer<T> result(static_cast<std::size_t>(sum(counts)));
   check_mpi(MPI_Allgatherv(data.data(), int_count(ssize(data)), mpi_type<T>(), result.data(),
                            int_counts(counts).data(), int_offsets(counts).data(), mpi_type<T>(),
                            comm.handle().comm),
@@ -158,21 +159,21 @@ std::vector<T> all_gather_counted(const Comm& comm, std::span<const T> data,
   return result;
 }
 
-std::vector<std::int64_t> gather_size(const Comm& comm, std::int64_t size) {
+Buffer<std::int64_t> gather_size(const Comm& comm, std::int64_t size) {
   return all_gather(comm, std::span<const std::int64_t>(&size, 1));
 }
 
 }  // namespace
 
 template <class T>
-std::vector<T> all_gather_v(const Comm& comm, std::span<const T> data) {
+Buffer<T> all_gather_v(const Comm& comm, std::span<const T> data) {
   return all_gather_counted(comm, data, gather_size(comm, ssize(data)));
 }
 
 std::vector<std::string> all_gather_strings(const Comm& comm, const std::string& text) {
   const std::span<const char> characters(text);
-  const std::vector<std::int64_t> sizes = gather_size(comm, ssize(characters));
-  const std::vector<char> joined = all_gather_counted(comm, characters, sizes);
+  const Buffer<std::int64_t> sizes = gather_size(comm, ssize(characters));
+  const Buffer<char> joined = all_gather_counted(comm, characters, sizes);
   std::vector<std::string> result;
   const char* next = joined.data();
   for (const std::int64_t size : sizes) {
@@ -194,9 +195,9 @@ void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data) {
             "MPI_Allreduce");
 }
 
-std::vector<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data) {
+Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data) {
   assert(ssize(data) == comm.size());
-  std::vector<std::int64_t> result(data.size());
+  Buffer<std::int64_t> result(data.size());
   check_mpi(
       MPI_Alltoall(data.data(), 1, MPI_INT64_T, result.data(), 1, MPI_INT64_T, comm.handle().comm),
       "MPI_Alltoall");
@@ -216,10 +217,10 @@ void all_to_all_rows(const Comm& comm, std::span<const T> send,
             "MPI_Alltoallv");
 }
 
-#define SWITCHYARD_INSTANTIATE(T)                                      \
-  template void broadcast(const Comm&, std::span<T>, Rank);            \
-  template std::vector<T> all_gather(const Comm&, std::span<const T>); \
-  template std::vector<T> all_gather_v(const Comm&, std::span<const T>);
+#define SWITCHYARD_INSTANTIATE(T)                                 \
+  template void broadcast(const Comm&, std::span<T>, Rank);       \
+  template Buffer<T> all_gather(const Comm&, std::span<const T>); \
+  template Buffer<T> all_gather_v(const Comm&, std::span<const T>);
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(double)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bfloat16.hpp"
+#include "base/buffer.hpp"
 #include "base/index.hpp"
 #include "comm/session_directory.hpp"
 
@@ -68,17 +69,17 @@ std::vector<std::string> all_gather_strings(const Comm& comm, const std::string&
 
 // Every process gives `count` elements; the result holds them in rank order.
 template <class T>
-std::vector<T> all_gather(const Comm& comm, std::span<const T> data);
+Buffer<T> all_gather(const Comm& comm, std::span<const T> data);
 // Sizes may differ between processes; the result is their concatenation in rank order.
 template <class T>
-std::vector<T> all_gather_v(const Comm& comm, std::span<const T> data);
+Buffer<T> all_gather_v(const Comm& comm, std::span<const T> data);
 
 // Element-wise; exact, so independent of the order of the processes.
 void all_reduce_max(const Comm& comm, std::span<std::int64_t> data);
 void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data);
 
 // One element for each process and back: result[p] is what process p sent to this one.
-std::vector<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);
+Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);
 
 // Rows of `width` elements: send_rows[p] rows go to process p, in order; recv_rows[p] come from it.
 // One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and never overflow an

@@ -9,8 +9,8 @@
 #include <exception>
 #include <span>
 #include <type_traits>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "comm/comm.hpp"
 
 namespace switchyard {
@@ -20,11 +20,11 @@ void check_mpi(int code, const char* call);
 
 // The int that MPI wants; throws std::runtime_error when the count does not fit one.
 int int_count(std::int64_t count);
-std::vector<int> int_counts(std::span<const std::int64_t> counts);
+Buffer<int> int_counts(std::span<const std::int64_t> counts);
 // offsets[i] = counts[0] + … + counts[i-1]
-std::vector<int> int_offsets(std::span<const std::int64_t> counts);
+Buffer<int> int_offsets(std::span<const std::int64_t> counts);
 
-struct Comm::Handle {
+struct Comm::Handle : InStorage {
   MPI_Comm comm = MPI_COMM_NULL;
 
   explicit Handle(MPI_Comm owned) : comm(owned) {}

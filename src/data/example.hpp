@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "base/buffer.hpp"
 
 namespace switchyard {
 
 struct Example {
-  std::vector<std::int32_t> inputs;   // no more ids than a row has positions, no padding
-  std::vector<std::int32_t> targets;  // the same; EOS last where they were a text
+  Buffer<std::int32_t> inputs;   // no more ids than a row has positions, no padding
+  Buffer<std::int32_t> targets;  // the same; EOS last where they were a text
 };
 
 class ExampleSource {

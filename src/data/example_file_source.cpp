@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <string>
 
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 
 namespace switchyard {
 
 namespace {
 
-void require_room(const std::vector<std::int32_t>& ids, std::int64_t positions, const char* side,
+void require_room(std::span<const std::int32_t> ids, std::int64_t positions, const char* side,
                   const std::string& option, const std::string& place) {
   const std::int64_t length = std::ssize(ids);
   if (positions == 0 || length <= positions) return;
@@ -58,13 +59,17 @@ Example ExampleFileSource::read(std::int64_t i) const {
   return example;
 }
 
-std::vector<std::int32_t> ExampleFileSource::ids(const TextOrIds& side, std::int64_t i) const {
+Buffer<std::int32_t> ExampleFileSource::ids(const TextOrIds& side, std::int64_t i) const {
   const auto* text = std::get_if<std::string>(&side);
-  if (text == nullptr) return std::get<std::vector<std::int32_t>>(side);
+  if (text == nullptr) {
+    const auto& given = std::get<std::vector<std::int32_t>>(side);
+    return {given.begin(), given.end()};
+  }
   if (rules_.tokenizer == nullptr)
     throw Error(ExitCode::usage, file_->place(i) + ": a text, and there is no tokenizer",
                 "set data.tokenizer to the model's spiece.model, or give arrays of ids");
-  std::vector<std::int32_t> ids = rules_.tokenizer->encode(*text);
+  const std::vector<std::int32_t> pieces = rules_.tokenizer->encode(*text);
+  Buffer<std::int32_t> ids(pieces.begin(), pieces.end());
   ids.push_back(Vocabulary::eos);
   return ids;
 }

@@ -2,6 +2,7 @@
 // which a run sees them and what a row can hold.
 #pragma once
 
+#include "base/buffer.hpp"
 #include "data/example.hpp"
 #include "data/example_file.hpp"
 #include "data/example_line.hpp"
@@ -43,7 +44,7 @@ class ExampleFileSource final : public ExampleSource {
  private:
   ExampleFileSource(const ExampleFile& file, const ExampleRules& rules, const SampleOrder& order);
   Example read(std::int64_t i) const;
-  std::vector<std::int32_t> ids(const TextOrIds& side, std::int64_t i) const;
+  Buffer<std::int32_t> ids(const TextOrIds& side, std::int64_t i) const;
 
   const ExampleFile* file_;
   ExampleRules rules_;

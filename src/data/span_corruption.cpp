@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 
 namespace switchyard {
@@ -90,9 +91,9 @@ SpanLengths fit_segment(const SpanCorruptionConfig& config) {
   return lengths;
 }
 
-std::vector<std::int64_t> random_composition(std::int64_t items, std::int64_t parts, Draws& draws) {
+Buffer<std::int64_t> random_composition(std::int64_t items, std::int64_t parts, Draws& draws) {
   assert(parts >= 1 && parts <= items);
-  std::vector<std::int64_t> lengths;
+  Buffer<std::int64_t> lengths;
   lengths.reserve(static_cast<std::size_t>(parts));
   // Selection sampling (Knuth, TAOCP 2, 3.4.2 S): of the items-1 gaps between items, parts-1 are
   // cut.

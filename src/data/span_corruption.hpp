@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "data/draws.hpp"
 #include "data/example.hpp"
 #include "data/vocabulary.hpp"
@@ -43,7 +43,7 @@ SpanLengths fit_segment(const SpanCorruptionConfig& config);
 
 // `items` in `parts` consecutive non-empty lengths, each such composition equally likely.
 // Needs 1 <= parts <= items.
-std::vector<std::int64_t> random_composition(std::int64_t items, std::int64_t parts, Draws& draws);
+Buffer<std::int64_t> random_composition(std::int64_t items, std::int64_t parts, Draws& draws);
 
 class SpanCorruption {
  public:

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <limits>
 
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 #include "data/token_format.hpp"
 
@@ -25,8 +26,8 @@ std::uint64_t u64_at(const token_format::Header& header, std::size_t offset) {
 }
 
 template <class T>
-std::vector<T> read_entries(const ReadableFile& file, std::int64_t offset, std::int64_t count) {
-  std::vector<T> entries(static_cast<std::size_t>(count));
+Buffer<T> read_entries(const ReadableFile& file, std::int64_t offset, std::int64_t count) {
+  Buffer<T> entries(static_cast<std::size_t>(count));
   file.read_at(offset, std::as_writable_bytes(std::span(entries)));
   return entries;
 }
@@ -96,9 +97,9 @@ void TokenFile::check_documents(const ReadableFile& index) {
   tokens_ = bytes / token_bytes_;
 }
 
-std::vector<std::int32_t> TokenFile::tokens(std::int64_t first, std::int64_t count) const {
+Buffer<std::int32_t> TokenFile::tokens(std::int64_t first, std::int64_t count) const {
   assert(first >= 0 && count >= 0 && count <= tokens_ && first <= tokens_ - count);
-  std::vector<std::int32_t> ids;
+  Buffer<std::int32_t> ids;
   if (token_bytes_ == 2) {
     const auto narrow = read_entries<std::uint16_t>(*bin_, first * 2, count);
     ids.assign(narrow.begin(), narrow.end());

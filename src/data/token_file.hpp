@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "files/env.hpp"
 #include "files/sha256.hpp"
 
@@ -70,7 +71,7 @@ class TokenFile {
 
   // Tokens first … first+count-1 of the whole stream, which holds them. Error(damaged_data): an id
   // out of range, or the file shrank meanwhile.
-  std::vector<std::int32_t> tokens(std::int64_t first, std::int64_t count) const;
+  Buffer<std::int32_t> tokens(std::int64_t first, std::int64_t count) const;
 
  private:
   void check_index(const ReadableFile& index);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "base/buffer.hpp"
 #include "base/philox.hpp"
 
 namespace switchyard {
@@ -19,10 +20,10 @@ Example ZipfSource::example(std::int64_t sample) const {
           .targets = row(shape_.target_length, 1, sample)};
 }
 
-std::vector<std::int32_t> ZipfSource::row(std::int64_t length, std::uint32_t layer,
-                                          std::int64_t sample) const {
+Buffer<std::int32_t> ZipfSource::row(std::int64_t length, std::uint32_t layer,
+                                     std::int64_t sample) const {
   const RandomStream stream(seed_, Purpose::zipf_token, layer, 0);
-  std::vector<std::int32_t> ids;
+  Buffer<std::int32_t> ids;
   for (std::int64_t i = 0; i < length; ++i) {
     const auto words =
         stream.block(static_cast<std::uint64_t>(sample), static_cast<std::uint64_t>(i));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "data/example.hpp"
 
 namespace switchyard {
@@ -22,8 +23,7 @@ class ZipfSource final : public ExampleSource {
   Example example(std::int64_t sample) const override;
 
  private:
-  std::vector<std::int32_t> row(std::int64_t length, std::uint32_t layer,
-                                std::int64_t sample) const;
+  Buffer<std::int32_t> row(std::int64_t length, std::uint32_t layer, std::int64_t sample) const;
 
   Shape shape_;
   std::uint64_t seed_;

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "base/buffer.hpp"
 
 namespace switchyard {
 
@@ -11,12 +12,11 @@ struct Batch {
   std::int64_t input_length = 0;   // S
   std::int64_t target_length = 0;  // T
   // h hosted virtual ranks of b rows each, virtual-rank-major; padding is id 0 past a row's length.
-  std::vector<std::int32_t> inputs;         // [h*b, S]
-  std::vector<std::int32_t> input_lengths;  // [h*b]
-  std::vector<std::int32_t>
-      targets;  // [h*b, T]; the decoder's input is these shifted right, 0 first
-  std::vector<std::int32_t> target_lengths;  // [h*b]
-  std::vector<std::int64_t> samples;  // [h*b] running sample number; an empty row has lengths 0
+  Buffer<std::int32_t> inputs;         // [h*b, S]
+  Buffer<std::int32_t> input_lengths;  // [h*b]
+  Buffer<std::int32_t> targets;  // [h*b, T]; the decoder's input is these shifted right, 0 first
+  Buffer<std::int32_t> target_lengths;  // [h*b]
+  Buffer<std::int64_t> samples;         // [h*b] running sample number; an empty row has lengths 0
   // Real positions over all virtual ranks of the run.
   std::int64_t input_tokens = 0, target_tokens = 0;
 };

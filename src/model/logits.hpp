@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "model/sequence.hpp"
 #include "moe/step_context.hpp"
 #include "tensor/ops.hpp"
@@ -14,8 +14,8 @@
 namespace switchyard {
 
 struct LogitsOutput {
-  Tensor<float> loss;                     // [h*b, T] nats; 0 where target < 0
-  std::vector<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
+  Tensor<float> loss;                // [h*b, T] nats; 0 where target < 0
+  Buffer<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
   Tensor<float> extra_loss;  // [h*b, T] what training adds to `loss`; empty where nothing is added
   Tensor<float> d_hidden;    // [h*N, D] only of forward_backward
 };

@@ -5,12 +5,14 @@
 #include <span>
 #include <utility>
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 namespace {
 
 Sequence make_sequence(const Batch& batch, std::int64_t ranks, std::int64_t length,
-                       const std::vector<std::int32_t>& row_lengths, std::int64_t real_in_step,
-                       std::vector<std::int32_t> ids) {
+                       const Buffer<std::int32_t>& row_lengths, std::int64_t real_in_step,
+                       Buffer<std::int32_t> ids) {
   const auto rows = static_cast<std::size_t>(ranks * batch.rows);
   assert(row_lengths.size() == rows && batch.samples.size() == rows);
   Sequence sequence{ranks, batch.rows, length, row_lengths, {}, {}, real_in_step, std::move(ids)};
@@ -37,16 +39,16 @@ Sequence decoder_sequence(const Batch& batch, std::int64_t ranks) {
                        decoder_input(batch));
 }
 
-std::vector<std::int32_t> decoder_input(const Batch& batch) {
-  std::vector<std::int32_t> ids(batch.targets.size(), 0);
+Buffer<std::int32_t> decoder_input(const Batch& batch) {
+  Buffer<std::int32_t> ids(batch.targets.size(), 0);
   for (std::size_t i = 1; i < ids.size(); ++i) {
     if (i % static_cast<std::size_t>(batch.target_length) != 0) ids[i] = batch.targets[i - 1];
   }
   return ids;
 }
 
-std::vector<std::int32_t> masked_targets(const Batch& batch) {
-  std::vector<std::int32_t> ids = batch.targets;
+Buffer<std::int32_t> masked_targets(const Batch& batch) {
+  Buffer<std::int32_t> ids = batch.targets;
   const std::int64_t length = batch.target_length;
   for (std::size_t row = 0; row < batch.target_lengths.size(); ++row) {
     const auto begin = ids.begin() + static_cast<std::int64_t>(row) * length;

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "model/batch.hpp"
 #include "moe/tokens.hpp"
 
@@ -13,11 +13,11 @@ namespace switchyard {
 // h hosted virtual ranks of b rows of n positions (S in the encoder, T in the decoder); N = b n.
 struct Sequence {
   std::int64_t ranks = 0, rows = 0, length = 0;  // h, b, n
-  std::vector<std::int32_t> row_lengths;  // [h*b] real positions of each row, which come first
-  std::vector<std::uint64_t> index;       // [h*N] global token index: sample x n + position
-  std::vector<std::uint8_t> real;         // [h*N]
-  std::int64_t real_in_step = 0;          // over all virtual ranks of the run
-  std::vector<std::int32_t> ids;          // [h*N] what the embedding looks up
+  Buffer<std::int32_t> row_lengths;  // [h*b] real positions of each row, which come first
+  Buffer<std::uint64_t> index;       // [h*N] global token index: sample x n + position
+  Buffer<std::uint8_t> real;         // [h*N]
+  std::int64_t real_in_step = 0;     // over all virtual ranks of the run
+  Buffer<std::int32_t> ids;          // [h*N] what the embedding looks up
 
   std::int64_t positions() const { return ranks * rows * length; }
   Tokens tokens() const { return {rows * length, index, real, real_in_step, length, ids}; }
@@ -28,8 +28,8 @@ Sequence encoder_sequence(const Batch& batch, std::int64_t ranks);
 Sequence decoder_sequence(const Batch& batch, std::int64_t ranks);
 
 // [h*N] the decoder's input: each row of targets shifted right by one, 0 first.
-std::vector<std::int32_t> decoder_input(const Batch& batch);
+Buffer<std::int32_t> decoder_input(const Batch& batch);
 // [h*N] the targets with -1 at padding, as the cross-entropy wants them.
-std::vector<std::int32_t> masked_targets(const Batch& batch);
+Buffer<std::int32_t> masked_targets(const Batch& batch);
 
 }  // namespace switchyard

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -96,7 +98,7 @@ void add_stats(Mode mode, const SwitchLayerSaved<In>& saved, SparseLayerStats& s
   for (const Routing& routing : saved.routings) {
     stats.groups.push_back(routing.stats);
     if (mode == Mode::train) continue;
-    const std::vector<std::int32_t> first = routing.first_choice();
+    const Buffer<std::int32_t> first = routing.first_choice();
     stats.expert.insert(stats.expert.end(), first.begin(), first.end());
   }
 }
@@ -105,7 +107,7 @@ void add_stats(Mode mode, const SoftLayerSaved<In>& saved, SparseLayerStats& sta
   stats.groups = saved.stats;
   if (mode == Mode::train) return;
   for (const SoftMixture& mixture : saved.mixtures) {
-    const std::vector<std::int32_t> best = mixture.best_expert();
+    const Buffer<std::int32_t> best = mixture.best_expert();
     stats.expert.insert(stats.expert.end(), best.begin(), best.end());
   }
 }
@@ -121,7 +123,10 @@ Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
       bias_(params.at(stack_name(decoder) + ".relative_bias"), !decoder) {
   const Builder builder(config, decoder, params, owned);
   const int blocks = decoder ? config.num_decoder_layers : config.num_layers;
-  for (int i = 0; i < blocks; ++i) blocks_.push_back(builder.block(i));
+  for (int i = 0; i < blocks; ++i) {
+    blocks_.push_back(builder.block(i));
+    names_.push_back(block_name(decoder, i));
+  }
   norm_ = builder.norm(stack_name(decoder));
   embedding_dropout_ = builder.dropout(Purpose::embedding_dropout, 0);
   final_dropout_ = builder.dropout(Purpose::final_dropout, 0);
@@ -130,13 +135,13 @@ Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
 template <class In>
 Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                              const Memory<In>* memory, Tensor<float> h, StackSaved<In>& saved,
-                             std::vector<SparseLayerStats>& stats) const {
+                             Buffer<SparseLayerStats>& stats) const {
   const PositionBias bias = bias_.forward(params, sequence.length);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     BlockSaved<In> block;
     h = blocks_[i].forward(context, params, sequence, bias, memory, std::move(h), block);
     if (blocks_[i].is_sparse()) {
-      stats.push_back({block_name(decoder_, static_cast<int>(i)), decoder_, {}, {}});
+      stats.push_back({names_[i], decoder_, {}, {}});
       std::visit([&](const auto& layer) { add_stats(context.mode, layer, stats.back()); },
                  block.feed_forward);
     }
@@ -173,7 +178,7 @@ Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequ
 #define SWITCHYARD_INSTANTIATE(In)                                                         \
   template Tensor<float> Stack::forward(StepContext&, const ParamSet&, const Sequence&,    \
                                         const Memory<In>*, Tensor<float>, StackSaved<In>&, \
-                                        std::vector<SparseLayerStats>&) const;             \
+                                        Buffer<SparseLayerStats>&) const;                  \
   template Tensor<float> Stack::backward(StepContext&, ParamSet&, const Sequence&,         \
                                          const Memory<In>*, StackSaved<In>, Tensor<float>, \
                                          View<float>) const;

@@ -2,8 +2,10 @@
 // Knows neither embedding nor logits. In is the type that enters products, float or bfloat16.
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "model/block.hpp"
 #include "model/config.hpp"
 #include "model/parameters.hpp"
@@ -13,7 +15,7 @@ namespace switchyard {
 
 template <class In>
 struct StackSaved {
-  std::vector<BlockSaved<In>> blocks;
+  Buffer<BlockSaved<In>> blocks;
   Tensor<float> h;            // [h*N, D] before the final norm
   Tensor<float> inverse_rms;  // [1, h*N]
 };
@@ -31,7 +33,7 @@ class Stack {
   template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                         const Memory<In>* memory, Tensor<float> h, StackSaved<In>& saved,
-                        std::vector<SparseLayerStats>& stats) const;
+                        Buffer<SparseLayerStats>& stats) const;
   // dy: d loss / d output [h*N, D] -> d loss / d embedded ids. Frees each block's saved state as it
   // goes. d_memory [h*b*S, D]: added to, blocks last to first. Collective over context.comm.
   template <class In>
@@ -44,6 +46,7 @@ class Stack {
   bool recompute_blocks_;  // backward makes each block's saved state again from its input
   RelativeBias bias_;
   std::vector<Block> blocks_;
+  std::vector<std::string> names_;  // theirs
   Norm norm_;
   Dropout embedding_dropout_, final_dropout_;
 };

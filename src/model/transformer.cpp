@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "model/embedding.hpp"
 #include "model/logits.hpp"
 #include "model/parameters.hpp"
@@ -29,7 +30,7 @@ ParamSet make_parameters(const ModelConfig& config, const Layout& layout, Rank s
 template <class In>
 struct StackPass {
   Sequence inputs, targets;
-  std::vector<std::int32_t> target_ids;  // [h*b*T], -1 at padding
+  Buffer<std::int32_t> target_ids;  // [h*b*T], -1 at padding
   StackSaved<In> encoder, decoder;
   Tensor<In> encoded;  // [h*b*S, D] the encoder's output
 
@@ -67,7 +68,7 @@ struct Transformer::Parts {
   // Returns the decoder's output [h*b*T, D].
   template <class In>
   Tensor<float> run_stacks(StepContext& context, StackPass<In>& pass,
-                           std::vector<SparseLayerStats>& sparse_layers) const;
+                           Buffer<SparseLayerStats>& sparse_layers) const;
   // d [h*b*T, D] of the decoder's output.
   template <class In>
   void run_stacks_backward(StepContext& context, StackPass<In> pass, Tensor<float> d);
@@ -104,7 +105,7 @@ Transformer::Output Transformer::forward_backward(StepContext& context, const Ba
 
 namespace {
 
-Transformer::Output output_of(LogitsOutput scored, std::vector<SparseLayerStats> sparse_layers) {
+Transformer::Output output_of(LogitsOutput scored, Buffer<SparseLayerStats> sparse_layers) {
   return {std::move(scored.loss), std::move(scored.extra_loss), std::move(scored.predictions),
           std::move(sparse_layers)};
 }
@@ -114,7 +115,7 @@ Transformer::Output output_of(LogitsOutput scored, std::vector<SparseLayerStats>
 template <class In>
 Transformer::Output Transformer::Parts::forward(StepContext& context, const Batch& batch) const {
   StackPass<In> pass(batch, context.hosted().size());
-  std::vector<SparseLayerStats> sparse_layers;
+  Buffer<SparseLayerStats> sparse_layers;
   Tensor<float> h = run_stacks(context, pass, sparse_layers);
   return output_of(logits.forward<In>(context, params, pass.targets, std::move(h), pass.target_ids),
                    std::move(sparse_layers));
@@ -123,7 +124,7 @@ Transformer::Output Transformer::Parts::forward(StepContext& context, const Batc
 template <class In>
 Transformer::Output Transformer::Parts::forward_backward(StepContext& context, const Batch& batch) {
   StackPass<In> pass(batch, context.hosted().size());
-  std::vector<SparseLayerStats> sparse_layers;
+  Buffer<SparseLayerStats> sparse_layers;
   Tensor<float> h = run_stacks(context, pass, sparse_layers);
   const float scale =
       batch.target_tokens > 0 ? 1.0f / static_cast<float>(batch.target_tokens) : 0.0f;
@@ -135,7 +136,7 @@ Transformer::Output Transformer::Parts::forward_backward(StepContext& context, c
 
 template <class In>
 Tensor<float> Transformer::Parts::run_stacks(StepContext& context, StackPass<In>& pass,
-                                             std::vector<SparseLayerStats>& sparse_layers) const {
+                                             Buffer<SparseLayerStats>& sparse_layers) const {
   Tensor<float> h = embedding.forward(context, params, pass.inputs, encoder.embedding_dropout());
   pass.encoded = rounded<In>(encoder.forward<In>(context, params, pass.inputs, nullptr,
                                                  std::move(h), pass.encoder, sparse_layers));

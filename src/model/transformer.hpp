@@ -4,9 +4,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "model/batch.hpp"
 #include "model/config.hpp"
 #include "moe/routing.hpp"
@@ -17,19 +18,19 @@ namespace switchyard {
 
 // Routing of one sparse layer in one step: one entry for each hosted virtual rank.
 struct SparseLayerStats {
-  std::string name;  // "encoder.block.1"
+  std::string_view name;  // "encoder.block.1", as the model has it
   bool decoder = false;
-  std::vector<RoutingStats> groups;
-  std::vector<std::int32_t> expert{};  // [h*N] wanted, -1 at padding; only in evaluation
+  Buffer<RoutingStats> groups;
+  Buffer<std::int32_t> expert{};  // [h*N] wanted, -1 at padding; only in evaluation
 };
 
 class Transformer {
  public:
   struct Output {
-    Tensor<float> token_loss;               // [h*b, T] cross-entropy in nats; 0 at padding
-    Tensor<float> extra_loss;               // [h*b, T] label smoothing and z-loss; empty without
-    std::vector<std::int32_t> predictions;  // [h*b, T] argmax of the logits; only in evaluation
-    std::vector<SparseLayerStats> sparse_layers;
+    Tensor<float> token_loss;          // [h*b, T] cross-entropy in nats; 0 at padding
+    Tensor<float> extra_loss;          // [h*b, T] label smoothing and z-loss; empty without
+    Buffer<std::int32_t> predictions;  // [h*b, T] argmax of the logits; only in evaluation
+    Buffer<SparseLayerStats> sparse_layers;
   };
   enum class Gradients { no, yes };
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "tensor/ops.hpp"
 
 namespace switchyard {
@@ -53,7 +53,7 @@ class WindowTiles {
   std::int64_t most_keys() const;
 
  private:
-  std::vector<WindowTile> tiles_;
+  Buffer<WindowTile> tiles_;
 };
 
 }  // namespace switchyard

@@ -6,15 +6,17 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 namespace {
 
 // Numbers the segments in send order: result[i * E + e] is the segment of rows from the i-th hosted
 // virtual rank for expert e.
-std::vector<std::int64_t> number_segments(const Layout& layout, Rank self) {
+Buffer<std::int64_t> number_segments(const Layout& layout, Rank self) {
   const Interval<VirtualRank> hosted = layout.hosted(self);
   const std::int64_t E = layout.experts();
-  std::vector<std::int64_t> segment(hosted.size() * E);
+  Buffer<std::int64_t> segment(hosted.size() * E);
   std::int64_t next = 0;
   for (Rank owner{0}; owner.value < layout.processes(); ++owner)
     for (const GroupId g : layout.groups_of(owner))
@@ -26,9 +28,9 @@ std::vector<std::int64_t> number_segments(const Layout& layout, Rank self) {
 }
 
 // [R] sums of each owner's segments.
-std::vector<std::int64_t> rows_by_owner(const Layout& layout, Rank self,
-                                        std::span<const std::int64_t> segment_rows) {
-  std::vector<std::int64_t> rows(layout.processes(), 0);
+Buffer<std::int64_t> rows_by_owner(const Layout& layout, Rank self,
+                                   std::span<const std::int64_t> segment_rows) {
+  Buffer<std::int64_t> rows(layout.processes(), 0);
   std::size_t segment = 0;
   for (Rank owner{0}; owner.value < layout.processes(); ++owner)
     for (std::int64_t n = segment_count(layout, self, owner); n > 0; --n)
@@ -64,7 +66,7 @@ DispatchPlan plan_dispatch(const Layout& layout, Rank self,
   assert(h == layout.hosted(self).size());
   const std::int64_t N = h == 0 ? 0 : selections[0]->tokens,
                      k = h == 0 ? 1 : selections[0]->choices;
-  const std::vector<std::int64_t> segment = number_segments(layout, self);  // [h, E]
+  const Buffer<std::int64_t> segment = number_segments(layout, self);  // [h, E]
   // f(kept choice's segment, its row among the activations, its place in `position`)
   const auto for_each_kept = [&](auto f) {
     for (std::int64_t i = 0; i < h; ++i)
@@ -80,7 +82,7 @@ DispatchPlan plan_dispatch(const Layout& layout, Rank self,
   for_each_kept([&](std::int64_t s, std::int64_t, std::int64_t) { ++plan.segment_rows[s]; });
   plan.send_rows = rows_by_owner(layout, self, plan.segment_rows);
 
-  std::vector<std::int64_t> next(segment.size());  // the position of each segment's next row
+  Buffer<std::int64_t> next(segment.size());  // the position of each segment's next row
   std::int64_t kept = 0;
   for (std::size_t s = 0; s < next.size(); ++s) {
     next[s] = kept;

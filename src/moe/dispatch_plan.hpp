@@ -10,8 +10,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "comm/layout.hpp"
 #include "moe/selection.hpp"
 
@@ -24,11 +24,11 @@ std::int64_t expert_capacity(std::int64_t tokens, double capacity_factor, std::i
 struct DispatchPlan {
   // The kept rows in send order: (owner, group, expert, virtual rank, token). Values are row
   // numbers in the process's activations, i*N + t for token t of its i-th hosted virtual rank.
-  std::vector<std::int64_t> rows;
-  std::int64_t choices = 1;             // k
-  std::vector<std::int64_t> position;   // [h, k, N] where a choice's row is in `rows`; -1: not kept
-  std::vector<std::int64_t> send_rows;  // [R] how many go to each process
-  std::vector<std::int64_t> segment_rows;  // how many of them each segment holds, in send order
+  Buffer<std::int64_t> rows;
+  std::int64_t choices = 1;           // k
+  Buffer<std::int64_t> position;      // [h, k, N] where a choice's row is in `rows`; -1: not kept
+  Buffer<std::int64_t> send_rows;     // [R] how many go to each process
+  Buffer<std::int64_t> segment_rows;  // how many of them each segment holds, in send order
 };
 
 // A segment is the rows of one (owner, group, expert, virtual rank); a source cuts what it sends to

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 #include "tensor/rows.hpp"
 
@@ -45,11 +46,11 @@ Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
 
 // What each process tells each owner: the number of rows it sends it, then the rows of each
 // segment. Returned source by source, as received.
-std::vector<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan,
-                                            std::uint32_t layer) {
+Buffer<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan,
+                                       std::uint32_t layer) {
   const Layout& layout = context.layout;
   const Rank self = context.comm.rank();
-  std::vector<std::int64_t> sent, send_sizes, recv_sizes;
+  Buffer<std::int64_t> sent, send_sizes, recv_sizes;
   auto segment = plan.segment_rows.begin();
   for (Rank p{0}; p.value < layout.processes(); ++p) {
     const std::int64_t segments = segment_count(layout, self, p);
@@ -59,7 +60,7 @@ std::vector<std::int64_t> exchange_messages(StepContext& context, const Dispatch
     send_sizes.push_back(1 + segments);
     recv_sizes.push_back(1 + segment_count(layout, p, self));
   }
-  std::vector<std::int64_t> received(total(recv_sizes));
+  Buffer<std::int64_t> received(total(recv_sizes));
   const ScopedTransfer transfer(context.timer, {.layer = layer});
   all_to_all_rows<std::int64_t>(context.comm, sent, send_sizes, received, recv_sizes, 1);
   return received;
@@ -88,8 +89,7 @@ struct Cursor {
 };
 
 // Walks the owner's (group, expert) batches; within each source the rows come in the same order.
-void lay_out_batches(const Layout& layout, Rank self, std::vector<Cursor> sources,
-                     Exchange& exchange) {
+void lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources, Exchange& exchange) {
   exchange.gather.reserve(total(exchange.recv_rows));
   for (const GroupId g : layout.groups_of(self)) {
     for (const ExpertId e : layout.owned_experts(self)) {
@@ -112,12 +112,12 @@ void lay_out_batches(const Layout& layout, Rank self, std::vector<Cursor> source
 
 Exchange exchange_counts(StepContext& context, const DispatchPlan& plan, std::uint32_t layer) {
   const Rank self = context.comm.rank();
-  const std::vector<std::int64_t> messages = exchange_messages(context, plan, layer);
+  const Buffer<std::int64_t> messages = exchange_messages(context, plan, layer);
   const ScopedPhase phase(context.timer, Phase::routing);
   Exchange exchange;
   exchange.layer = layer;
   exchange.send_rows = plan.send_rows;
-  std::vector<Cursor> sources;
+  Buffer<Cursor> sources;
   std::span<const std::int64_t> unread = messages;
   std::int64_t row = 0;
   for (Rank p{0}; p.value < context.layout.processes(); ++p) {
@@ -153,10 +153,10 @@ Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> 
                        {exchange.layer, Transfer::Direction::from_experts, pass});
 }
 
-std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
-                                            const Exchange& exchange,
-                                            std::span<const std::uint64_t> token_index) {
-  std::vector<std::int64_t> packed, received(total(exchange.recv_rows));
+Buffer<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
+                                       const Exchange& exchange,
+                                       std::span<const std::uint64_t> token_index) {
+  Buffer<std::int64_t> packed, received(total(exchange.recv_rows));
   packed.reserve(plan.rows.size());
   for (const std::int64_t row : plan.rows)
     packed.push_back(static_cast<std::int64_t>(token_index[row]));
@@ -166,7 +166,7 @@ std::vector<std::uint64_t> dispatch_indices(StepContext& context, const Dispatch
                                   exchange.recv_rows, 1);
   }
   const ScopedPhase phase(context.timer, Phase::routing);
-  std::vector<std::uint64_t> gathered;
+  Buffer<std::uint64_t> gathered;
   gathered.reserve(received.size());
   for (const std::int64_t position : exchange.gather)
     gathered.push_back(static_cast<std::uint64_t>(received[position]));

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/dispatch_plan.hpp"
 #include "moe/step_context.hpp"
 #include "tensor/tensor.hpp"
@@ -24,12 +24,12 @@ struct ExpertBatch {
 // step.
 struct Exchange {
   std::uint32_t layer = 0;  // of the sparse layer, for the record of its transfers
-  std::vector<std::int64_t> send_rows, recv_rows;  // [R]
+  Buffer<std::int64_t> send_rows, recv_rows;  // [R]
   // gather[i]: position in the receive buffer of row i of the gathered matrix, which holds the
   // owner's (group, expert) batches one after the other, each in canonical order.
-  std::vector<std::int64_t> gather;
-  bool in_order = true;              // gather[i] = i throughout: rows arrive as they are wanted
-  std::vector<ExpertBatch> batches;  // every owned (group, expert), empty ones too
+  Buffer<std::int64_t> gather;
+  bool in_order = true;         // gather[i] = i throughout: rows arrive as they are wanted
+  Buffer<ExpertBatch> batches;  // every owned (group, expert), empty ones too
 };
 
 // Tells each owner how many rows it will get for each of its segments. Throws
@@ -47,9 +47,9 @@ Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> 
                       Pass pass = Pass::forward);
 
 // The token index of each gathered row, keying expert dropout; token_index [h*N]. Collective.
-std::vector<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
-                                            const Exchange& exchange,
-                                            std::span<const std::uint64_t> token_index);
+Buffer<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
+                                       const Exchange& exchange,
+                                       std::span<const std::uint64_t> token_index);
 
 // y [rows.size(), D] with y[i] = x[rows[i]].
 template <class T>

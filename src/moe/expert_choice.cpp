@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "moe/token_softmax.hpp"
 #include "tensor/rows.hpp"
 
@@ -13,9 +14,9 @@ namespace switchyard {
 namespace {
 
 // The real tokens of one row.
-std::vector<std::int64_t> real_tokens(std::span<const std::uint8_t> real, std::int64_t first,
-                                      std::int64_t count) {
-  std::vector<std::int64_t> tokens;
+Buffer<std::int64_t> real_tokens(std::span<const std::uint8_t> real, std::int64_t first,
+                                 std::int64_t count) {
+  Buffer<std::int64_t> tokens;
   for (std::int64_t t = first; t < first + count; ++t)
     if (real[t]) tokens.push_back(t);
   return tokens;
@@ -28,8 +29,8 @@ std::int64_t row_capacity(const ExpertChoiceRule& rule, std::int64_t n, std::int
 }
 
 // Marks the `capacity` most probable of `tokens` for each expert, the earlier on ties.
-void take_most_probable(View<const float> p, std::vector<std::int64_t> tokens,
-                        std::int64_t capacity, Selection& selection) {
+void take_most_probable(View<const float> p, Buffer<std::int64_t> tokens, std::int64_t capacity,
+                        Selection& selection) {
   for (std::int64_t e = 0; e < p.cols; ++e) {
     // Bit patterns of numbers from 0 up compare as they do, and a NaN has its place too.
     const auto before = [&](std::int64_t a, std::int64_t b) {
@@ -69,13 +70,13 @@ ChosenTokens choose_tokens(const ExpertChoiceRule& rule, View<const float> logit
   assert(n > 0 && N % n == 0);
   const std::int64_t rows = N / n;
   ExpertChoice result{.p = token_softmax(logits, real, n, rule.precision),
-                      .token_mean = std::vector<float>(N, 0.0f),
-                      .real = std::vector<std::int64_t>(rows, 0)};
+                      .token_mean = Buffer<float>(N, 0.0f),
+                      .real = Buffer<std::int64_t>(rows, 0)};
   Selection selection = Selection::of_nothing(E, N);
   const View<const float> p = std::as_const(result.p).view();
-  std::vector<double> balance(rows, 0.0);
+  Buffer<double> balance(rows, 0.0);
   for_each_shared(rows, 16 * N * E, [&](std::int64_t row) {
-    const std::vector<std::int64_t> tokens = real_tokens(real, row * n, n);
+    const Buffer<std::int64_t> tokens = real_tokens(real, row * n, n);
     result.real[row] = std::ssize(tokens);
     take_most_probable(p, tokens, row_capacity(rule, std::ssize(tokens), E), selection);
     for (const std::int64_t t : tokens) {

@@ -5,9 +5,9 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "base/bfloat16.hpp"
+#include "base/buffer.hpp"
 #include "moe/selection.hpp"
 #include "tensor/tensor.hpp"
 
@@ -21,11 +21,11 @@ struct ExpertChoiceRule {
 };
 
 struct ExpertChoice {
-  Tensor<float> p;                 // [N, E] softmax over the row's real tokens; 0 for padding
-  std::vector<float> token_mean;   // [N] of p over the experts
-  std::vector<std::int64_t> real;  // [rows] n: real tokens of each row
-  double balance_sum = 0;          // sum over rows of n sum_t mean_t^2: 1 each at perfect balance
-  std::int64_t places = 0;         // sum over rows of E*C, C = min(n, max(floor(n cf/E), min))
+  Tensor<float> p;            // [N, E] softmax over the row's real tokens; 0 for padding
+  Buffer<float> token_mean;   // [N] of p over the experts
+  Buffer<std::int64_t> real;  // [rows] n: real tokens of each row
+  double balance_sum = 0;     // sum over rows of n sum_t mean_t^2: 1 each at perfect balance
+  std::int64_t places = 0;    // sum over rows of E*C, C = min(n, max(floor(n cf/E), min))
 };
 
 struct ChosenTokens {

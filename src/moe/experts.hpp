@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "moe/dispatcher.hpp"
 #include "moe/mlp.hpp"

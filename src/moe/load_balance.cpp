@@ -1,5 +1,7 @@
 #include "moe/load_balance.hpp"
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 
 double LoadBalance::loss() const {
@@ -12,8 +14,8 @@ double LoadBalance::loss() const {
   return sum;
 }
 
-std::vector<float> LoadBalance::gradient(double scale) const {
-  std::vector<float> d(chosen.size(), 0.0f);
+Buffer<float> LoadBalance::gradient(double scale) const {
+  Buffer<float> d(chosen.size(), 0.0f);
   if (real_tokens == 0 || choices == 0) return d;
   const auto experts = static_cast<double>(chosen.size());
   const double divisor = static_cast<double>(choices) * static_cast<double>(real_tokens);
@@ -24,7 +26,7 @@ std::vector<float> LoadBalance::gradient(double scale) const {
 
 LoadBalance mean_probabilities(const Probabilities& probabilities) {
   const View<const float> p = probabilities.p.view();
-  LoadBalance balance{std::vector<std::int64_t>(p.cols, 0), 0, std::vector<double>(p.cols, 0.0), 0};
+  LoadBalance balance{Buffer<std::int64_t>(p.cols, 0), 0, Buffer<double>(p.cols, 0.0), 0};
   for (std::int64_t t = 0; t < p.rows; ++t) {
     if (probabilities.top[t] < 0) continue;
     ++balance.real_tokens;

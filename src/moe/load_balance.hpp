@@ -5,21 +5,21 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/probabilities.hpp"
 
 namespace switchyard {
 
 struct LoadBalance {
-  std::vector<std::int64_t> chosen;     // [E] choices that fell on it, before capacity
-  std::int64_t choices = 0;             // their sum
-  std::vector<double> probability_sum;  // [E] over real tokens
+  Buffer<std::int64_t> chosen;     // [E] choices that fell on it, before capacity
+  std::int64_t choices = 0;        // their sum
+  Buffer<double> probability_sum;  // [E] over real tokens
   std::int64_t real_tokens = 0;
 
   double loss() const;  // 0 without real tokens, 1 at perfect balance
   // [E] scale * d loss / d p_e of each real token.
-  std::vector<float> gradient(double scale) const;
+  Buffer<float> gradient(double scale) const;
 };
 
 // Without `chosen` and `choices`, which the selection knows.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "base/buffer.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
@@ -44,10 +45,10 @@ Probabilities expert_softmax(Tensor<float> logits, std::span<const std::uint8_t>
   const std::int64_t N = logits.rows(), E = logits.cols();
   assert(std::ssize(real) == N);
   Probabilities result{std::move(logits), Tensor<float>::uninitialized(1, N),
-                       std::vector<std::int32_t>(N, -1), 0, 0};
+                       Buffer<std::int32_t>(N, -1), 0, 0};
   const View<float> p = result.p.view();
   float* const log_normalizer = result.log_normalizer.data();
-  std::vector<float> entropy(N, 0.0f);
+  Buffer<float> entropy(N, 0.0f);
   for_each_shared(N, 8 * N * E, [&](std::int64_t t) {
     float* row = p.row(t);
     if (!real[t]) {

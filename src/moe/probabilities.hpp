@@ -5,20 +5,20 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "base/bfloat16.hpp"
+#include "base/buffer.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
 
 struct Probabilities {
-  Tensor<float> p;                // [N, E]; rows of padding are zero
-  Tensor<float> log_normalizer;   // [1, N] logsumexp of the logits; 0 for padding
-  std::vector<std::int32_t> top;  // [N] argmax of the row, the lowest on ties; -1 for padding; a
-                                  // row with a NaN has expert 0
-  double z_sum = 0;               // sum over real tokens of logsumexp^2
-  double entropy_sum = 0;         // sum over real tokens of -sum p log p
+  Tensor<float> p;               // [N, E]; rows of padding are zero
+  Tensor<float> log_normalizer;  // [1, N] logsumexp of the logits; 0 for padding
+  Buffer<std::int32_t> top;      // [N] argmax of the row, the lowest on ties; -1 for padding; a
+                                 // row with a NaN has expert 0
+  double z_sum = 0;              // sum over real tokens of logsumexp^2
+  double entropy_sum = 0;        // sum over real tokens of -sum p log p
 };
 
 // logits [N, E], used up; real [N]. bfloat16 rounds the probabilities.
@@ -29,9 +29,9 @@ Probabilities expert_softmax(Tensor<float> logits, std::span<const std::uint8_t>
 double confidence(const Probabilities& probabilities);
 
 struct ProbabilityGradients {
-  Tensor<float> p;         // [N, E] d loss / d p, of each token alone
-  std::vector<float> all;  // [E] the same for every real token, besides; empty: none
-  float z_sum = 0;         // d loss / d z_sum
+  Tensor<float> p;    // [N, E] d loss / d p, of each token alone
+  Buffer<float> all;  // [E] the same for every real token, besides; empty: none
+  float z_sum = 0;    // d loss / d z_sum
 };
 
 // d loss / d logits [N, E]; zero for padding.

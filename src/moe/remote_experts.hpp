@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/dispatcher.hpp"
 #include "moe/experts.hpp"
 #include "moe/step_context.hpp"
@@ -18,7 +19,7 @@ template <class In>
 struct RemoteExpertsSaved {
   DispatchPlan plan;
   Exchange exchange;
-  std::vector<std::uint64_t> expert_row_index;  // [owned rows]; only with hidden dropout
+  Buffer<std::uint64_t> expert_row_index;  // [owned rows]; only with hidden dropout
   ExpertsSaved<In> experts;
   Tensor<In> output;  // [kept rows, D] in send order, at the source
 

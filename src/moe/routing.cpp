@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "tensor/ops.hpp"
 
 namespace switchyard {
@@ -70,7 +71,7 @@ Routing route_by_experts(Tensor<float> logits, const RoutingInput& input) {
 
 }  // namespace
 
-std::vector<std::int32_t> Routing::first_choice() const {
+Buffer<std::int32_t> Routing::first_choice() const {
   if (choice) return probabilities.top;
   return {selection.expert.begin(), selection.expert.begin() + selection.tokens};
 }

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/expert_choice.hpp"
 #include "moe/load_balance.hpp"
 #include "moe/moe_config.hpp"
@@ -21,16 +21,16 @@ namespace switchyard {
 struct RoutingStats {
   std::int64_t groups = 1;  // routing groups: one, or one a row
   std::int64_t real_tokens = 0;
-  std::int64_t wanted = 0;                      // what drops are a share of: choices that tokens
-                                                // made; tokens, where one place is enough for each
-  std::int64_t dropped = 0;                     // of them, those that found no place
-  std::int64_t computed = 0;                    // rows that experts compute
-  std::int64_t places = 0;                      // that experts had: E*C of each group
-  std::vector<std::int64_t> tokens_per_expert;  // [E] wanted it, before capacity
-  double balance_sum = 0;                       // of the groups' load-balancing losses
-  double z_sum = 0;                             // sum over real tokens of logsumexp^2
-  double confidence_sum = 0;  // over real tokens, of the best expert's probability
-  double entropy_sum = 0;     // sum over real tokens of -sum p log p
+  std::int64_t wanted = 0;                 // what drops are a share of: choices that tokens
+                                           // made; tokens, where one place is enough for each
+  std::int64_t dropped = 0;                // of them, those that found no place
+  std::int64_t computed = 0;               // rows that experts compute
+  std::int64_t places = 0;                 // that experts had: E*C of each group
+  Buffer<std::int64_t> tokens_per_expert;  // [E] wanted it, before capacity
+  double balance_sum = 0;                  // of the groups' load-balancing losses
+  double z_sum = 0;                        // sum over real tokens of logsumexp^2
+  double confidence_sum = 0;               // over real tokens, of the best expert's probability
+  double entropy_sum = 0;                  // sum over real tokens of -sum p log p
 };
 
 struct Routing {
@@ -42,7 +42,7 @@ struct Routing {
 
   // [N] the expert that each token would go to first, the most probable one where experts choose;
   // -1 for padding.
-  std::vector<std::int32_t> first_choice() const;
+  Buffer<std::int32_t> first_choice() const;
 };
 
 // The same for `route` and `route_backward`: nothing of it is changed by either.

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <numeric>
 
+#include "base/buffer.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
 
@@ -85,21 +86,26 @@ void decline_seconds(const ChoiceRule& rule, Selection& selection) {
 }
 
 // The tokens in the order in which their j-th choices are served.
-std::vector<std::int64_t> queue(const ChoiceRule& rule, const Selection& selection,
-                                std::int64_t j) {
+Buffer<std::int64_t> queue(const ChoiceRule& rule, const Selection& selection, std::int64_t j) {
   const std::int64_t N = selection.tokens;
-  std::vector<std::int64_t> order(N);
+  Buffer<std::int64_t> order(N);
   std::iota(order.begin(), order.end(), 0);
+  // Ties in token order, which std::stable_sort would see to with memory from the heap.
+  const auto sort_by = [&](auto before) {
+    std::ranges::sort(order, [&](std::int64_t a, std::int64_t b) {
+      return before(a, b) || (!before(b, a) && a < b);
+    });
+  };
   if (rule.drop == DropPolicy::probs) {
     // Bit patterns of numbers from 0 up compare as they do, and a NaN has its place too.
     const auto rank = [&](std::int64_t t) {
       return std::bit_cast<std::uint32_t>(selection.weight[j * N + t]);
     };
-    std::ranges::stable_sort(order, std::greater(), rank);
+    sort_by([&](std::int64_t a, std::int64_t b) { return rank(a) > rank(b); });
   } else if (rule.drop == DropPolicy::random && rule.drop_draws) {
-    std::vector<float> ticket(N);
+    Buffer<float> ticket(N);
     for (std::int64_t t = 0; t < N; ++t) ticket[t] = draw(*rule.drop_draws, t, j);
-    std::ranges::stable_sort(order, std::less(), [&](std::int64_t t) { return ticket[t]; });
+    sort_by([&](std::int64_t a, std::int64_t b) { return ticket[a] < ticket[b]; });
   }
   return order;
 }
@@ -107,8 +113,8 @@ std::vector<std::int64_t> queue(const ChoiceRule& rule, const Selection& selecti
 // Choices that are still `dropped` are kept while their expert has places.
 void give_places(const ChoiceRule& rule, std::int64_t E, Selection& selection) {
   const std::int64_t N = selection.tokens;
-  std::vector<std::int64_t> taken(E, 0);
-  std::vector<std::uint8_t> placed(N, 0);
+  Buffer<std::int64_t> taken(E, 0);
+  Buffer<std::uint8_t> placed(N, 0);
   for (std::int64_t j = 0; j < selection.choices; ++j) {
     for (const std::int64_t t : queue(rule, selection, j)) {
       Fate& fate = selection.fate[j * N + t];
@@ -130,8 +136,8 @@ void give_places(const ChoiceRule& rule, std::int64_t E, Selection& selection) {
 
 Selection Selection::of_nothing(std::int64_t choices, std::int64_t tokens) {
   const auto size = static_cast<std::size_t>(choices * tokens);
-  return {choices, tokens, std::vector<std::int32_t>(size, -1), std::vector<float>(size, 0.0f),
-          std::vector<Fate>(size, Fate::none)};
+  return {choices, tokens, Buffer<std::int32_t>(size, -1), Buffer<float>(size, 0.0f),
+          Buffer<Fate>(size, Fate::none)};
 }
 
 Selection choose_experts(const ChoiceRule& rule, const Probabilities& probabilities,
@@ -162,7 +168,7 @@ void choose_experts_backward(const ChoiceRule& rule, const Selection& selection,
   });
 }
 
-Selection serve_given(const ChoiceRule& rule, std::vector<std::int32_t> expert) {
+Selection serve_given(const ChoiceRule& rule, Buffer<std::int32_t> expert) {
   Selection selection = Selection::of_nothing(1, std::ssize(expert));
   std::int32_t highest = -1;
   for (std::size_t t = 0; t < expert.size(); ++t) {

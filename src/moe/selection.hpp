@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "base/philox.hpp"
 #include "moe/moe_config.hpp"
 #include "moe/probabilities.hpp"
@@ -29,9 +29,9 @@ enum class Fate : std::uint8_t {
 // A token's j-th choice is element j*N + t of each.
 struct Selection {
   std::int64_t choices = 0, tokens = 0;  // k, N
-  std::vector<std::int32_t> expert;      // [k, N] different ones of a token; -1: none
-  std::vector<float> weight;             // [k, N] the gate; 0: none
-  std::vector<Fate> fate;                // [k, N]
+  Buffer<std::int32_t> expert;           // [k, N] different ones of a token; -1: none
+  Buffer<float> weight;                  // [k, N] the gate; 0: none
+  Buffer<Fate> fate;                     // [k, N]
 
   static Selection of_nothing(std::int64_t choices, std::int64_t tokens);
 };
@@ -70,7 +70,7 @@ void choose_experts_backward(const ChoiceRule& rule, const Selection& selection,
 
 // One choice a token, expert of its id's hash, gate 1 (Roller et al. 2021). expert [N], -1 for
 // padding.
-Selection serve_given(const ChoiceRule& rule, std::vector<std::int32_t> expert);
+Selection serve_given(const ChoiceRule& rule, Buffer<std::int32_t> expert);
 
 // scores [N, E] = p + bias.
 Tensor<float> biased_scores(const Probabilities& probabilities, std::span<const float> bias);

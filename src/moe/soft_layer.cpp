@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "moe/perturbation.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
@@ -90,10 +91,10 @@ void SoftLayer::mix(StepContext& context, const ParamSet& params, const Tokens& 
 
 template <class In>
 RemoteExpertsSaved<In> SoftLayer::announce(StepContext& context, const Tokens& tokens,
-                                           const std::vector<SoftMixture>& mixtures) const {
-  std::vector<Selection> selections;
-  std::vector<const Selection*> views;
-  std::vector<std::uint64_t> slot_index;  // sample number x P + slot
+                                           const Buffer<SoftMixture>& mixtures) const {
+  Buffer<Selection> selections;
+  Buffer<const Selection*> views;
+  Buffer<std::uint64_t> slot_index;  // sample number x P + slot
   for (std::int64_t i = 0; i < std::ssize(mixtures); ++i) {
     const auto P = static_cast<std::uint64_t>(mixtures[i].row_slots());
     selections.push_back(slots_to_experts(mixtures[i]));

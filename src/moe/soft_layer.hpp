@@ -4,8 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/remote_experts.hpp"
 #include "moe/routing.hpp"
 #include "moe/soft_mixture.hpp"
@@ -17,9 +17,9 @@ namespace switchyard {
 
 template <class In>
 struct SoftLayerSaved {
-  std::vector<SoftMixture> mixtures;  // one a hosted virtual rank
-  std::vector<RoutingStats> stats;    // likewise
-  RemoteExpertsSaved<In> remote;      // its rows are slots, [h*b*P]
+  Buffer<SoftMixture> mixtures;   // one a hosted virtual rank
+  Buffer<RoutingStats> stats;     // likewise
+  RemoteExpertsSaved<In> remote;  // its rows are slots, [h*b*P]
 
   // Frees what SoftLayer::repeat makes again.
   void keep_decisions() { remote.keep_decisions(); }
@@ -51,7 +51,7 @@ class SoftLayer {
            SoftLayerSaved<In>& saved) const;
   template <class In>
   RemoteExpertsSaved<In> announce(StepContext& context, const Tokens& tokens,
-                                  const std::vector<SoftMixture>& mixtures) const;
+                                  const Buffer<SoftMixture>& mixtures) const;
 
   SparseLayerConfig config_;
   SparseLayerParams params_;

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "moe/token_softmax.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
@@ -38,7 +39,7 @@ SoftMixture soft_mixture(const SoftRule& rule, Tensor<float> logits,
                          std::span<const std::uint8_t> real, Precision precision) {
   const std::int64_t N = logits.rows(), n = rule.row_length;
   assert(n > 0 && N % n == 0 && logits.cols() == rule.experts * rule.slots);
-  std::vector<std::int64_t> used;
+  Buffer<std::int64_t> used;
   for (std::int64_t first = 0; first < N; first += n) {
     const std::int64_t tokens = std::count(&real[first], &real[first] + n, 1);
     used.push_back(std::min(rule.slots, soft_slots(tokens, rule.capacity_factor, rule.experts)));
@@ -49,8 +50,8 @@ SoftMixture soft_mixture(const SoftRule& rule, Tensor<float> logits,
           rule.experts};
 }
 
-std::vector<std::int32_t> SoftMixture::best_expert() const {
-  std::vector<std::int32_t> best = combine.top;
+Buffer<std::int32_t> SoftMixture::best_expert() const {
+  Buffer<std::int32_t> best = combine.top;
   const auto slots = static_cast<std::int32_t>(row_slots() / experts);
   for (std::int32_t& slot : best)
     if (slot >= 0) slot /= slots;

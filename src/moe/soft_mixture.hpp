@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/moe_config.hpp"
 #include "moe/probabilities.hpp"
 #include "moe/router.hpp"
@@ -26,16 +26,16 @@ struct SoftRule {
 
 // Of one virtual rank: N tokens in b rows. P = E * slots.
 struct SoftMixture {
-  Tensor<float> dispatch;          // [N, P] down a column: a slot's weights over the row's tokens
-  Probabilities combine;           // [N, P] along a line: a token's weights over the row's slots
-  std::vector<std::int64_t> used;  // [b] slots of each expert that the row uses
+  Tensor<float> dispatch;     // [N, P] down a column: a slot's weights over the row's tokens
+  Probabilities combine;      // [N, P] along a line: a token's weights over the row's slots
+  Buffer<std::int64_t> used;  // [b] slots of each expert that the row uses
   std::int64_t experts = 0;
 
   std::int64_t rows() const { return static_cast<std::int64_t>(used.size()); }
   std::int64_t row_length() const { return dispatch.rows() / rows(); }
   std::int64_t row_slots() const { return dispatch.cols(); }  // P
   // [N] the expert whose slot weighs most in the token's answer; -1 for padding.
-  std::vector<std::int32_t> best_expert() const;
+  Buffer<std::int32_t> best_expert() const;
 };
 
 // logits [N, P], used up; real [N].

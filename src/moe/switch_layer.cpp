@@ -6,6 +6,7 @@
 #include <cassert>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "moe/perturbation.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
@@ -22,7 +23,7 @@ std::int64_t capacity(const MoeConfig& config, Mode mode, std::int64_t N) {
 
 DispatchPlan plan_groups(StepContext& context, std::span<const Routing> routings) {
   const ScopedPhase phase(context.timer, Phase::routing);
-  std::vector<const Selection*> selections;
+  Buffer<const Selection*> selections;
   for (const Routing& routing : routings) selections.push_back(&routing.selection);
   return plan_dispatch(context.layout, context.comm.rank(), selections);
 }
@@ -74,7 +75,7 @@ void combine(StepContext& context, const SwitchLayerSaved<In>& saved, std::int64
   const ScopedPhase phase(context.timer, Phase::routing);
   for_each_shared(y.rows, y.size(), [&](std::int64_t row) {
     float* __restrict to = y.row(row);
-    const std::vector<float>& weight = saved.routings[row / N].selection.weight;
+    const Buffer<float>& weight = saved.routings[row / N].selection.weight;
     bool first = true;
     for_each_kept(saved.remote.plan, N, row, [&](std::int64_t place, std::int64_t position) {
       const float gate = weight[place];
@@ -91,8 +92,8 @@ void combine(StepContext& context, const SwitchLayerSaved<In>& saved, std::int64
 
 template <class In>
 struct CombineGradients {
-  Tensor<In> output;          // [kept rows, D] d loss / d expert output, in send order
-  std::vector<float> weight;  // [h, k, N] d loss / d gate; 0 but for the kept
+  Tensor<In> output;     // [kept rows, D] d loss / d expert output, in send order
+  Buffer<float> weight;  // [h, k, N] d loss / d gate; 0 but for the kept
 };
 
 // Scales by the gate at the source, so that the experts' owners need no gates.
@@ -103,7 +104,7 @@ CombineGradients<In> combine_backward(StepContext& context, const SwitchLayerSav
   const DispatchPlan& plan = saved.remote.plan;
   const View<const In> output = saved.remote.output.view();
   CombineGradients<In> d{Tensor<In>::uninitialized(output.rows, output.cols),
-                         std::vector<float>(plan.position.size(), 0.0f)};
+                         Buffer<float>(plan.position.size(), 0.0f)};
   for_each_shared(dy.rows, dy.size(), [&](std::int64_t row) {
     const std::int64_t i = row / N;
     const float* __restrict upstream = dy.row(row);
@@ -211,12 +212,12 @@ RoutingInput SwitchLayer::routing_input(const StepContext& context, const ParamS
   return input;
 }
 
-std::vector<std::int32_t> SwitchLayer::hashed_experts(const StepContext& context,
-                                                      const Tokens& tokens, std::int64_t i) const {
+Buffer<std::int32_t> SwitchLayer::hashed_experts(const StepContext& context, const Tokens& tokens,
+                                                 std::int64_t i) const {
   if (config_.method != RoutingMethod::hash) return {};
   const RandomStream hash(context.seed, Purpose::hash_routing, config_.layer, 0);
   const auto experts = static_cast<std::uint32_t>(config_.moe.num_experts);
-  std::vector<std::int32_t> result;
+  Buffer<std::int32_t> result;
   for (std::int64_t t = i * tokens.per_rank; t < (i + 1) * tokens.per_rank; ++t) {
     const auto id = static_cast<std::uint64_t>(tokens.ids[t]);
     result.push_back(tokens.real[t] ? static_cast<std::int32_t>(hash.block(id, 0)[0] % experts)
@@ -226,14 +227,14 @@ std::vector<std::int32_t> SwitchLayer::hashed_experts(const StepContext& context
 }
 
 template <class In>
-std::vector<Routing> SwitchLayer::route_groups(StepContext& context, const ParamSet& params,
-                                               const Tokens& tokens, View<const In> x) const {
+Buffer<Routing> SwitchLayer::route_groups(StepContext& context, const ParamSet& params,
+                                          const Tokens& tokens, View<const In> x) const {
   const ScopedPhase phase(context.timer, Phase::routing);
   const std::int64_t N = tokens.per_rank;
-  std::vector<Routing> routings;
+  Buffer<Routing> routings;
   for (std::int64_t i = 0; i < context.hosted().size(); ++i) {
     const Converted<float, In> seen(x.row_range(i * N, N));
-    const std::vector<std::int32_t> given = hashed_experts(context, tokens, i);
+    const Buffer<std::int32_t> given = hashed_experts(context, tokens, i);
     routings.push_back(route(context.work,
                              routing_input(context, params, tokens, seen.view(), given, i),
                              config_.moe.num_experts));
@@ -244,7 +245,7 @@ std::vector<Routing> SwitchLayer::route_groups(StepContext& context, const Param
 }
 
 void SwitchLayer::share_choices(StepContext& context, std::span<Routing> routings) const {
-  std::vector<std::int64_t> chosen(config_.moe.num_experts + 1, 0);  // and their sum
+  Buffer<std::int64_t> chosen(config_.moe.num_experts + 1, 0);  // and their sum
   for (const Routing& routing : routings) {
     std::ranges::transform(chosen, routing.balance.chosen, chosen.begin(), std::plus());
     chosen.back() += routing.balance.choices;

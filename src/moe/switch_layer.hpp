@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "moe/moe_config.hpp"
 #include "moe/remote_experts.hpp"
 #include "moe/routing.hpp"
@@ -36,7 +37,7 @@ struct SparseLayerParams {
 
 template <class In>
 struct SwitchLayerSaved {
-  std::vector<Routing> routings;  // one a hosted virtual rank
+  Buffer<Routing> routings;  // one a hosted virtual rank
   RemoteExpertsSaved<In> remote;
 
   // Frees what SwitchLayer::repeat makes again.
@@ -80,12 +81,12 @@ class SwitchLayer {
                          std::span<const std::uint64_t> index) const;
   RandomStream stream(const StepContext& context, Purpose purpose) const;
   // [N] where the routing is by hash; empty otherwise.
-  std::vector<std::int32_t> hashed_experts(const StepContext& context, const Tokens& tokens,
-                                           std::int64_t i) const;
+  Buffer<std::int32_t> hashed_experts(const StepContext& context, const Tokens& tokens,
+                                      std::int64_t i) const;
 
   template <class In>
-  std::vector<Routing> route_groups(StepContext& context, const ParamSet& params,
-                                    const Tokens& tokens, View<const In> x) const;
+  Buffer<Routing> route_groups(StepContext& context, const ParamSet& params, const Tokens& tokens,
+                               View<const In> x) const;
   template <class In>
   void route_groups_backward(StepContext& context, ParamSet& params, const Tokens& tokens,
                              std::span<const Routing> routings, const RouterFlow<In>& flow) const;

@@ -4,8 +4,8 @@
 #include <cassert>
 #include <limits>
 #include <utility>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 void softmax_of_row(View<const float> logits, std::span<const std::int64_t> tokens, View<float> p) {
   const std::int64_t E = logits.cols;
-  std::vector<float> largest(E, -std::numeric_limits<float>::infinity()), sum(E, 0.0f);
+  Buffer<float> largest(E, -std::numeric_limits<float>::infinity()), sum(E, 0.0f);
   for (const std::int64_t t : tokens)
     for (std::int64_t e = 0; e < E; ++e) largest[e] = std::max(largest[e], logits.row(t)[e]);
   for (const std::int64_t t : tokens) {
@@ -36,7 +36,7 @@ Tensor<float> token_softmax(View<const float> logits, std::span<const std::uint8
   assert(row_length > 0 && N % row_length == 0 && std::ssize(real) == N);
   auto p = Tensor<float>::zeros(N, logits.cols);
   for_each_shared(N / row_length, 16 * logits.size(), [&](std::int64_t row) {
-    std::vector<std::int64_t> tokens;
+    Buffer<std::int64_t> tokens;
     for (std::int64_t t = row * row_length; t < (row + 1) * row_length; ++t)
       if (real[t]) tokens.push_back(t);
     softmax_of_row(logits, tokens, p.view());
@@ -50,7 +50,7 @@ Tensor<float> token_softmax_backward(View<const float> p, Tensor<float> d,
   const std::int64_t E = p.cols;
   for_each_shared(p.rows / row_length, 4 * p.size(), [&](std::int64_t row) {
     const View<float> d_row = d.view();
-    std::vector<float> mean(E, 0.0f);
+    Buffer<float> mean(E, 0.0f);
     for (std::int64_t t = row * row_length; t < (row + 1) * row_length; ++t)
       for (std::int64_t e = 0; e < E; ++e) mean[e] += p.row(t)[e] * d_row.row(t)[e];
     for (std::int64_t t = row * row_length; t < (row + 1) * row_length; ++t)

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/buffer.hpp"
 #include "optim/optimizer.hpp"
 #include "tensor/rows.hpp"
 
@@ -25,7 +26,7 @@ void for_each_block(View<const float> shape, F f) {
 // row_sum(0) + … + row_sum(rows-1): by row in a block, then by block.
 template <class RowSum>
 double sum_over_rows(View<const float> shape, RowSum row_sum) {
-  std::vector<double> sums(static_cast<std::size_t>((shape.rows + block_rows - 1) / block_rows));
+  Buffer<double> sums(static_cast<std::size_t>((shape.rows + block_rows - 1) / block_rows));
   for_each_block(shape, [&](std::int64_t block, std::int64_t first, std::int64_t last) {
     double sum = 0;
     for (std::int64_t row = first; row < last; ++row) sum += row_sum(row);
@@ -114,7 +115,7 @@ class Adafactor final : public Optimizer {
     const double row_mean =
         lane_sum<double>(g.rows, [&](std::int64_t r) { return static_cast<double>(row(0, r)); }) /
         static_cast<double>(g.rows);
-    std::vector<float> row_factor, col_factor;
+    Buffer<float> row_factor, col_factor;
     for (const float mean : m.row.flat())
       row_factor.push_back(static_cast<float>(std::sqrt(row_mean / mean)));
     for (const float mean : m.col.flat())

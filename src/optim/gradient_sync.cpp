@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
-#include <string>
+#include <string_view>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "comm/canonical.hpp"
 #include "optim/elementwise.hpp"
 #include "tensor/rows.hpp"
@@ -42,14 +42,14 @@ LeafPartition groups_by_holder(const Layout& layout, Position position) {
 }
 
 void reduce_into_first(const Comm& comm, const LeafPartition& partition,
-                       const std::vector<std::span<float>>& leaves) {
+                       std::span<const std::span<float>> leaves) {
   if (!leaves.empty()) canonical_all_reduce<float>(comm, partition, leaves, leaves[0]);
 }
 
 double sum_of_squares(std::span<const float> x) {
   constexpr std::int64_t block_size = 4096;
   const auto size = static_cast<std::int64_t>(x.size());
-  std::vector<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
+  Buffer<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
   for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
     const float* const first = x.data() + block * block_size;
     sums[static_cast<std::size_t>(block)] =
@@ -81,23 +81,23 @@ double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& par
     if (param.is_expert()) return layout.owner(*param.spec.expert, GroupId{0}) == comm.rank();
     return static_cast<std::int64_t>(i) % comm.size() == comm.rank().value;
   };
-  std::string names;
-  std::vector<double> squares;
+  Buffer<char> names;
+  Buffer<double> squares;
   for (std::size_t i = 0; i < params.params().size(); ++i) {
     const Param& param = params[i];
     if (!is_mine(i, param)) continue;
-    names += param.name() + "\n";
+    names.insert(names.end(), param.name().begin(), param.name().end());
+    names.push_back('\n');
     squares.push_back(sum_of_squares(View<const float>(param.gradient).flat()));
   }
 
-  std::vector<std::pair<std::string, double>> all;
-  std::string joined;
-  for (const std::string& part : all_gather_strings(comm, names)) joined += part;
-  std::istringstream lines(joined);
+  const Buffer<char> joined = all_gather_v<char>(comm, names);
+  std::string_view unread(joined.data(), joined.size());
+  Buffer<std::pair<std::string_view, double>> all;
   for (const double square : all_gather_v<double>(comm, squares)) {
-    std::string name;
-    std::getline(lines, name);
-    all.emplace_back(std::move(name), square);
+    const std::size_t length = unread.find('\n');
+    all.emplace_back(unread.substr(0, length), square);
+    unread.remove_prefix(length + 1);
   }
   std::sort(all.begin(), all.end());
   double total = 0;

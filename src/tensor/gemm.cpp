@@ -7,17 +7,14 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cassert>
 #include <dnnl.hpp>
 #include <map>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/philox.hpp"
 
 namespace switchyard {
 
@@ -42,11 +39,17 @@ template <class T>
 constexpr memory::data_type type_of =
     std::is_same_v<T, float> ? memory::data_type::f32 : memory::data_type::bf16;
 
-// A matrix as oneDNN sees it, op(view) of a view with this stride.
+// A matrix as oneDNN sees it, op(view) of a view with this stride. By oneDNN's C interface, as all
+// that happens for each product: its C++ classes allocate.
 memory::desc describe(std::int64_t rows, std::int64_t cols, memory::data_type type,
                       Transpose transpose, std::int64_t stride) {
-  return transpose == Transpose::no ? memory::desc({rows, cols}, type, {stride, 1})
-                                    : memory::desc({rows, cols}, type, {1, stride});
+  const bool plain = transpose == Transpose::no;
+  const dnnl_dims_t extents = {rows, cols}, strides = {plain ? stride : 1, plain ? 1 : stride};
+  memory::desc result;
+  dnnl::error::wrap_c_api(dnnl_memory_desc_init_by_strides(&result.data, 2, extents,
+                                                           memory::convert_to_c(type), strides),
+                          "oneDNN cannot describe a matrix");
+  return result;
 }
 
 // A primitive whose extents and strides are known only when it runs. Creating one takes oneDNN up
@@ -89,22 +92,49 @@ const dnnl::matmul& this_threads_product(Transpose ta, Transpose tb, Accumulate 
   return product;
 }
 
+// A matrix as an argument.
+class Operand {
+ public:
+  template <class T>
+  Operand(const Device& device, std::int64_t rows, std::int64_t cols, View<T> view,
+          Transpose transpose) {
+    using Element = std::remove_const_t<T>;
+    const memory::desc shape = describe(rows, cols, type_of<Element>, transpose, view.stride);
+    dnnl::error::wrap_c_api(dnnl_memory_create(&memory_, &shape.data, device.engine.get(),
+                                               const_cast<Element*>(view.data)),
+                            "oneDNN cannot take a matrix");
+  }
+  ~Operand() { dnnl_memory_destroy(memory_); }
+  Operand(const Operand&) = delete;
+  Operand& operator=(const Operand&) = delete;
+
+  dnnl_memory_t get() const { return memory_; }
+
+ private:
+  dnnl_memory_t memory_ = nullptr;
+};
+
+void execute(const dnnl::matmul& product, Device& device, dnnl_memory_t a, dnnl_memory_t b,
+             dnnl_memory_t c) {
+  const std::array<dnnl_exec_arg_t, 3> arguments = {
+      {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}}};
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(product.get(), device.stream.get(), static_cast<int>(arguments.size()),
+                             arguments.data()),
+      "oneDNN cannot multiply");
+  device.stream.wait();
+}
+
 template <class In, class Out>
 void multiply_tile(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
                    Accumulate accumulate) {
   const SingleThreadGuard guard;
   Device& device = this_threads_device();
-  const auto on_device = [&](std::int64_t rows, std::int64_t cols, auto view, Transpose transpose) {
-    using T = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
-    return memory(describe(rows, cols, type_of<T>, transpose, view.stride), device.engine,
-                  const_cast<T*>(view.data));
-  };
   const std::int64_t m = c.rows, n = c.cols, k = ta == Transpose::no ? a.cols : a.rows;
-  this_threads_product<In, Out>(ta, tb, accumulate)
-      .execute(device.stream, {{DNNL_ARG_SRC, on_device(m, k, a, ta)},
-                               {DNNL_ARG_WEIGHTS, on_device(k, n, b, tb)},
-                               {DNNL_ARG_DST, on_device(m, n, c, Transpose::no)}});
-  device.stream.wait();
+  const Operand left(device, m, k, a, ta), right(device, k, n, b, tb);
+  const Operand result(device, m, n, c, Transpose::no);
+  execute(this_threads_product<In, Out>(ta, tb, accumulate), device, left.get(), right.get(),
+          result.get());
 }
 
 // A primitive made for one shape, with its operands' descriptions: oneDNN has faster kernels for
@@ -120,15 +150,13 @@ class FixedProduct {
         b_(operand<bfloat16>(shape[2], shape[1], shape[4], shape[6])),
         c_(operand<Out>(shape[0], shape[1], 0, shape[7])),
         product_(dnnl::matmul::primitive_desc(
-            dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), c_.get_desc()), device.engine)),
-        arguments_{{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, c_}} {}
+            dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), c_.get_desc()), device.engine)) {}
 
   void run(const bfloat16* a, const bfloat16* b, Out* c) {
     a_.set_data_handle(const_cast<bfloat16*>(a));
     b_.set_data_handle(const_cast<bfloat16*>(b));
     c_.set_data_handle(c);
-    product_.execute(device_.stream, arguments_);
-    device_.stream.wait();
+    execute(product_, device_, a_.get(), b_.get(), c_.get());
   }
 
  private:
@@ -142,7 +170,6 @@ class FixedProduct {
   Device& device_;
   memory a_, b_, c_;
   dnnl::matmul product_;
-  std::unordered_map<int, memory> arguments_;
 };
 
 template <class Out>
@@ -388,50 +415,6 @@ const char* onednn_isa() {
     default:
       return "unknown";
   }
-}
-
-namespace {
-
-// Hashes the bits of one product of operands in [-1, 1) that Philox makes.
-template <class T>
-std::uint64_t probe(std::uint64_t hash, std::uint64_t item, std::int64_t m, std::int64_t n,
-                    std::int64_t k) {
-  const RandomStream stream(0, Purpose::initial_weight, 0, item);
-  const auto fill = [&](Tensor<T>& tensor, std::uint64_t which) {
-    std::uint64_t element = 0;
-    for (T& x : tensor.flat()) {
-      const float value = 2 * unit_float(stream.block(which, element++)[0]) - 1;
-      if constexpr (std::is_same_v<T, float>) {
-        x = value;
-      } else {
-        x = to_bfloat16(value);
-      }
-    }
-  };
-  auto a = Tensor<T>::uninitialized(m, k), b = Tensor<T>::uninitialized(k, n);
-  auto c = Tensor<float>::uninitialized(m, n);
-  fill(a, 0);
-  fill(b, 1);
-  Work uncounted;
-  gemm<T, float>(uncounted, a.view(), Transpose::no, b.view(), Transpose::no, c.view());
-  for (const float x : c.flat()) hash = (hash ^ std::bit_cast<std::uint32_t>(x)) * 0x100000001b3;
-  return hash;
-}
-
-}  // namespace
-
-std::uint64_t probe_products() {
-  constexpr std::int64_t shapes[][3] = {
-      {1, 64, 64},    {3, 17, 300},    {8, 512, 256},  {16, 16, 4096}, {64, 64, 1000},
-      {65, 127, 129}, {100, 256, 256}, {256, 96, 512}, {300, 520, 33}, {5, 1000, 40}};
-  std::uint64_t hash = 0xcbf29ce484222325, item = 0;
-  for (const auto& [m, n, k] : shapes) {
-    hash = probe<float>(hash, item++, m, n, k);
-    if (bfloat16_support() != Bfloat16Support::none) {
-      hash = probe<bfloat16>(hash, item++, m, n, k);
-    }
-  }
-  return hash;
 }
 
 }  // namespace switchyard

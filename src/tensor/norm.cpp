@@ -1,8 +1,8 @@
 // RMS normalisation, forward and backward, and the sum of squares that gradient norms are made of.
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
 
@@ -65,7 +65,7 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
 double sum_of_squares(std::span<const float> x) {
   constexpr std::int64_t block_size = 4096;
   const auto size = static_cast<std::int64_t>(x.size());
-  std::vector<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
+  Buffer<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
   for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
     const float* in = x.data() + block * block_size;
     sums[static_cast<std::size_t>(block)] = lane_sum<double>(

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "base/buffer.hpp"
 #include "base/philox.hpp"
 #include "tensor/normal.hpp"
 #include "tensor/rounding.hpp"
@@ -97,8 +98,8 @@ ParamSet::ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_le
 
 namespace {
 
-std::vector<std::span<float>> rows_of(Tensor<float>& gradients) {
-  std::vector<std::span<float>> rows;
+Buffer<std::span<float>> rows_of(Tensor<float>& gradients) {
+  Buffer<std::span<float>> rows;
   for (std::int64_t leaf = 0; leaf < gradients.rows(); ++leaf) {
     rows.push_back(gradients.row_range(leaf, 1).flat());
   }
@@ -107,12 +108,12 @@ std::vector<std::span<float>> rows_of(Tensor<float>& gradients) {
 
 }  // namespace
 
-std::vector<std::span<float>> ParamSet::dense_leaves() {
+Buffer<std::span<float>> ParamSet::dense_leaves() {
   fill_empty_leaves();
   return rows_of(dense_gradients_);
 }
 
-std::vector<std::span<float>> ParamSet::expert_leaves() {
+Buffer<std::span<float>> ParamSet::expert_leaves() {
   fill_empty_leaves();
   return rows_of(expert_gradients_);
 }

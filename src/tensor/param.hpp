@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bfloat16.hpp"
+#include "base/buffer.hpp"
 #include "base/index.hpp"
 #include "tensor/gradient_leaf.hpp"
 #include "tensor/tensor.hpp"
@@ -76,8 +77,8 @@ class ParamSet {
 
   // Each leaf's gradients of all dense (expert) tensors as one run of floats, padding zero; equal
   // order and length on all processes that hold the same tensors.
-  std::vector<std::span<float>> dense_leaves();
-  std::vector<std::span<float>> expert_leaves();
+  Buffer<std::span<float>> dense_leaves();
+  Buffer<std::span<float>> expert_leaves();
   // The zeros themselves are put off until something is added, or to fill_empty_leaves().
   void zero_gradients();
   void fill_empty_leaves();

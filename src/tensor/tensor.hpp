@@ -1,4 +1,4 @@
-// Matrices: a move-only owner of 64-byte aligned storage (tensor/storage.hpp), and a view of rows
+// Matrices: a move-only owner of 64-byte aligned storage (base/storage.hpp), and a view of rows
 // with a stride. No arithmetic here, no oneDNN.
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "tensor/storage.hpp"
+#include "base/storage.hpp"
 
 namespace switchyard {
 

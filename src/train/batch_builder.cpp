@@ -5,13 +5,15 @@
 #include <cassert>
 #include <utility>
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 namespace {
 
 // Empty where the sample is at or past `end`.
-std::vector<Example> read_examples(const ExampleSource& source,
-                                   const std::vector<std::int64_t>& samples, std::int64_t end) {
-  std::vector<Example> examples;
+Buffer<Example> read_examples(const ExampleSource& source, const Buffer<std::int64_t>& samples,
+                              std::int64_t end) {
+  Buffer<Example> examples;
   for (const std::int64_t sample : samples)
     examples.push_back(sample < end ? source.example(sample) : Example());
   return examples;
@@ -19,14 +21,14 @@ std::vector<Example> read_examples(const ExampleSource& source,
 
 // One side of a batch.
 struct Side {
-  std::int64_t length;                         // of each row
-  std::vector<std::int32_t> ids, row_lengths;  // [h*b, length], [h*b]
-  std::int64_t real = 0;                       // over all virtual ranks
+  std::int64_t length;                    // of each row
+  Buffer<std::int32_t> ids, row_lengths;  // [h*b, length], [h*b]
+  std::int64_t real = 0;                  // over all virtual ranks
 };
 
 // length: 0: the longest row's. Collective.
-Side build_side(const Comm& comm, const std::vector<Example>& examples,
-                std::vector<std::int32_t> Example::*ids, std::int64_t length) {
+Side build_side(const Comm& comm, const Buffer<Example>& examples,
+                Buffer<std::int32_t> Example::*ids, std::int64_t length) {
   std::array<std::int64_t, 1> real{}, longest{};
   for (const Example& example : examples) {
     real[0] += std::ssize(example.*ids);
@@ -52,10 +54,10 @@ Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& s
   assert(shape.rows % layout.virtual_ranks() == 0);
   const Interval<VirtualRank> hosted = layout.hosted(comm.rank());
   const std::int64_t rows = shape.rows / layout.virtual_ranks();
-  std::vector<std::int64_t> samples;
+  Buffer<std::int64_t> samples;
   for (std::int64_t i = 0; i < hosted.size() * rows; ++i)
     samples.push_back(first + hosted.first.value * rows + i);
-  const std::vector<Example> examples = read_examples(source, samples, end);
+  const Buffer<Example> examples = read_examples(source, samples, end);
   Side inputs = build_side(comm, examples, &Example::inputs, shape.input_length);
   Side targets = build_side(comm, examples, &Example::targets, shape.target_length);
   return {.rows = rows,
@@ -70,10 +72,10 @@ Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& s
           .target_tokens = targets.real};
 }
 
-std::vector<Batch> split_batch(const Batch& whole, std::int64_t micro_steps) {
+Buffer<Batch> split_batch(const Batch& whole, std::int64_t micro_steps) {
   assert(whole.rows % micro_steps == 0);
   const std::int64_t rows = whole.rows / micro_steps;
-  std::vector<Batch> parts;
+  Buffer<Batch> parts;
   for (std::int64_t m = 0; m < micro_steps; ++m) {
     const auto part = [&](const auto& all, std::int64_t width) {
       std::decay_t<decltype(all)> taken;

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
 #include "data/example.hpp"
@@ -30,6 +30,6 @@ Batch build_batch(const Comm& comm, const Layout& layout, const ExampleSource& s
 // b = B/(V A), and the real positions of the whole step, by which its losses are divided. So row r
 // of virtual rank v in micro-step m is sample first + v*B/V + m*b + r.
 // With A = 2 in the example above, v1 has sample 18 in the first micro-step and 19 in the second.
-std::vector<Batch> split_batch(const Batch& whole, std::int64_t micro_steps);
+Buffer<Batch> split_batch(const Batch& whole, std::int64_t micro_steps);
 
 }  // namespace switchyard

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <span>
 
+#include "base/buffer.hpp"
 #include "model/sequence.hpp"
 #include "train/step_statistics.hpp"
 
@@ -36,7 +37,7 @@ std::vector<RowLoss> gather_rows(const Comm& comm, const Vocabulary& vocabulary,
     const RowLoss loss = sum_row(vocabulary, targets, output.token_loss.view().row(row));
     own.insert(own.end(), {loss.targets, loss.sum, loss.text_targets, loss.text_sum});
   }
-  const std::vector<double> all = all_gather_v(comm, std::span<const double>(own));
+  const auto all = all_gather_v(comm, std::span<const double>(own));
   std::vector<RowLoss> rows;
   for (std::size_t at = 0; at < all.size(); at += row_loss_doubles) {
     rows.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
@@ -47,10 +48,8 @@ std::vector<RowLoss> gather_rows(const Comm& comm, const Vocabulary& vocabulary,
 // Appends the predictions of this batch's rows until `wanted` are there.
 void gather_predictions(const Comm& comm, const Batch& batch, const Transformer::Output& output,
                         std::size_t wanted, std::vector<std::vector<std::int32_t>>& predictions) {
-  const std::vector<std::int32_t> all =
-      all_gather_v(comm, std::span<const std::int32_t>(output.predictions));
-  const std::vector<std::int32_t> lengths =
-      all_gather_v(comm, std::span<const std::int32_t>(batch.target_lengths));
+  const auto all = all_gather_v(comm, std::span<const std::int32_t>(output.predictions));
+  const auto lengths = all_gather_v(comm, std::span<const std::int32_t>(batch.target_lengths));
   for (std::size_t row = 0; row < lengths.size() && predictions.size() < wanted; ++row) {
     const auto first = all.begin() + static_cast<std::int64_t>(row) * batch.target_length;
     predictions.emplace_back(first, first + lengths[row]);
@@ -59,7 +58,7 @@ void gather_predictions(const Comm& comm, const Batch& batch, const Transformer:
 
 // Adds this process's part of a batch.
 void count_experts(const Batch& batch, const Transformer::Output& output, ExpertTable& table) {
-  const std::vector<std::int32_t> decoder_pieces = decoder_input(batch);
+  const auto decoder_pieces = decoder_input(batch);
   table.layers.resize(output.sparse_layers.size());
   for (std::size_t i = 0; i < output.sparse_layers.size(); ++i) {
     const SparseLayerStats& layer = output.sparse_layers[i];
@@ -68,7 +67,7 @@ void count_experts(const Batch& batch, const Transformer::Output& output, Expert
   }
 }
 
-void add_routing(std::vector<LayerStatistics> batch, std::vector<LayerStatistics>& total) {
+void add_routing(Buffer<LayerStatistics> batch, Buffer<LayerStatistics>& total) {
   if (total.empty()) {
     total = std::move(batch);
     return;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "data/vocabulary.hpp"
 #include "model/transformer.hpp"
 #include "train/batch_builder.hpp"
@@ -44,9 +45,9 @@ struct RowLoss {
 
 struct Evaluation {
   std::int64_t samples = 0, targets = 0, text_targets = 0;
-  double loss = 0;                      // nats a real target token
-  double loss_text = 0;                 // over text pieces alone: no sentinels, no EOS
-  std::vector<LayerStatistics> layers;  // sparse, over all batches
+  double loss = 0;                 // nats a real target token
+  double loss_text = 0;            // over text pieces alone: no sentinels, no EOS
+  Buffer<LayerStatistics> layers;  // sparse, over all batches
   // Of the first samples, as many as were asked for: the most likely token at each target, given
   // the true ones before it.
   std::vector<std::vector<std::int32_t>> predictions;

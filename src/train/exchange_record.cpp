@@ -5,7 +5,8 @@
 #include <cassert>
 #include <cmath>
 #include <cstdint>
-#include <vector>
+
+#include "base/buffer.hpp"
 
 namespace switchyard {
 namespace {
@@ -17,8 +18,8 @@ using Times = std::array<std::int64_t, columns>;
 std::int64_t nanoseconds(const Transfer& transfer) { return std::llround(transfer.seconds * 1e9); }
 
 // Of each transfer, the time of the process that was through soonest.
-std::vector<std::int64_t> soonest(const Comm& comm, std::span<const Transfer> own) {
-  std::vector<std::int64_t> times;
+Buffer<std::int64_t> soonest(const Comm& comm, std::span<const Transfer> own) {
+  Buffer<std::int64_t> times;
   for (const Transfer& transfer : own) times.push_back(-nanoseconds(transfer));
   all_reduce_max(comm, times);
   for (std::int64_t& time : times) time = -time;
@@ -34,8 +35,8 @@ void add(const Transfer& transfer, std::int64_t soonest, Times& times) {
 }
 
 // The numbers of the sparse layers, ascending: the order of the record's layers.
-std::vector<std::uint32_t> layer_numbers(std::span<const Transfer> transfers) {
-  std::vector<std::uint32_t> numbers;
+Buffer<std::uint32_t> layer_numbers(std::span<const Transfer> transfers) {
+  Buffer<std::uint32_t> numbers;
   for (const Transfer& transfer : transfers) numbers.push_back(transfer.layer);
   std::ranges::sort(numbers);
   const auto repeated = std::ranges::unique(numbers);
@@ -60,13 +61,13 @@ void write(std::span<const std::int64_t> times, std::int64_t bytes, Record& reco
 void record_exchange(const Comm& comm, std::span<const Transfer> own, StepRecord& record) {
   const auto layers = static_cast<std::size_t>(record.layers_size());
   if (layers == 0) return;
-  const std::vector<std::uint32_t> numbers = layer_numbers(own);
+  const Buffer<std::uint32_t> numbers = layer_numbers(own);
   assert(numbers.size() == layers);
-  const std::vector<std::int64_t> quickest = soonest(comm, own);
+  const Buffer<std::int64_t> quickest = soonest(comm, own);
 
   // The layers in order, then all of them together.
-  std::vector<Times> times(layers + 1, Times{});
-  std::vector<std::int64_t> bytes(layers + 1, 0);
+  Buffer<Times> times(layers + 1, Times{});
+  Buffer<std::int64_t> bytes(layers + 1, 0);
   for (std::size_t i = 0; i < own.size(); ++i) {
     const auto layer =
         static_cast<std::size_t>(std::ranges::lower_bound(numbers, own[i].layer) - numbers.begin());
@@ -75,7 +76,7 @@ void record_exchange(const Comm& comm, std::span<const Transfer> own, StepRecord
       bytes[row] += own[i].bytes;
     }
   }
-  std::vector<std::int64_t> slowest;  // process of each figure
+  Buffer<std::int64_t> slowest;  // process of each figure
   for (const Times& row : times) slowest.insert(slowest.end(), row.begin(), row.end());
   all_reduce_max(comm, slowest);
   all_reduce_sum(comm, bytes);

@@ -28,7 +28,7 @@ std::vector<std::int64_t> pack(const ExpertTable& table) {
 std::vector<std::int64_t> gather_on_first(const Comm& comm, std::span<const std::int64_t> own) {
   std::vector<std::int64_t> send_rows(static_cast<std::size_t>(comm.size()), 0);
   send_rows[0] = std::ssize(own) / row_width;
-  const std::vector<std::int64_t> recv_rows = all_to_all(comm, send_rows);
+  const auto recv_rows = all_to_all(comm, send_rows);
   const auto rows = std::accumulate(recv_rows.begin(), recv_rows.end(), std::int64_t{0});
   std::vector<std::int64_t> all(static_cast<std::size_t>(rows * row_width));
   all_to_all_rows<std::int64_t>(comm, own, send_rows, all, recv_rows, row_width);

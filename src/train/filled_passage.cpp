@@ -28,7 +28,7 @@ struct Span {
   std::size_t first, size;
 };
 std::vector<Span> hidden_spans(const Vocabulary& vocabulary,
-                               const std::vector<std::int32_t>& targets) {
+                               std::span<const std::int32_t> targets) {
   std::vector<Span> spans;
   for (std::size_t at = 0; at < targets.size(); ++at) {
     if (vocabulary.is_sentinel(targets[at])) {
@@ -79,10 +79,9 @@ std::string filled_passage(const Tokenizer& tokenizer, const Example& example,
   std::ostringstream out;
   out << passage_text(tokenizer, example, spans) << "\n";
   for (std::size_t k = 0; k < spans.size(); ++k) {
-    const auto text = [&](const std::vector<std::int32_t>& ids) {
+    const auto text = [&](std::span<const std::int32_t> ids) {
       assert(ids.size() == example.targets.size());
-      return without_space(
-          after_gap(tokenizer, std::span(ids).subspan(spans[k].first, spans[k].size)));
+      return without_space(after_gap(tokenizer, ids.subspan(spans[k].first, spans[k].size)));
     };
     line(out, gap(k), width, "truth", text(example.targets));
     for (const Filling& filling : fillings)

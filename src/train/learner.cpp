@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "base/buffer.hpp"
 #include "optim/gradient_sync.hpp"
 #include "train/router_bias.hpp"
 #include "train/step_cost.hpp"
@@ -55,31 +56,31 @@ void Learner::go_on_from(std::int64_t steps) {
   steps_ = steps;
 }
 
-StepRecord Learner::take_step(const ExampleSource& source) {
+const StepRecord& Learner::take_step(const ExampleSource& source) {
   const Clock::time_point begin = Clock::now();
   PhaseTimer timer;
-  const std::vector<Batch> batches = read_step(source, timer);
+  const Buffer<Batch> batches = read_step(source, timer);
   const Clock::time_point read = Clock::now();
-  const std::vector<Transformer::Output> outputs = forward_backward(batches, timer);
+  const Buffer<Transformer::Output> outputs = forward_backward(batches, timer);
   const double computing = seconds_since(read);
   const double norm = reduce_gradients(timer);
   const StepStatistics statistics = gather_statistics(comm_, layout_, batches, outputs);
-  StepRecord record = new_record(statistics, norm);
-  if (!std::isfinite(record.loss_total()) || !std::isfinite(norm)) return record;
-  update(statistics, record, timer);
+  begin_record(statistics, norm);
+  if (!std::isfinite(record_.loss_total()) || !std::isfinite(norm)) return record_;
+  update(statistics, timer);
   ++steps_;
 
   // What follows only looks; no number depends on it.
-  record_cost(comm_, {timer, computing, seconds_since(begin)}, record);
+  record_cost(comm_, {timer, computing, seconds_since(begin)}, record_);
   const std::int64_t positions =
       settings_.batch_size * (settings_.spans.input_length + target_length_);
-  record.set_tokens_per_second(1000 * static_cast<double>(positions) / record.step_ms());
-  return record;
+  record_.set_tokens_per_second(1000 * static_cast<double>(positions) / record_.step_ms());
+  return record_;
 }
 
 // The micro-steps of the step that is to be taken: all are read before the first forward, since the
 // step's count of targets divides the loss of each.
-std::vector<Batch> Learner::read_step(const ExampleSource& source, PhaseTimer& timer) const {
+Buffer<Batch> Learner::read_step(const ExampleSource& source, PhaseTimer& timer) const {
   const ScopedPhase phase(timer, Phase::input);
   const std::int64_t first = steps_ * settings_.batch_size;
   const Batch whole = build_batch(comm_, layout_, source, batch_shape(settings_.batch_size), first,
@@ -87,11 +88,11 @@ std::vector<Batch> Learner::read_step(const ExampleSource& source, PhaseTimer& t
   return split_batch(whole, settings_.accumulation_steps);
 }
 
-std::vector<Transformer::Output> Learner::forward_backward(std::span<const Batch> batches,
-                                                           PhaseTimer& timer) {
+Buffer<Transformer::Output> Learner::forward_backward(std::span<const Batch> batches,
+                                                      PhaseTimer& timer) {
   StepContext step = context(Mode::train, timer);
   model_.parameters().zero_gradients();
-  std::vector<Transformer::Output> outputs;
+  Buffer<Transformer::Output> outputs;
   for (const Batch& batch : batches) outputs.push_back(model_.forward_backward(step, batch));
   return outputs;
 }
@@ -104,23 +105,21 @@ double Learner::reduce_gradients(PhaseTimer& timer) {
 }
 
 // Of the step that is being taken.
-StepRecord Learner::new_record(const StepStatistics& statistics, double norm) const {
-  StepRecord record;
-  record.set_step(steps_ + 1);
-  record.set_samples((steps_ + 1) * settings_.batch_size);
-  record.set_norm(norm);
-  record.set_lr(learning_rate(settings_.schedule, steps_));
-  record_statistics(statistics, settings_.model, record);
-  return record;
+void Learner::begin_record(const StepStatistics& statistics, double norm) {
+  record_.Clear();
+  record_.set_step(steps_ + 1);
+  record_.set_samples((steps_ + 1) * settings_.batch_size);
+  record_.set_norm(norm);
+  record_.set_lr(learning_rate(settings_.schedule, steps_));
+  record_statistics(statistics, settings_.model, record_);
 }
 
-void Learner::update(const StepStatistics& statistics, const StepRecord& record,
-                     PhaseTimer& timer) {
+void Learner::update(const StepStatistics& statistics, PhaseTimer& timer) {
   const ScopedPhase phase(timer, Phase::optimizer);
   ParamSet& params = model_.parameters();
   if (settings_.gradient_clipping > 0)
-    clip_gradients(params, record.norm(), settings_.gradient_clipping);
-  optimizer_->update(params.params(), steps_, record.lr());
+    clip_gradients(params, record_.norm(), settings_.gradient_clipping);
+  optimizer_->update(params.params(), steps_, record_.lr());
   update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
 }
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/buffer.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
 #include "data/example.hpp"
@@ -42,16 +43,16 @@ class Learner {
 
   // Takes a step on the next samples of `source`. Its record lacks only the run's `seconds`; where
   // the loss or the gradient's norm is not finite, the weights stay as they are, the step does not
-  // count as taken, and the record has no times (step_cost.hpp). Collective.
-  StepRecord take_step(const ExampleSource& source);
+  // count as taken, and the record has no times (step_cost.hpp). It lasts until the next step.
+  // Collective.
+  const StepRecord& take_step(const ExampleSource& source);
 
  private:
-  std::vector<Batch> read_step(const ExampleSource& source, PhaseTimer& timer) const;
-  std::vector<Transformer::Output> forward_backward(std::span<const Batch> batches,
-                                                    PhaseTimer& timer);
+  Buffer<Batch> read_step(const ExampleSource& source, PhaseTimer& timer) const;
+  Buffer<Transformer::Output> forward_backward(std::span<const Batch> batches, PhaseTimer& timer);
   double reduce_gradients(PhaseTimer& timer);
-  StepRecord new_record(const StepStatistics& statistics, double norm) const;
-  void update(const StepStatistics& statistics, const StepRecord& record, PhaseTimer& timer);
+  void begin_record(const StepStatistics& statistics, double norm);
+  void update(const StepStatistics& statistics, PhaseTimer& timer);
 
   const Comm& comm_;
   const Settings& settings_;
@@ -61,6 +62,7 @@ class Learner {
   std::unique_ptr<Optimizer> optimizer_;
   Work work_;
   std::int64_t steps_ = 0;
+  StepRecord record_;  // of the last step; made once, since its parts are used again
 };
 
 }  // namespace switchyard

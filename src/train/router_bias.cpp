@@ -4,14 +4,19 @@
 #include <cstdint>
 #include <numeric>
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 
 void update_router_biases(std::span<const LayerStatistics> layers, double rate, ParamSet& params) {
   for (const LayerStatistics& layer : layers) {
-    const std::string name = layer.name + ".feed_forward.router_bias";
-    const auto bias = std::ranges::find(params.params(), name, &Param::name);
+    const auto is_its_bias = [&](std::string_view name) {
+      return name.starts_with(layer.name) &&
+             name.substr(layer.name.size()) == ".feed_forward.router_bias";
+    };
+    const auto bias = std::ranges::find_if(params.params(), is_its_bias, &Param::name);
     if (bias == params.params().end()) continue;
-    const std::vector<std::int64_t>& count = layer.tokens_per_expert;
+    const Buffer<std::int64_t>& count = layer.tokens_per_expert;
     const auto total = std::accumulate(count.begin(), count.end(), std::int64_t{0});
     const auto experts = std::ssize(count);
     for (std::int64_t e = 0; e < experts; ++e) {

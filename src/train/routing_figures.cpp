@@ -5,6 +5,8 @@
 #include <functional>
 #include <numeric>
 
+#include "base/buffer.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -14,7 +16,7 @@ double ratio(double sum, std::int64_t count) {
 }
 
 // The busiest expert's tokens over the mean; 1 where there are none.
-double imbalance(const std::vector<std::int64_t>& tokens_per_expert) {
+double imbalance(const Buffer<std::int64_t>& tokens_per_expert) {
   const auto total =
       std::accumulate(tokens_per_expert.begin(), tokens_per_expert.end(), std::int64_t{0});
   if (total == 0) return 1;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <span>
 
+#include "base/buffer.hpp"
 #include "comm/canonical.hpp"
 
 namespace switchyard {
@@ -35,9 +36,9 @@ double sum_rows(const Tensor<float>& values, std::int64_t first, std::int64_t co
   return std::accumulate(all.begin(), all.end(), 0.0);
 }
 
-std::vector<double> pack(std::span<const Batch> batches,
-                         std::span<const Transformer::Output> outputs, std::int64_t hosted) {
-  std::vector<double> rows;
+Buffer<double> pack(std::span<const Batch> batches, std::span<const Transformer::Output> outputs,
+                    std::int64_t hosted) {
+  Buffer<double> rows;
   for (std::int64_t i = 0; i < hosted; ++i) {
     for (std::size_t m = 0; m < batches.size(); ++m) {
       const std::int64_t b = batches[m].rows;
@@ -59,7 +60,7 @@ std::vector<double> pack(std::span<const Batch> batches,
 // The gathered rows of all virtual ranks and micro-steps, read by column.
 class Table {
  public:
-  Table(std::vector<double> values, std::size_t virtual_ranks, std::size_t micro_steps)
+  Table(Buffer<double> values, std::size_t virtual_ranks, std::size_t micro_steps)
       : values_(std::move(values)),
         virtual_ranks_(virtual_ranks),
         micro_steps_(micro_steps),
@@ -67,7 +68,7 @@ class Table {
 
   // Micro-steps of a virtual rank in order, then the tree over the virtual ranks.
   double sum(std::size_t column) const {
-    std::vector<double> leaves(virtual_ranks_, 0.0);
+    Buffer<double> leaves(virtual_ranks_, 0.0);
     for (std::size_t v = 0; v < virtual_ranks_; ++v) {
       for (std::size_t m = 0; m < micro_steps_; ++m)
         leaves[v] += values_[(v * micro_steps_ + m) * width_ + column];
@@ -76,7 +77,7 @@ class Table {
   }
 
  private:
-  std::vector<double> values_;
+  Buffer<double> values_;
   std::size_t virtual_ranks_, micro_steps_, width_;
 };
 
@@ -112,10 +113,10 @@ void write(const RoutingFigures& figures, Record& record) {
 
 void record_layer(const LayerStatistics& layer, StepRecord& record) {
   StepRecord::LayerTokens& load = *record.add_tokens_per_expert();
-  load.set_layer(layer.name);
+  load.mutable_layer()->assign(layer.name);
   load.mutable_tokens()->Assign(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end());
   StepRecord::LayerRouting& routing = *record.add_layers();
-  routing.set_layer(layer.name);
+  routing.mutable_layer()->assign(layer.name);
   routing.set_load_balancing_loss(layer.balance_loss());
   routing.set_z_loss(layer.z_loss());
   write(routing_figures({&layer, 1}), routing);
@@ -126,7 +127,7 @@ void record_layer(const LayerStatistics& layer, StepRecord& record) {
 StepStatistics gather_statistics(const Comm& comm, const Layout& layout,
                                  std::span<const Batch> batches,
                                  std::span<const Transformer::Output> outputs) {
-  const std::vector<double> own = pack(batches, outputs, layout.hosted(comm.rank()).size());
+  const Buffer<double> own = pack(batches, outputs, layout.hosted(comm.rank()).size());
   const Table table(all_gather_v(comm, std::span<const double>(own)),
                     static_cast<std::size_t>(layout.virtual_ranks()), batches.size());
   StepStatistics result;

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
+#include "base/buffer.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
 #include "metrics.pb.h"
@@ -18,7 +18,7 @@ namespace switchyard {
 struct StepStatistics {
   double loss = 0;        // cross-entropy in nats a real target token of the step
   double extra_loss = 0;  // what label smoothing and z-loss add to it
-  std::vector<LayerStatistics> layers;
+  Buffer<LayerStatistics> layers;
 };
 
 // Of a step's micro-steps, a batch and an output each. Collective over comm.

@@ -71,7 +71,7 @@ TEST(AllToAllRows, ReturnsEachRowToItsPlace) {
 
 TEST(AllToAllRows, LosesAndInventsNoRow) {
   const Rows rows(test_world());
-  const std::vector<std::int64_t> received = all_to_all(test_world(), rows.send_rows);
+  const auto received = all_to_all(test_world(), rows.send_rows);
   EXPECT_EQ(received, rows.recv_rows);
   std::int64_t totals[] = {std::reduce(rows.send_rows.begin(), rows.send_rows.end()),
                            std::reduce(received.begin(), received.end())};

@@ -145,7 +145,7 @@ TEST(SpanCorruption, DrawsEveryCompositionEquallyOften) {
     const auto lengths = random_composition(8, 4, draws);
     EXPECT_EQ(std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}), 8);
     EXPECT_TRUE(std::all_of(lengths.begin(), lengths.end(), [](auto n) { return n >= 1; }));
-    ++seen[lengths];
+    ++seen[{lengths.begin(), lengths.end()}];
   }
   ASSERT_EQ(seen.size(), 35U);
   double chi_square = 0;

@@ -38,7 +38,7 @@ TEST(ZipfSource, IsAFunctionOfSeedAndSample) {
   EXPECT_EQ(source.example(7).inputs, same.example(7).inputs);
   EXPECT_NE(source.example(7).inputs, source.example(8).inputs);
   EXPECT_NE(source.example(7).inputs, other.example(7).inputs);
-  std::vector<std::int32_t> begin = source.example(7).inputs;
+  auto begin = source.example(7).inputs;
   begin.resize(90);
   EXPECT_NE(begin, source.example(7).targets);
 }

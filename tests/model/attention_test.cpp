@@ -19,7 +19,7 @@ struct Case {
   bool causal, bias;
   float dropout;
   std::int64_t queries, keys;
-  std::vector<std::int32_t> key_lengths;  // [ranks*rows]
+  Buffer<std::int32_t> key_lengths;  // [ranks*rows]
   std::optional<AttentionWindow> window{};
 
   bool sees(std::int64_t i, std::int64_t j) const {
@@ -91,10 +91,10 @@ void check(const Case& c, bool keep_weights = true) {
   const bool cross = !c.bias;
   OneProcess process(ranks);
   const Dropout dropout{c.dropout, Purpose::attention_dropout, 4};
-  const Sequence queries = make_sequence(
-      ranks, rows, c.queries,
-      cross ? std::vector<std::int32_t>(ranks * rows, static_cast<std::int32_t>(c.queries))
-            : c.key_lengths);
+  const Sequence queries =
+      make_sequence(ranks, rows, c.queries,
+                    cross ? Buffer<std::int32_t>(ranks * rows, static_cast<std::int32_t>(c.queries))
+                          : c.key_lengths);
   const Sequence keys = cross ? make_sequence(ranks, rows, c.keys, c.key_lengths) : queries;
   std::vector<NamedValues> tensors = {{"q", D, random_values(D * H * K, 1)},
                                       {"k", D, random_values(D * H * K, 2)},

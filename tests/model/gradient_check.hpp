@@ -102,7 +102,7 @@ struct OneProcess {
 };
 
 inline Sequence make_sequence(std::int64_t ranks, std::int64_t rows, std::int64_t length,
-                              std::vector<std::int32_t> lengths) {
+                              Buffer<std::int32_t> lengths) {
   Sequence s{ranks, rows, length, std::move(lengths), {}, {}, 1, {}};
   for (std::int64_t i = 0; i < s.positions(); ++i) {
     s.index.push_back(static_cast<std::uint64_t>(1000 + 7 * i));

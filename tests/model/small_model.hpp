@@ -40,8 +40,8 @@ inline Batch random_batch(std::int64_t ranks, std::int64_t rows, std::int64_t in
   const auto below = [&](std::int64_t n) {
     return static_cast<std::int32_t>(draw(11, drawn++) % static_cast<std::uint64_t>(n));
   };
-  const auto fill = [&](std::int64_t length, bool empty, std::vector<std::int32_t>& ids,
-                        std::vector<std::int32_t>& lengths) {
+  const auto fill = [&](std::int64_t length, bool empty, Buffer<std::int32_t>& ids,
+                        Buffer<std::int32_t>& lengths) {
     lengths.push_back(empty ? 0 : static_cast<std::int32_t>(length) - below(length / 2));
     for (std::int32_t i = 0; i < length; ++i) {
       ids.push_back(i < lengths.back() ? 1 + below(vocabulary - 1) : 0);

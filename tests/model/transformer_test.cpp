@@ -41,7 +41,7 @@ void expect_padding_says_nothing(const ModelConfig& config) {
 
   Batch scribbled = batch;
   std::int32_t ids_changed = 0;
-  const auto scribble = [&](std::vector<std::int32_t>& ids, const auto& lengths, std::int64_t n) {
+  const auto scribble = [&](Buffer<std::int32_t>& ids, const auto& lengths, std::int64_t n) {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto row = i / static_cast<std::size_t>(n);
       if (static_cast<std::int32_t>(i % static_cast<std::size_t>(n)) < lengths[row]) continue;
@@ -171,7 +171,7 @@ TEST(Transformer, ReportsTheRoutingOfEachSparseLayer) {
   const Transformer::Output output = bench.step(batch);
   std::vector<std::string> names;
   for (const SparseLayerStats& layer : output.sparse_layers) {
-    names.push_back(layer.name);
+    names.emplace_back(layer.name);
     ASSERT_EQ(layer.groups.size(), 2u);
     const std::int64_t real = layer.groups[0].real_tokens + layer.groups[1].real_tokens;
     EXPECT_EQ(real, layer.decoder ? batch.target_tokens : batch.input_tokens);

@@ -15,7 +15,8 @@ constexpr std::int64_t vocabulary = 97;
 
 template <class T>
 std::vector<T> gather(const Comm& comm, const std::vector<T>& mine) {
-  return all_gather_v<T>(comm, mine);
+  const auto all = all_gather_v<T>(comm, mine);
+  return {all.begin(), all.end()};
 }
 
 template <class T>
@@ -98,7 +99,7 @@ void collect_decisions(const SwitchLayerSaved<In>& saved, LayerOutputs& out) {
 
 template <class In>
 void collect_decisions(const SoftLayerSaved<In>& saved, LayerOutputs& out) {
-  out.stats = saved.stats;
+  append(out.stats, saved.stats);
 }
 
 RoutingStats stats_of(std::span<const double> n, std::int64_t E) {

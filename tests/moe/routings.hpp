@@ -11,10 +11,10 @@
 namespace switchyard {
 
 // Served in token order; -1: padding.
-inline Selection selection_of(std::vector<std::int32_t> expert, std::int64_t capacity) {
+inline Selection selection_of(const Buffer<std::int32_t>& expert, std::int64_t capacity) {
   ChoiceRule rule;
   rule.capacity = capacity;
-  return serve_given(rule, std::move(expert));
+  return serve_given(rule, expert);
 }
 
 inline std::vector<const Selection*> pointers(const std::vector<Selection>& selections) {
@@ -25,8 +25,8 @@ inline std::vector<const Selection*> pointers(const std::vector<Selection>& sele
 
 // The expert of each token of virtual rank v: skewed towards low numbers, about one in nine
 // padding, the same on every process.
-inline std::vector<std::int32_t> random_experts(VirtualRank v, std::int64_t N, std::int64_t E) {
-  std::vector<std::int32_t> experts;
+inline Buffer<std::int32_t> random_experts(VirtualRank v, std::int64_t N, std::int64_t E) {
+  Buffer<std::int32_t> experts;
   for (const float u : uniform(1000 + v.value, N)) {
     const float skewed = u * u * 1.125f;
     experts.push_back(skewed >= 1 ? -1 : static_cast<std::int32_t>(skewed * static_cast<float>(E)));

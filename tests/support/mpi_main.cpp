@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <span>
-#include <vector>
 
 namespace switchyard {
 namespace {
@@ -45,8 +44,7 @@ int run_tests(const Comm& world) {
     GTEST_FLAG_SET(output, "");
   }
   const std::int64_t own_verdict = RUN_ALL_TESTS();
-  const std::vector<std::int64_t> verdicts =
-      all_gather(world, std::span<const std::int64_t>(&own_verdict, 1));
+  const auto verdicts = all_gather(world, std::span<const std::int64_t>(&own_verdict, 1));
   world_of_this_run = nullptr;
 
   int failed = 0;

@@ -17,8 +17,8 @@ class Numbered final : public ExampleSource {
  public:
   Example example(std::int64_t sample) const override {
     const auto id = static_cast<std::int32_t>(sample);
-    return {std::vector(static_cast<std::size_t>(id % 4 + 1), id),
-            std::vector(static_cast<std::size_t>(id % 3 + 1), id)};
+    return {Buffer<std::int32_t>(static_cast<std::size_t>(id % 4 + 1), id),
+            Buffer<std::int32_t>(static_cast<std::size_t>(id % 3 + 1), id)};
   }
 };
 
@@ -51,7 +51,7 @@ TEST(BatchBuilder, SplitsEachVirtualRanksRowsIntoMicroSteps) {
   const Comm& world = test_world();
   const Layout layout(4, world.size(), 1, 0);
   const Batch whole = build_batch(world, layout, Numbered(), shape, 16, 24);
-  const std::vector<Batch> parts = split_batch(whole, 2);
+  const auto parts = split_batch(whole, 2);
   ASSERT_EQ(parts.size(), 2U);
   const auto samples = [&](std::size_t m) {
     return all_gather_v(world, std::span<const std::int64_t>(parts[m].samples));

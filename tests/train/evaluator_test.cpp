@@ -100,7 +100,7 @@ TEST(Evaluator, RoutesEveryRealPositionAndDropsNone) {
     inputs += static_cast<std::int64_t>(task.example(i).inputs.size());
     targets += static_cast<std::int64_t>(task.example(i).targets.size());
   }
-  const std::vector<LayerStatistics> layers = evaluate_on(test_world(), 4, 8).layers;
+  const auto layers = evaluate_on(test_world(), 4, 8).layers;
   ASSERT_EQ(layers.size(), 2U);
   EXPECT_EQ(layers[0].real_tokens, inputs);
   EXPECT_EQ(layers[1].real_tokens, targets);
@@ -200,7 +200,7 @@ TEST(Evaluator, CountsAsManyPiecesOfAnExpertAsTheRoutingStatisticsSay) {
   ASSERT_EQ(table.layers.size(), statistics.layers.size());
   if (test_world().rank() != Rank(0)) return;
   for (std::size_t i = 0; i < table.layers.size(); ++i) {
-    EXPECT_EQ(table.layers[i].name, statistics.layers[i].name);
+    EXPECT_EQ(table.layers[i].name, std::string_view(statistics.layers[i].name));
     for (std::int32_t e = 0; e < table.num_experts; ++e) {
       const auto of_expert = [e](const ExpertPiece& key) { return key.expert == e; };
       EXPECT_EQ(count_of(table.layers[i], of_expert),

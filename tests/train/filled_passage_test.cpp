@@ -32,7 +32,7 @@ TEST(FilledPassage, ShowsGapsTruthAndEachModelsFilling) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   const std::vector<std::string> w = words_of(test::synthetic_text(1, 10));
   Example example;
-  const auto add = [&](std::vector<std::int32_t>& ids, const std::string& text) {
+  const auto add = [&](Buffer<std::int32_t>& ids, const std::string& text) {
     const auto pieces = tokenizer.encode(text);
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   };
@@ -47,7 +47,8 @@ TEST(FilledPassage, ShowsGapsTruthAndEachModelsFilling) {
   add(example.targets, w[5]);
   example.targets.push_back(Vocabulary::eos);
 
-  std::vector<std::int32_t> right = example.targets, sentinels = example.targets;
+  const std::vector<std::int32_t> right(example.targets.begin(), example.targets.end());
+  std::vector<std::int32_t> sentinels = right;
   for (std::int32_t& id : sentinels) id = vocabulary.sentinel(7);
   const std::vector<Filling> fillings = {{"step 10", right}, {"untrained", sentinels}};
   const std::string text = filled_passage(tokenizer, example, fillings);

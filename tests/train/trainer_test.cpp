@@ -101,7 +101,7 @@ TEST_F(TrainerTest, ReadsTheSamplesOfEachStepOnceAndInOrder) {
   run.training.before_example = [&](std::int64_t sample) { read.push_back(sample); };
   EXPECT_EQ(run.train(), ExitCode::done);
   EXPECT_TRUE(std::ranges::is_sorted(read));
-  std::vector<std::int64_t> all = all_gather_v(test_world(), std::span<const std::int64_t>(read));
+  auto all = all_gather_v(test_world(), std::span<const std::int64_t>(read));
   std::ranges::sort(all);
   std::vector<std::int64_t> expected(static_cast<std::size_t>(6 * run.settings.batch_size));
   std::iota(expected.begin(), expected.end(), 0);

@@ -10,11 +10,11 @@ namespace {
 // Every sample has these targets.
 class Constant final : public ExampleSource {
  public:
-  explicit Constant(std::vector<std::int32_t> targets) : targets_(std::move(targets)) {}
+  explicit Constant(Buffer<std::int32_t> targets) : targets_(std::move(targets)) {}
   Example example(std::int64_t) const override { return {{}, targets_}; }
 
  private:
-  std::vector<std::int32_t> targets_;
+  Buffer<std::int32_t> targets_;
 };
 
 TEST(UnigramLoss, IsTheCrossEntropyOfSmoothedFrequencies) {

@@ -1,4 +1,4 @@
-#include "tensor/storage.hpp"
+#include "base/storage.hpp"
 
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -66,28 +66,38 @@ TEST(Storage, ServesThreadsTogether) {
 
 TEST(Storage, JoinsFreedNeighbours) {
   for (const std::vector<int>& order : {std::vector{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}}) {
-    const Block blocks[] = {take(1000), take(1000), take(1000)};
+    const Block blocks[] = {take(1'000'000), take(1'000'000), take(1'000'000)};
     for (const int i : order) give_back(blocks[i]);
-    const Block all = take(3000);
+    const Block all = take(3'000'000);
     EXPECT_EQ(all.place, blocks[0].place);
     give_back(all);
   }
 }
 
 TEST(Storage, TakesTheSmallestPlaceThatServes) {
-  const Block large = take(8000), between = take(100), small = take(4000), last = take(100);
+  const Block large = take(8'000'000), between = take(5'000'000), small = take(4'000'000),
+              last = take(5'000'000);
   give_back(large);
   give_back(small);
-  const Block fits = take(3500);
+  const Block fits = take(3'500'000);
   EXPECT_EQ(fits.place, small.place);
   for (const Block& block : {between, last, fits}) give_back(block);
+}
+
+TEST(Storage, UsesSmallPlacesAgain) {
+  const Block first = take(100);
+  give_back(first);
+  const Block again = take(90);
+  EXPECT_EQ(again.place, first.place);
+  give_back(again);
 }
 
 // As activations do: taken layer by layer, given back in reverse, each step of other sizes.
 TEST(Storage, LosesLittleBetweenStepsOfOtherSizes) {
   std::mt19937 random(3);
-  const std::byte* const base = take(1).place;
-  free_storage(const_cast<std::byte*>(base), 1);
+  const Block first = take(200'000);
+  const std::byte* const base = first.place;
+  give_back(first);
   std::size_t most = 0, extent = 0;
   for (int step = 0; step < 50; ++step) {
     std::vector<Block> blocks;
