@@ -133,7 +133,7 @@ void backward(benchmark::State& state, const LayerShape& shape) {
       expected[static_cast<std::size_t>(d)] +=
           static_cast<double>(to_float(output.saved.hidden.row_range(r, 1).hidden(0, f))) *
           static_cast<double>(to_float(experts.dy.view()(r, d)));
-  const View<const float> d_wo = experts.params[experts.places.back().wo].leaves[0];
+  const View<const float> d_wo = experts.params[experts.places.back().wo].leaves[0].view();
   if (!verified(state, "d_wo", error_of<float>(d_wo.row_range(f, 1), expected), 1e-4)) return;
   time(state, Amount::operations, 2 * experts.operations(),
        [&] { benchmark::DoNotOptimize(experts.backward(output.saved)); });

@@ -16,8 +16,8 @@ struct Kernel {
   explicit Kernel(const LayerShape& shape)
       : params({{"wi", "wi", shape.D, shape.F, {}, {Initializer::Kind::normal, 0.05f}}}, 1, 0, 1) {
     const Tensor<float> gradient = random_tensor(shape.D, shape.F, 2);
-    std::copy_n(gradient.data(), gradient.size(), params[0].leaves[0].data);
-    params[0].gradient = params[0].leaves[0];
+    std::copy_n(gradient.data(), gradient.size(), params[0].leaves[0].sum().data);
+    params[0].gradient = params[0].leaves[0].sum();
   }
   reference::Matrix matrix(View<const float> x) const {
     reference::Matrix m;
