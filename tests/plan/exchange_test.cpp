@@ -126,7 +126,7 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     const Comm comm = usable_comm(test_world(), V, G);
     const Layout layout(V, comm.size(), G, E);
     const std::int64_t N = 6 * E;
-    std::vector<std::int32_t> experts;
+    Buffer<std::int32_t> experts;
     for (std::int64_t t = 0; t < N; ++t) experts.push_back(static_cast<std::int32_t>(t % E));
     const std::vector<Selection> selections(layout.hosted(comm.rank()).size(),
                                             selection_of(experts, N));
