@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <numeric>
 #include <string>
 
@@ -64,8 +65,11 @@ LayerParams make_params(const LayerCase& c, const LayerInputs& in, const Layout&
   LayerParams params{ParamSet(std::move(specs), static_cast<int>(layout.hosted(self).size()),
                               static_cast<int>(layout.groups_of(self).size()), layer_seed),
                      std::move(indices)};
-  if (params.indices.router)
-    std::ranges::copy(in.router, params.set[*params.indices.router].value.data);
+  if (params.indices.router) {
+    const View<float> router = params.set[*params.indices.router].value;
+    assert(std::ssize(in.router) == router.size());
+    std::ranges::copy(in.router, router.data);
+  }
   if (params.indices.bias) std::ranges::copy(in.bias, params.set[*params.indices.bias].value.data);
   copy_experts(c, in, layout.owned_experts(self).first.value, params);
   if (c.precision == Precision::bfloat16) params.set.round_values();
