@@ -97,15 +97,14 @@ dense() {
 # Bytes that one more parameter of an expert moves between memory and caches in a step, BFLOAT16 and
 # Adafactor, one group. An expert's tensors (4 MB each) stay in a last-level cache while one function
 # sweeps over them again and again, so a function counts once what it reads and once what it writes:
-#   gradient zeroed                                        4    ParamSet::zero_gradients
 #   bf16 weight read by the product forward                2    experts_forward
 #   bf16 weight read by the product of dx                  2    experts_backward
-#   gradient read and written by the product of dW         8    experts_backward, which adds
+#   gradient written by the product of dW                  4    experts_backward (the first micro-step writes)
 #   gradient read for the norm                             4    gradient_norm
 #   gradient and weight read, weight written               4 + 8    Adafactor: its means, RMS(u), RMS(W), update
-#   weight read, bf16 weight written                       4 + 2    ParamSet::round_values
+#   bf16 weight written                                    2    Adafactor, in the update
 # Row and column means are a thousandth of it. To be changed with what these functions do.
-bytes_of_parameter=38
+bytes_of_parameter=26
 
 experts() {
   local parameters
