@@ -8,6 +8,7 @@
 #include "base/buffer.hpp"
 #include "optim/optimizer.hpp"
 #include "tensor/rows.hpp"
+#include "tensor/wide.hpp"
 
 namespace switchyard {
 namespace {
@@ -37,18 +38,65 @@ double sum_over_rows(View<const float> shape, RowSum row_sum) {
   return total;
 }
 
-// sqrt of the mean of x(r)(c)^2 over the matrix; x(r) gives row r as a function of the column.
-template <class Rows>
-double root_mean_square(View<const float> shape, Rows x) {
-  const double sum = sum_over_rows(shape, [&](std::int64_t r) {
-    const auto row = x(r);
-    return lane_sum<double>(shape.cols, [&](std::int64_t c) {
-      const double value = row(c);
+// sqrt of the mean over a matrix of this shape; squares(r): the sum of the squares in row r.
+template <class Squares>
+double root_mean_square(View<const float> shape, Squares squares) {
+  return std::sqrt(sum_over_rows(shape, squares) / static_cast<double>(shape.size()));
+}
+
+SWITCHYARD_WIDE double sum_of_squares(const float* x, std::int64_t n) {
+  return lane_sum<double>(n, [x](std::int64_t c) {
+    const double value = x[c];
+    return value * value;
+  });
+}
+
+// The same, and each square to the sum of its column.
+SWITCHYARD_WIDE double add_squares(const float* __restrict x, std::int64_t n,
+                                   double* __restrict columns) {
+#pragma omp simd
+  for (std::int64_t c = 0; c < n; ++c)
+    columns[c] += static_cast<double>(x[c]) * static_cast<double>(x[c]);
+  return sum_of_squares(x, n);
+}
+
+// What is to be subtracted from the weights, before clipping and but for the step's length:
+// u = g row col, where the second moment is factored.
+struct FactoredUpdate {
+  View<const float> g;  // [rows, cols]
+  const float* row;     // [rows]
+  const float* col;     // [cols]
+
+  SWITCHYARD_WIDE double squares(std::int64_t r) const {
+    return lane_sum<double>(g.cols, [x = g.row(r), f = row[r], c = col](std::int64_t i) {
+      const double value = x[i] * f * c[i];
       return value * value;
     });
-  });
-  return std::sqrt(sum / static_cast<double>(shape.size()));
-}
+  }
+  SWITCHYARD_WIDE void subtract(std::int64_t r, float step, float* __restrict w) const {
+    const float* const x = g.row(r);
+    const float f = row[r];
+#pragma omp simd
+    for (std::int64_t i = 0; i < g.cols; ++i) w[i] -= step * (x[i] * f * col[i]);
+  }
+};
+
+// u = g / sqrt(v), where it is not.
+struct PlainUpdate {
+  View<const float> g, v;  // [rows, cols]
+
+  double squares(std::int64_t r) const {
+    return lane_sum<double>(g.cols, [x = g.row(r), m = v.row(r)](std::int64_t i) {
+      const double value = x[i] / std::sqrt(m[i]);
+      return value * value;
+    });
+  }
+  void subtract(std::int64_t r, float step, float* __restrict w) const {
+    const float *const x = g.row(r), *const m = v.row(r);
+#pragma omp simd
+    for (std::int64_t i = 0; i < g.cols; ++i) w[i] -= step * (x[i] / std::sqrt(m[i]));
+  }
+};
 
 // A running mean in f32; the arithmetic is f64, where the square of any f32 and epsilon_1 are
 // normal.
@@ -120,10 +168,7 @@ class Adafactor final : public Optimizer {
       row_factor.push_back(static_cast<float>(std::sqrt(row_mean / mean)));
     for (const float mean : m.col.flat())
       col_factor.push_back(static_cast<float>(1 / std::sqrt(static_cast<double>(mean))));
-    apply(param, learning_rate, [&, f = col_factor.data()](std::int64_t r) {
-      return [gradient = g.row(r), factor = row_factor[static_cast<std::size_t>(r)],
-              f](std::int64_t c) { return gradient[c] * factor * f[c]; };
-    });
+    apply(param, learning_rate, FactoredUpdate{g, row_factor.data(), col_factor.data()});
   }
 
   void update_unfactored(Moments& m, Param& param, double beta, double learning_rate) const {
@@ -139,12 +184,7 @@ class Adafactor final : public Optimizer {
         }
       }
     });
-    const View<const float> moments = m.v.view();
-    apply(param, learning_rate, [&](std::int64_t r) {
-      return [gradient = g.row(r), v = moments.row(r)](std::int64_t c) {
-        return gradient[c] / std::sqrt(v[c]);
-      };
-    });
+    apply(param, learning_rate, PlainUpdate{g, m.v.view()});
   }
 
   // Takes the means of g^2 over each row and each column into the running means, in one sweep.
@@ -156,14 +196,8 @@ class Adafactor final : public Optimizer {
       double* const sums = column_sums.view().row(block);
       std::fill_n(sums, g.cols, 0.0);
       for (std::int64_t r = first; r < last; ++r) {
-        const float* const x = g.row(r);
-        const auto square = [x](std::int64_t c) {
-          return static_cast<double>(x[c]) * static_cast<double>(x[c]);
-        };
-        const double mean = lane_sum<double>(g.cols, square) / static_cast<double>(g.cols);
+        const double mean = add_squares(g.row(r), g.cols, sums) / static_cast<double>(g.cols);
         row(0, r) = running_mean(row(0, r), beta, mean + config_.epsilon_1);
-#pragma omp simd
-        for (std::int64_t c = 0; c < g.cols; ++c) sums[c] += square(c);
       }
     });
     double* const totals = column_sums.data();
@@ -177,26 +211,19 @@ class Adafactor final : public Optimizer {
     }
   }
 
-  // W -= learning rate * max(RMS(W), epsilon_2) * u / max(1, RMS(u) / threshold); u(r)(c) is the
-  // update before clipping.
-  template <class Rows>
-  void apply(Param& param, double learning_rate, Rows u) const {
+  // W -= learning rate * max(RMS(W), epsilon_2) * u / max(1, RMS(u) / threshold).
+  template <class Update>
+  void apply(Param& param, double learning_rate, const Update& u) const {
     const View<float> w = param.value;
-    const double clip = std::max(1.0, root_mean_square(w, u) / config_.clipping_threshold);
-    double step = learning_rate / clip;
+    const double rms = root_mean_square(w, [&](std::int64_t r) { return u.squares(r); });
+    double step = learning_rate / std::max(1.0, rms / config_.clipping_threshold);
     if (config_.multiply_by_parameter_scale) {
-      const double scale = root_mean_square(
-          w, [&](std::int64_t r) { return [row = w.row(r)](std::int64_t c) { return row[c]; }; });
+      const double scale =
+          root_mean_square(w, [&](std::int64_t r) { return sum_of_squares(w.row(r), w.cols); });
       step *= std::max(scale, config_.epsilon_2);
     }
-    const auto factor = static_cast<float>(step);
     for_each_block(w, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-      for (std::int64_t r = first; r < last; ++r) {
-        float* const row = w.row(r);
-        const auto update = u(r);
-#pragma omp simd
-        for (std::int64_t c = 0; c < w.cols; ++c) row[c] -= factor * update(c);
-      }
+      for (std::int64_t r = first; r < last; ++r) u.subtract(r, static_cast<float>(step), w.row(r));
       param.round_values(first * w.cols, (last - first) * w.cols);
     });
   }

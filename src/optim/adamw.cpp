@@ -3,6 +3,7 @@
 
 #include "optim/elementwise.hpp"
 #include "optim/optimizer.hpp"
+#include "tensor/wide.hpp"
 
 namespace switchyard {
 namespace {
@@ -16,6 +17,25 @@ struct Factors {
   float epsilon;
   float decay;  // rate times weight decay
 };
+
+// Elements that follow each other: moments and weights.
+struct Run {
+  float *m, *v, *w;
+};
+
+SWITCHYARD_WIDE void step_run(const Factors& f, std::int64_t count, const float* __restrict g,
+                              const Run& run) {
+  float* __restrict m = run.m;
+  float* __restrict v = run.v;
+  float* __restrict w = run.w;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    m[i] = f.keep_1 * m[i] + f.take_1 * g[i];
+    v[i] = f.keep_2 * v[i] + f.take_2 * (g[i] * g[i]);
+    const float direction = m[i] / (std::sqrt(v[i]) * f.second + f.epsilon);
+    w[i] -= f.rate * direction + f.decay * w[i];
+  }
+}
 
 class AdamW final : public Optimizer {
  public:
@@ -55,17 +75,8 @@ class AdamW final : public Optimizer {
 
   static void step_by(const Factors& f, Param& param, View<float> first, View<float> second) {
     for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
-      float* __restrict w = param.value.data + begin;
-      const float* __restrict g = param.gradient.data + begin;
-      float* __restrict m = first.data + begin;
-      float* __restrict v = second.data + begin;
-#pragma omp simd
-      for (std::int64_t i = 0; i < count; ++i) {
-        m[i] = f.keep_1 * m[i] + f.take_1 * g[i];
-        v[i] = f.keep_2 * v[i] + f.take_2 * (g[i] * g[i]);
-        const float direction = m[i] / (std::sqrt(v[i]) * f.second + f.epsilon);
-        w[i] -= f.rate * direction + f.decay * w[i];
-      }
+      step_run(f, count, param.gradient.data + begin,
+               {first.data + begin, second.data + begin, param.value.data + begin});
       param.round_values(begin, count);
     });
   }

@@ -9,6 +9,7 @@
 #include "comm/canonical.hpp"
 #include "optim/elementwise.hpp"
 #include "tensor/rows.hpp"
+#include "tensor/wide.hpp"
 
 namespace switchyard {
 namespace {
@@ -46,16 +47,18 @@ void reduce_into_first(const Comm& comm, const LeafPartition& partition,
   if (!leaves.empty()) canonical_all_reduce<float>(comm, partition, leaves, leaves[0]);
 }
 
+SWITCHYARD_WIDE double sum_of_squares(const float* x, std::int64_t n) {
+  return lane_sum<double>(
+      n, [x](std::int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
+}
+
 double sum_of_squares(std::span<const float> x) {
   constexpr std::int64_t block_size = 4096;
   const auto size = static_cast<std::int64_t>(x.size());
   Buffer<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
   for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
-    const float* const first = x.data() + block * block_size;
-    sums[static_cast<std::size_t>(block)] =
-        lane_sum<double>(std::min(block_size, size - block * block_size), [first](std::int64_t i) {
-          return static_cast<double>(first[i]) * static_cast<double>(first[i]);
-        });
+    sums[static_cast<std::size_t>(block)] = sum_of_squares(
+        x.data() + block * block_size, std::min(block_size, size - block * block_size));
   });
   double total = 0;
   for (const double sum : sums) total += sum;
