@@ -52,9 +52,10 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy
 echo "+ OMP_NUM_THREADS=$threads ${line[*]} $*" >&2
 
 # mpirun kills its ranks one second after a TERM or INT of its own, before a checkpoint can be saved. So
-# it runs in a process group of its own, and what it forwards at once is USR1: finish, save, exit 75.
+# it runs in a process group of its own, and what it forwards at once is USR1: finish, save, exit 75. It
+# gets the same where this script is killed.
 set -m
-"${line[@]}" "$@" </dev/null &
+setpriv --pdeathsig USR1 "${line[@]}" "$@" </dev/null &
 job=$!
 set +m
 asked=0

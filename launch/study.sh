@@ -90,7 +90,8 @@ start() {
   local arguments=(train --config "$config" --set "${settings[@]}" "train.seed=$seed" "train.steps=$1" "data.train=$data" --output "$run")
   local code
   set -m
-  "$here/local.sh" -n "${processes:-$default_processes}" -t "$threads" "${arguments[@]}" >>"$run.log" 2>&1 &
+  # A study that is killed takes its run with it: the run is asked to stop, as by TERM here.
+  setpriv --pdeathsig TERM "$here/local.sh" -n "${processes:-$default_processes}" -t "$threads" "${arguments[@]}" >>"$run.log" 2>&1 &
   job=$!
   set +m
   while :; do

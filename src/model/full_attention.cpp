@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "model/key_sum.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/rounding.hpp"
 
@@ -29,6 +30,10 @@ void for_each_block(const Pairs& pairs, F f) {
 
 std::int64_t block_elements(const Pairs& pairs) {
   return queries_at_once(pairs.queries, pairs.keys) * pairs.keys;
+}
+
+bool in_one_block(const Pairs& pairs) {
+  return queries_at_once(pairs.queries, pairs.keys) == pairs.queries;
 }
 
 // Makes the weights of one block after the other, the same bits in forward and in backward.
@@ -63,6 +68,37 @@ View<const In> dropped(const WeightsDropout& dropout, View<const In> weights, st
   dropout.apply(scratch, pair, first, 0);
   return scratch;
 }
+
+// The gradient of a pair's keys or values, all [m, K]: the one block's product, or the sum of all.
+template <class In>
+class KeyGradient {
+ public:
+  explicit KeyGradient(const Pairs& pairs)
+      : only_(in_one_block(pairs) ? pairs.keys * pairs.d_kv : 0) {
+    if (!in_one_block(pairs)) sum_.emplace(pairs);
+  }
+
+  void start(View<In> all) {
+    if (sum_) sum_->start(all);
+  }
+  // Adds a^T b. a [block.count, m], b [block.count, K].
+  void add(Work& work, View<const In> a, View<const In> b, View<In> all) {
+    if (sum_)
+      sum_->add(work, 0, a, b, all);
+    else
+      gemm<In, In>(work, a, Transpose::yes, b, Transpose::no, only_.place(all));
+  }
+  void finish(View<In> all) {
+    if (sum_)
+      sum_->finish(all);
+    else
+      only_.write(all);
+  }
+
+ private:
+  DenseHead<In> only_;
+  std::optional<KeySum<In>> sum_;
+};
 
 }  // namespace
 
@@ -105,51 +141,51 @@ template <class In>
 void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved<In>& saved,
                              const HeadGradients<In>& gradients) {
   const Pairs pairs(pass);
-  const std::int64_t n = pairs.queries, m = pairs.keys, K = pairs.d_kv;
+  const std::int64_t n = pairs.queries, m = pairs.keys, K = pairs.d_kv,
+                     part = block_elements(pairs);
   Work& work = pass.context.work;
   const WeightsDropout dropout(pass);
   std::optional<BlockWeights<In>> again;  // where forward has kept none
   if (saved.weights.size() == 0) again.emplace(pass);
-  DenseHead<In> q_head(n * K), k_head(m * K), v_head(m * K), d_out_head(n * K), dq_head(n * K),
-      dk_dv_head(m * K);
-  ThreadRoom<In> weights_room(again ? n * m : 0), dropped_room(dropout.active() ? n * m : 0),
-      d_scores_room(n * m);
-  ThreadRoom<float> d_weights_room(rounds<In> ? block_elements(pairs) : 0);
-  const auto weights_of = [&](std::int64_t pair, View<const In> q,
-                              View<const In> k) -> View<const In> {
-    if (!again) return {saved.weights.view().row(pair), n, m};
-    const View<In> weights = weights_room.mine(n, m);
-    for_each_block(pairs, [&](const QueryBlock& block) {
-      again->compute(pair, block, q, k, block.of(weights));
-    });
-    return weights;
-  };
+  DenseHead<In> q_head(n * K), k_head(m * K), v_head(m * K), d_out_head(n * K), dq_head(n * K);
+  KeyGradient<In> k_gradient(pairs), v_gradient(pairs);
+  ThreadRoom<In> weights_room(again ? part : 0), dropped_room(dropout.active() ? part : 0),
+      d_scores_room(rounds<In> ? part : 0);
+  ThreadRoom<float> d_weights_room(part);
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
     const View<const In> q = q_head.read(pairs.of_queries(saved.q.view(), pair)),
                          k = k_head.read(pairs.of_keys(saved.k.view(), pair)),
                          v = v_head.read(pairs.of_keys(saved.v.view(), pair)),
-                         d_out = d_out_head.read(pairs.of_queries(gradients.d_context, pair)),
-                         weights = weights_of(pair, q, k);
+                         d_out = d_out_head.read(pairs.of_queries(gradients.d_context, pair));
     const View<In> dq = pairs.of_queries(gradients.dq, pair),
-                   dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair),
-                   d_scores = d_scores_room.mine(n, m);
-    gemm<In, In>(work, dropped(dropout, weights, pair, 0, dropped_room.mine(n, m)), Transpose::yes,
-                 d_out, Transpose::no, dk_dv_head.place(dv));
-    dk_dv_head.write(dv);
+                   dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair);
+    const auto weights_of = [&](const QueryBlock& block) -> View<const In> {
+      if (!again) return block.of(View<const In>(saved.weights.view().row(pair), n, m));
+      const View<In> weights = weights_room.mine(block.count, m);
+      again->compute(pair, block, q, k, weights);
+      return weights;
+    };
+    k_gradient.start(dk);
+    v_gradient.start(dv);
     for_each_block(pairs, [&](const QueryBlock& block) {
-      const View<float> d_weights =
-          f32_place(block.of(d_scores), d_weights_room.mine(block.count, m));
+      const View<const In> weights = weights_of(block);
+      v_gradient.add(
+          work, dropped(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
+          block.of(d_out), dv);
+      const View<float> d_weights = d_weights_room.mine(block.count, m);
       gemm<In, float>(work, block.of(d_out), Transpose::no, v, Transpose::yes, d_weights);
       dropout.apply(d_weights, pair, block.first, 0);
-      attention_softmax_backward<In>(block.of(weights), d_weights,
+      const View<In> d_scores = input_place(d_weights, d_scores_room.mine(block.count, m));
+      attention_softmax_backward<In>(weights, d_weights,
                                      pass.full_scores(pairs.row(pair), block.first),
-                                     gradients.d_bias_of(pair), block.of(d_scores));
-      gemm<In, In>(work, block.of<const In>(d_scores), Transpose::no, k, Transpose::no,
+                                     gradients.d_bias_of(pair), d_scores);
+      gemm<In, In>(work, View<const In>(d_scores), Transpose::no, k, Transpose::no,
                    block.of(dq_head.place(dq)));
+      k_gradient.add(work, d_scores, block.of(q), dk);
     });
-    gemm<In, In>(work, d_scores, Transpose::yes, q, Transpose::no, dk_dv_head.place(dk));
-    dk_dv_head.write(dk);
+    k_gradient.finish(dk);
+    v_gradient.finish(dv);
     dq_head.write(dq);
   }
 }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "model/key_sum.hpp"
 #include "model/window_tiles.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/rounding.hpp"
@@ -92,36 +93,14 @@ class DroppedWeights {
   ThreadRoom<In> room_;
 };
 
-// The gradient of a pair's keys or values, all [S, K]: the tiles' parts are summed in f32, in the
-// order of tiles, and rounded once.
+// Adds a^T b to the keys in the tile's columns. a [tile.queries, tile.keys], b [tile.queries, K].
 template <class In>
-class KeySum {
- public:
-  explicit KeySum(const Pairs& pairs) : room_(rounds<In> ? pairs.keys * pairs.d_kv : 0) {}
-
-  void start(View<In> all) {
-    const View<float> sum = sum_of(all);
-    for (std::int64_t i = 0; i < sum.rows; ++i) std::fill_n(sum.row(i), sum.cols, 0.0f);
-  }
-  // Adds a^T b to the keys in the tile's columns. a [tile.queries, tile.keys], b [tile.queries, K].
-  void add(Work& work, const WindowTile& tile, View<const In> a, View<const In> b, View<In> all) {
-    const auto& [first_query, globals, first_key, reach] = tile.scores;
-    const auto add_keys = [&](View<const In> columns, std::int64_t first) {
-      gemm<In, float>(work, columns, Transpose::yes, b, Transpose::no,
-                      sum_of(all).row_range(first, columns.cols), Accumulate::yes);
-    };
-    add_keys(a.col_range(0, globals), 0);
-    add_keys(a.col_range(globals, tile.near_keys()), first_key);
-  }
-  void finish(View<In> all) {
-    if constexpr (rounds<In>) convert<float, In>(sum_of(all), all);
-  }
-
- private:
-  View<float> sum_of(View<In> all) { return f32_place(all, room_.mine(all.rows, all.cols)); }
-
-  ThreadRoom<float> room_;
-};
+void add_tile(KeySum<In>& sum, Work& work, const WindowTile& tile, View<const In> a,
+              View<const In> b, View<In> all) {
+  const auto& [first_query, globals, first_key, reach] = tile.scores;
+  sum.add(work, 0, a.col_range(0, globals), b, all);
+  sum.add(work, first_key, a.col_range(globals, tile.near_keys()), b, all);
+}
 
 }  // namespace
 
@@ -167,7 +146,7 @@ void window_attention_backward(const AttentionPass<In>& pass, const AttentionSav
   Columns<In> k_columns(tiles, pairs.d_kv), v_columns(tiles, pairs.d_kv);
   KeySum<In> k_sum(pairs), v_sum(pairs);
 
-  const auto add_tile = [&](std::int64_t pair, const WindowTile& tile) {
+  const auto differentiate = [&](std::int64_t pair, const WindowTile& tile) {
     const View<const In> q = queries_of(pairs.of_queries(saved.q.view(), pair), tile),
                          d_out = queries_of(pairs.of_queries(gradients.d_context, pair), tile),
                          k = k_columns.of(pairs.of_keys(saved.k.view(), pair), tile),
@@ -179,8 +158,8 @@ void window_attention_backward(const AttentionPass<In>& pass, const AttentionSav
     } else {
       weights = tile_of(saved.weights.row_range(pair, 1), tile);
     }
-    v_sum.add(work, tile, dropped.of(weights, pair, tile), d_out,
-              pairs.of_keys(gradients.dv, pair));
+    add_tile<In>(v_sum, work, tile, dropped.of(weights, pair, tile), d_out,
+                 pairs.of_keys(gradients.dv, pair));
     const View<float> d_weights = room.mine(tile.queries, tile.keys);
     gemm<In, float>(work, d_out, Transpose::no, v, Transpose::yes, d_weights);
     drop(dropout, d_weights, pair, tile);
@@ -189,14 +168,14 @@ void window_attention_backward(const AttentionPass<In>& pass, const AttentionSav
                             pass.valid_keys(pairs.row(pair)), d_scores);
     gemm<In, In>(work, d_scores, Transpose::no, k, Transpose::no,
                  queries_of(pairs.of_queries(gradients.dq, pair), tile));
-    k_sum.add(work, tile, d_scores, q, pairs.of_keys(gradients.dk, pair));
+    add_tile<In>(k_sum, work, tile, d_scores, q, pairs.of_keys(gradients.dk, pair));
   };
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
     const View<In> dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair);
     k_sum.start(dk);
     v_sum.start(dv);
-    for (const WindowTile& tile : tiles) add_tile(pair, tile);
+    for (const WindowTile& tile : tiles) differentiate(pair, tile);
     k_sum.finish(dk);
     v_sum.finish(dv);
   }

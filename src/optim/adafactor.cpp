@@ -7,6 +7,7 @@
 
 #include "base/buffer.hpp"
 #include "optim/optimizer.hpp"
+#include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/wide.hpp"
 
@@ -44,20 +45,13 @@ double root_mean_square(View<const float> shape, Squares squares) {
   return std::sqrt(sum_over_rows(shape, squares) / static_cast<double>(shape.size()));
 }
 
-SWITCHYARD_WIDE double sum_of_squares(const float* x, std::int64_t n) {
-  return lane_sum<double>(n, [x](std::int64_t c) {
-    const double value = x[c];
-    return value * value;
+// The sum of the squares of x, each of which also goes to the sum of its column.
+SWITCHYARD_WIDE double add_squares(const float* x, std::int64_t n, double* columns) {
+  return lane_sum<double>(n, [=](std::int64_t c) {
+    const double square = static_cast<double>(x[c]) * static_cast<double>(x[c]);
+    columns[c] += square;
+    return square;
   });
-}
-
-// The same, and each square to the sum of its column.
-SWITCHYARD_WIDE double add_squares(const float* __restrict x, std::int64_t n,
-                                   double* __restrict columns) {
-#pragma omp simd
-  for (std::int64_t c = 0; c < n; ++c)
-    columns[c] += static_cast<double>(x[c]) * static_cast<double>(x[c]);
-  return sum_of_squares(x, n);
 }
 
 // What is to be subtracted from the weights, before clipping and but for the step's length:
@@ -218,13 +212,15 @@ class Adafactor final : public Optimizer {
     const double rms = root_mean_square(w, [&](std::int64_t r) { return u.squares(r); });
     double step = learning_rate / std::max(1.0, rms / config_.clipping_threshold);
     if (config_.multiply_by_parameter_scale) {
-      const double scale =
-          root_mean_square(w, [&](std::int64_t r) { return sum_of_squares(w.row(r), w.cols); });
+      const double scale = root_mean_square(
+          w, [&](std::int64_t r) { return row_sum_of_squares(w.row_range(r, 1).flat()); });
       step *= std::max(scale, config_.epsilon_2);
     }
     for_each_block(w, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-      for (std::int64_t r = first; r < last; ++r) u.subtract(r, static_cast<float>(step), w.row(r));
-      param.round_values(first * w.cols, (last - first) * w.cols);
+      for (std::int64_t r = first; r < last; ++r) {
+        u.subtract(r, static_cast<float>(step), w.row(r));
+        param.round_values(r * w.cols, w.cols);
+      }
     });
   }
 

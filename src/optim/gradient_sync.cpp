@@ -8,8 +8,7 @@
 #include "base/buffer.hpp"
 #include "comm/canonical.hpp"
 #include "optim/elementwise.hpp"
-#include "tensor/rows.hpp"
-#include "tensor/wide.hpp"
+#include "tensor/ops.hpp"
 
 namespace switchyard {
 namespace {
@@ -45,24 +44,6 @@ LeafPartition groups_by_holder(const Layout& layout, Position position) {
 void reduce_into_first(const Comm& comm, const LeafPartition& partition,
                        std::span<const std::span<float>> leaves) {
   if (!leaves.empty()) canonical_all_reduce<float>(comm, partition, leaves, leaves[0]);
-}
-
-SWITCHYARD_WIDE double sum_of_squares(const float* x, std::int64_t n) {
-  return lane_sum<double>(
-      n, [x](std::int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
-}
-
-double sum_of_squares(std::span<const float> x) {
-  constexpr std::int64_t block_size = 4096;
-  const auto size = static_cast<std::int64_t>(x.size());
-  Buffer<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
-  for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
-    sums[static_cast<std::size_t>(block)] = sum_of_squares(
-        x.data() + block * block_size, std::min(block_size, size - block * block_size));
-  });
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
 }
 
 }  // namespace

@@ -73,7 +73,6 @@ StackMemory::Attended StackMemory::itself() const {
   const WindowTiles tiles(*config_.encoder_window, length_);
   return {.keys = length_,
           .scores = tiles.elements(),
-          .matrix = tiles.most_elements(),
           .at_once = tiles.most_elements(),
           .brought = 2 * tiles.most_keys() * config_.d_kv,
           .summed = rounds() ? 2 * length_ * config_.d_kv : 0};
@@ -81,13 +80,15 @@ StackMemory::Attended StackMemory::itself() const {
 
 StackMemory::Attended StackMemory::source() const { return all_of(source_); }
 
-// Brought together: q, d context, dq; k, v, dk or dv.
+// Brought together: q, d context, dq; k, v; and dk, dv, unless they are sums over several blocks.
 StackMemory::Attended StackMemory::all_of(std::int64_t keys) const {
-  return {.keys = keys,
-          .scores = length_ * keys,
-          .matrix = length_ * keys,
-          .at_once = queries_at_once(length_, keys) * keys,
-          .brought = rounds() ? (3 * length_ + 3 * keys) * config_.d_kv : 0};
+  const std::int64_t queries = queries_at_once(length_, keys), d_kv = config_.d_kv;
+  const bool one_block = queries == length_;
+  Attended attended{.keys = keys, .scores = length_ * keys, .at_once = queries * keys};
+  if (!rounds()) return attended;
+  attended.brought = (3 * length_ + 2 * keys) * d_kv;
+  (one_block ? attended.brought : attended.summed) += 2 * keys * d_kv;
+  return attended;
 }
 
 // AttentionSaved: q, context; k, v; weights.
@@ -165,7 +166,7 @@ std::int64_t StackMemory::attention_backward(const Attended& attended, bool self
          2 * inputs(rows * attended.keys, width) +
          (self ? floats(rows * config_.num_heads, 2 * length_ - 1) : 0) +
          floats(threads_, rounded_of_thread * attended.at_once + attended.summed) +
-         inputs(threads_, inputs_of_thread * attended.matrix + attended.brought);
+         inputs(threads_, inputs_of_thread * attended.at_once + attended.brought);
 }
 
 // dy rounded; one virtual rank's gradients at a time.

@@ -37,8 +37,7 @@ class StackMemory {
   struct Attended {            // by the queries of one row in one head
     std::int64_t keys = 0;     // m
     std::int64_t scores = 0;   // computed of them all
-    std::int64_t matrix = 0;   // of these, in a thread's matrix, as products read it
-    std::int64_t at_once = 0;  // of these, in f32
+    std::int64_t at_once = 0;  // of these, in a thread's matrix
     std::int64_t brought = 0;  // elements of queries, keys and values that a thread brings together
     std::int64_t summed = 0;   // elements of their gradients that it sums up in f32
   };

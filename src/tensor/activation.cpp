@@ -9,7 +9,7 @@
 namespace switchyard {
 
 void add(View<const float> x, View<float> y) {
-  for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
+  for_each_row(x.rows, x.size(), [&](std::int64_t i) {
     const float* __restrict in = x.row(i);
     float* __restrict out = y.row(i);
 #pragma omp simd
@@ -19,7 +19,7 @@ void add(View<const float> x, View<float> y) {
 
 template <class T>
 void relu_forward(ConstView<T> x, View<T> y) {
-  for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
+  for_each_row(x.rows, x.size(), [&](std::int64_t i) {
     const T* in = x.row(i);
     T* out = y.row(i);
 #pragma omp simd
@@ -32,7 +32,7 @@ void relu_forward(ConstView<T> x, View<T> y) {
 
 template <class T>
 void relu_backward(ConstView<T> x, View<T> d) {
-  for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
+  for_each_row(x.rows, x.size(), [&](std::int64_t i) {
     const T* __restrict in = x.row(i);
     T* __restrict out = d.row(i);
 #pragma omp simd
@@ -56,7 +56,7 @@ inline float gelu_gate(float a) {
 
 template <class T>
 void gated_gelu_forward(ConstView<T> a, ConstView<T> b, View<T> y) {
-  for_each_shared(a.rows, a.size(), [&](std::int64_t i) {
+  for_each_row(a.rows, a.size(), [&](std::int64_t i) {
     const T* ai = a.row(i);
     const T* bi = b.row(i);
     T* out = y.row(i);
@@ -70,7 +70,7 @@ void gated_gelu_forward(ConstView<T> a, ConstView<T> b, View<T> y) {
 
 template <class T>
 void gated_gelu_backward(ConstView<T> a, ConstView<T> b, ConstView<T> dy, View<T> da, View<T> db) {
-  for_each_shared(a.rows, a.size(), [&](std::int64_t i) {
+  for_each_row(a.rows, a.size(), [&](std::int64_t i) {
     const T* ai = a.row(i);
     const T* bi = b.row(i);
     const T* d = dy.row(i);
@@ -118,7 +118,7 @@ void apply_dropout(View<T> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element) {
   if (rate == 0) return;
   constexpr std::int64_t chunk = 64;  // blocks of four elements drawn at a time
-  for_each_shared(x.rows, 16 * x.size(), [&](std::int64_t i) {
+  for_each_row(x.rows, 16 * x.size(), [&](std::int64_t i) {
     const std::uint64_t token = token_index[static_cast<std::size_t>(i)];
     const std::int64_t last = first_element + x.cols;
     alignas(64) std::uint32_t words[4 * chunk];

@@ -5,6 +5,7 @@
 #include "base/buffer.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
+#include "tensor/wide.hpp"
 
 namespace switchyard {
 
@@ -12,7 +13,7 @@ template <class T>
 void rms_norm_forward(View<const float> x, std::span<const float> scale, float epsilon, View<T> y,
                       std::span<float> inverse_rms) {
   const std::int64_t width = x.cols;
-  for_each_shared(x.rows, x.size(), [&](std::int64_t i) {
+  for_each_row(x.rows, x.size(), [&](std::int64_t i) {
     const float* __restrict in = x.row(i);
     const float* __restrict s = scale.data();
     T* __restrict out = y.row(i);
@@ -36,7 +37,7 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
   const std::int64_t width = x.cols;
   const std::int64_t blocks = (x.rows + block_rows - 1) / block_rows;
   auto block_sums = Tensor<float>::zeros(blocks, width);
-  for_each_shared(blocks, x.size(), [&](std::int64_t block) {
+  for_each_row(blocks, x.size(), [&](std::int64_t block) {
     float* __restrict sums = block_sums.view().row(block);
     const float* __restrict s = scale.data();
     const std::int64_t last = std::min(x.rows, (block + 1) * block_rows);
@@ -62,16 +63,22 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
   }
 }
 
-double sum_of_squares(std::span<const float> x) {
-  constexpr std::int64_t block_size = 4096;
-  const auto size = static_cast<std::int64_t>(x.size());
-  Buffer<double> sums(static_cast<std::size_t>((size + block_size - 1) / block_size));
-  for_each_shared(static_cast<std::int64_t>(sums.size()), size, [&](std::int64_t block) {
-    const float* in = x.data() + block * block_size;
-    sums[static_cast<std::size_t>(block)] = lane_sum<double>(
-        std::min(block_size, size - block * block_size),
-        [=](std::int64_t j) { return static_cast<double>(in[j]) * static_cast<double>(in[j]); });
+SWITCHYARD_WIDE double row_sum_of_squares(std::span<const float> x) {
+  return lane_sum<double>(static_cast<std::int64_t>(x.size()), [in = x.data()](std::int64_t j) {
+    return static_cast<double>(in[j]) * static_cast<double>(in[j]);
   });
+}
+
+double sum_of_squares(std::span<const float> x) {
+  constexpr std::size_t block_size = 4096;
+  Buffer<double> sums((x.size() + block_size - 1) / block_size);
+  for_each_shared(
+      static_cast<std::int64_t>(sums.size()), static_cast<std::int64_t>(x.size()),
+      [&](std::int64_t i) {
+        const auto block = static_cast<std::size_t>(i);
+        const std::size_t first = block * block_size;
+        sums[block] = row_sum_of_squares(x.subspan(first, std::min(block_size, x.size() - first)));
+      });
   double total = 0;
   for (const double sum : sums) total += sum;
   return total;

@@ -112,7 +112,9 @@ template <class T>
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
                             std::span<const float> log_z, float scale, ExtraLoss extra, View<T> d);
 
-// Sum of squares in f64: blocks of 4,096 elements, in block order.
+// Sum of squares in f64. Of a row's elements, on the calling thread, lane by lane
+// (tensor/rows.hpp); of any number of them, by blocks of 4,096, in block order.
+double row_sum_of_squares(std::span<const float> x);
 double sum_of_squares(std::span<const float> x);
 
 }  // namespace switchyard

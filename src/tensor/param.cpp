@@ -132,8 +132,7 @@ void ParamSet::fill_empty_leaves() {
 
 void Param::round_values(std::int64_t first, std::int64_t count) {
   if (rounded.size() == 0) return;
-  convert(View<const float>(value.data + first, 1, count),
-          View<bfloat16>(rounded.data + first, 1, count));
+  convert_row<float, bfloat16>(value.data + first, count, rounded.data + first);
 }
 
 void ParamSet::round_values() {

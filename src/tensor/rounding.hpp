@@ -7,7 +7,10 @@
 
 namespace switchyard {
 
-// y = x, rounded or widened; both [N, D].
+// out [n] = in [n], rounded or widened, on the calling thread.
+template <class From, class To>
+void convert_row(const From* in, std::int64_t n, To* out);
+// y = x likewise; both [N, D].
 template <class From, class To>
 void convert(View<const From> x, View<To> y);
 

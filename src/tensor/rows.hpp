@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "tensor/wide.hpp"
+
 namespace switchyard {
 
 // Calls f(i) for i in [0, count), shared among threads where the work (elements touched) is worth
@@ -18,6 +20,18 @@ void for_each_shared(std::int64_t count, std::int64_t elements, F f) {
   const bool share = count > 1 && elements >= worth_sharing && !omp_in_parallel();
 #pragma omp parallel for schedule(static) if (share)
   for (std::int64_t i = 0; i < count; ++i) f(i);
+}
+
+// One f(i) in the widest vectors the CPU has.
+template <class F>
+SWITCHYARD_WIDE void call_wide(const F& f, std::int64_t i) {
+  f(i);
+}
+
+// The same as for_each_shared, for arithmetic worth the widest vectors: f(i) does a row.
+template <class F>
+void for_each_row(std::int64_t count, std::int64_t elements, F f) {
+  for_each_shared(count, elements, [&](std::int64_t i) { call_wide(f, i); });
 }
 
 inline constexpr int lanes = 16;

@@ -182,7 +182,7 @@ SWITCHYARD_INSTANTIATE(bfloat16)
 
 void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
                            std::span<float> loss, std::span<float> log_z, std::int32_t* argmax) {
-  for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
+  for_each_row(logits.rows, logits.size(), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const float* __restrict row = logits.row(i);
     const bool counts = targets[at] >= 0;
@@ -202,7 +202,7 @@ void cross_entropy_forward(View<const float> logits, std::span<const std::int32_
 
 void extra_loss_forward(View<const float> logits, std::span<const std::int32_t> targets,
                         std::span<const float> log_z, ExtraLoss extra, std::span<float> added) {
-  for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
+  for_each_row(logits.rows, logits.size(), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const float* __restrict row = logits.row(i);
     added[at] = 0;
@@ -218,7 +218,7 @@ template <class T>
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
                             std::span<const float> log_z, float scale, ExtraLoss extra, View<T> d) {
   const float uniform = scale * extra.label_smoothing / static_cast<float>(logits.cols);
-  for_each_shared(logits.rows, logits.size(), [&](std::int64_t i) {
+  for_each_row(logits.rows, logits.size(), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const float* row = logits.row(i);
     T* out = d.row(i);

@@ -1,5 +1,5 @@
-// The update of one feed-forward kernel by each rule. Bytes: the least that must move, so what a
-// rule reads twice lowers its rate.
+// The update of one feed-forward kernel by each rule, and of 64 experts' that no cache holds.
+// Bytes: the least that must move, so what a rule reads twice lowers its rate.
 #include "kernels.hpp"
 #include "optim/optimizer.hpp"
 #include "support/adafactor_reference.hpp"
@@ -9,15 +9,25 @@ namespace {
 
 constexpr double learning_rate = 0.01;
 
-// One tensor [D, F] with a gradient.
-struct Kernel {
+// Tensors [D, F] with a gradient.
+struct Kernels {
   ParamSet params;
 
-  explicit Kernel(const LayerShape& shape)
-      : params({{"wi", "wi", shape.D, shape.F, {}, {Initializer::Kind::normal, 0.05f}}}, 1, 0, 1) {
+  Kernels(const LayerShape& shape, int count) : params(specs(shape, count), 1, 0, 1) {
     const Tensor<float> gradient = random_tensor(shape.D, shape.F, 2);
-    std::copy_n(gradient.data(), gradient.size(), params[0].leaves[0].sum().data);
-    params[0].gradient = params[0].leaves[0].sum();
+    for (Param& param : params.params()) {
+      std::copy_n(gradient.data(), gradient.size(), param.leaves[0].sum().data);
+      param.gradient = param.leaves[0].sum();
+    }
+    params.round_values();
+  }
+  static std::vector<ParamSpec> specs(const LayerShape& shape, int count) {
+    std::vector<ParamSpec> all;
+    for (int i = 0; i < count; ++i) {
+      const std::string name = std::string("wi").append(std::to_string(i));
+      all.push_back({name, name, shape.D, shape.F, {}, {Initializer::Kind::normal, 0.05f}});
+    }
+    return all;
   }
   reference::Matrix matrix(View<const float> x) const {
     reference::Matrix m;
@@ -27,7 +37,7 @@ struct Kernel {
 };
 
 // How far the first update is from the reference's, as a share of the update.
-double error_of_update(const Kernel& kernel, const reference::Matrix& before,
+double error_of_update(const Kernels& kernel, const reference::Matrix& before,
                        const reference::Matrix& expected) {
   double difference = 0, size = 0;
   for (std::size_t r = 0; r < expected.size(); ++r)
@@ -40,15 +50,15 @@ double error_of_update(const Kernel& kernel, const reference::Matrix& before,
   return std::sqrt(difference / size);
 }
 
-void time_updates(benchmark::State& state, Kernel& kernel, Optimizer& rule,
+void time_updates(benchmark::State& state, Kernels& kernel, Optimizer& rule,
                   std::int64_t bytes_of_element) {
   std::int64_t step = 1;
   time(state, Amount::bytes, kernel.params.elements() * bytes_of_element,
        [&] { rule.update(kernel.params.params(), step++, 1e-6); });
 }
 
-void adafactor(benchmark::State& state, const LayerShape& shape) {
-  Kernel kernel(shape);
+void adafactor(benchmark::State& state, const LayerShape& shape, int count) {
+  Kernels kernel(shape, count);
   const AdafactorConfig config;
   const auto rule = make_adafactor(config, kernel.params.params());
   const reference::Matrix before = kernel.matrix(kernel.params[0].value);
@@ -58,11 +68,12 @@ void adafactor(benchmark::State& state, const LayerShape& shape) {
   plain.update(expected, kernel.matrix(kernel.params[0].gradient), 0, learning_rate);
   rule->update(kernel.params.params(), 0, learning_rate);
   if (!verified(state, "the update", error_of_update(kernel, before, expected), 1e-5)) return;
-  time_updates(state, kernel, *rule, 4 + 8);  // the gradient; the weight, read and written
+  time_updates(state, kernel, *rule,
+               4 + 8 + 2);  // gradient; weight, read and written; its copy in bf16
 }
 
-void adamw(benchmark::State& state, const LayerShape& shape) {
-  Kernel kernel(shape);
+void adamw(benchmark::State& state, const LayerShape& shape, int count) {
+  Kernels kernel(shape, count);
   const AdamWConfig config;
   const auto rule = make_adamw(config, kernel.params.params());
   const reference::Matrix before = kernel.matrix(kernel.params[0].value),
@@ -74,14 +85,18 @@ void adamw(benchmark::State& state, const LayerShape& shape) {
                                          config.weight_decay * before[r][c]);
   rule->update(kernel.params.params(), 0, learning_rate);
   if (!verified(state, "the update", error_of_update(kernel, before, expected), 1e-5)) return;
-  time_updates(state, kernel, *rule, 4 + 3 * 8);  // and two moments
+  time_updates(state, kernel, *rule, 4 + 3 * 8 + 2);  // and two moments
 }
 
 }  // namespace
 
 void register_optimizers(const LayerShape& shape) {
-  add_benchmark("adafactor", shape, [=](auto& state) { adafactor(state, shape); });
-  add_benchmark("adamw", shape, [=](auto& state) { adamw(state, shape); });
+  for (const auto& [count, experts] : {std::pair(1, ""), std::pair(64, "_64_experts")}) {
+    add_benchmark(std::string("adafactor") + experts, shape,
+                  [=, count = count](auto& state) { adafactor(state, shape, count); });
+    add_benchmark(std::string("adamw") + experts, shape,
+                  [=, count = count](auto& state) { adamw(state, shape, count); });
+  }
 }
 
 }  // namespace switchyard::bench

@@ -58,7 +58,8 @@ std::vector<Row> read_csv(const std::string& path) {
   return rows;
 }
 
-// A study of four runs, stopped by TERM in its second run, killed by -9 in its third, and finished.
+// A study of four runs, stopped by TERM in its second run; in its third a process of the run is
+// killed by -9, then the study itself; and finished.
 class Study : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -79,19 +80,23 @@ class Study : public testing::Test {
                                          path("text.txt") + " --output " + path("data"));
     ASSERT_EQ(prepared.exit_code, 0) << prepared.output;
     const auto when = [](const std::string& run, int steps, const std::string& then) {
-      return command() + " & until [ \"$(cat " + path("runs/" + run) +
-             "/metrics.jsonl 2>/dev/null | wc -l)\" -ge " + std::to_string(steps) +
+      return command() + " & while kill -0 $! && [ \"$(cat " + path("runs/" + run) +
+             "/metrics.jsonl 2>/dev/null | wc -l)\" -lt " + std::to_string(steps) +
              " ]; do sleep 0.05; done; " + then + "; wait $!";
     };
     stopped = std::make_unique<Outcome>(run_shell(when("4-seed1", 12, "kill -TERM $!")));
     killed = std::make_unique<Outcome>(run_shell(when(
         "hash-seed1", 25,
         "kill -9 $(sed 's/process \\([0-9]*\\) .*/\\1/' " + path("runs/hash-seed1/lock") + ")")));
+    const std::string lock = path("runs/hash-seed1/lock");
+    abandoned = std::make_unique<Outcome>(
+        run_shell(when("hash-seed1", 60, "kill -9 $!") + "; flock -w 30 " + lock + " true"));
+    steps_when_abandoned = read_metrics(path("runs/hash-seed1")).size();
     partial = read_csv_of_partial();
     finished = std::make_unique<Outcome>(run_shell(command()));
   }
   static void TearDownTestSuite() {
-    for (auto* outcome : {&stopped, &killed, &finished}) outcome->reset();
+    for (auto* outcome : {&stopped, &killed, &abandoned, &finished}) outcome->reset();
     directory.reset();
   }
 
@@ -107,12 +112,14 @@ class Study : public testing::Test {
   }
 
   static std::unique_ptr<TemporaryDirectory> directory;
-  static std::unique_ptr<Outcome> stopped, killed, finished;
+  static std::unique_ptr<Outcome> stopped, killed, abandoned, finished;
+  static std::size_t steps_when_abandoned;
   static std::vector<Row> partial;
 };
 
 std::unique_ptr<TemporaryDirectory> Study::directory;
-std::unique_ptr<Outcome> Study::stopped, Study::killed, Study::finished;
+std::unique_ptr<Outcome> Study::stopped, Study::killed, Study::abandoned, Study::finished;
+std::size_t Study::steps_when_abandoned = 0;
 std::vector<Row> Study::partial;
 
 TEST_F(Study, StopsWithItsRunAndGoesOnWhereItWas) {
@@ -129,6 +136,13 @@ TEST_F(Study, StopsWithItsRunAndGoesOnWhereItWas) {
   EXPECT_THAT(read_text(path("runs/hash-seed1/log.txt")), HasSubstr("resumed from step "));
   // What was finished was not started again.
   EXPECT_THAT(read_text(path("runs/dense-seed1/log.txt")), Not(HasSubstr("resumed")));
+}
+
+TEST_F(Study, LeavesNoRunBehindWhereItIsKilled) {
+  EXPECT_EQ(abandoned->exit_code, 0) << "the run goes on without its study";
+  EXPECT_GE(steps_when_abandoned, 60U);
+  EXPECT_LT(steps_when_abandoned, 300U);
+  EXPECT_EQ(read_metrics(path("runs/hash-seed1")).size(), 300U);
 }
 
 TEST_F(Study, HasARowForEachRunThatHasBegun) {
@@ -260,6 +274,21 @@ TEST_F(Study, TakesABudgetOfTrainingTime) {
     EXPECT_TRUE(records.back().contains("eval/loss")) << "the last step is evaluated";
   }
   EXPECT_TRUE(fs::exists(path("timed/throughput.svg")));
+}
+
+// Steps so long that the run cannot end by itself between the two.
+TEST_F(Study, EndsAtOnceAtASecondInterrupt) {
+  write_text(path("slow.study"),
+             "config base.textproto\naxis moe.num_experts\nvalues 0\nsteps 9\n"
+             "set model.d_model=512 model.d_ff=2048 data.input_length=256 train.batch_size=32");
+  const Outcome outcome = run_shell(
+      "env --default-signal=INT " LAUNCH_DIRECTORY "/study.sh " + path("slow.study") + " --data " +
+      path("data") + " --runs " + path("slow") + " & while kill -0 $! && [ ! -s " +
+      path("slow/0-seed1") +
+      "/metrics.jsonl ]; do sleep 0.05; done; kill -INT $!; sleep 0.3; kill -INT $!; wait $!");
+  EXPECT_EQ(outcome.exit_code, 137) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("ended with exit code 137"));
+  EXPECT_THAT(read_text(path("slow/0-seed1.log")), HasSubstr("Ctrl-C again ends at once"));
 }
 
 TEST_F(Study, IsWatchedWithoutATerminal) {

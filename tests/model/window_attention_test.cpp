@@ -1,5 +1,5 @@
 // Window attention where the window covers the row, or all positions are global: full attention
-// then, by another way.
+// then, by another way. Each is so held to the other.
 #include "model/window_attention.hpp"
 
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "gradient_check.hpp"
+#include "model/full_attention.hpp"
 #include "small_model.hpp"
 #include "tensor/rounding.hpp"
 
@@ -23,13 +24,15 @@ struct Setting {
   std::optional<AttentionWindow> window{};
   float dropout = 0;
   bool keep_weights = true;
+  std::int32_t positions = length;
 };
 
 // The output and all gradients of one layer, by name.
 template <class In>
 std::map<std::string, Values> run(const Setting& setting) {
   OneProcess process(ranks);
-  const Sequence sequence = make_sequence(ranks, rows, length, {70, 41, 1, 64});
+  const std::int32_t n = setting.positions;
+  const Sequence sequence = make_sequence(ranks, rows, n, {n, n - 29, 1, n - 6});
   ParamSet params = make_params({{"q", D, random_values(D * H * K, 1)},
                                  {"k", D, random_values(D * H * K, 2)},
                                  {"v", D, random_values(D * H * K, 3)},
@@ -49,7 +52,7 @@ std::map<std::string, Values> run(const Setting& setting) {
                              setting.keep_weights,
                              setting.window});
   const RelativeBias relative(4, true);
-  const PositionBias bias = relative.forward(params, length);
+  const PositionBias bias = relative.forward(params, n);
   const Tensor<float> stream = to_tensor(random_values(sequence.positions() * D, 6),
                                          sequence.positions()),
                       dy = to_tensor(random_values(sequence.positions() * D, 7),
@@ -114,23 +117,49 @@ TEST(WindowAttention, IsNotFullAttentionOtherwise) {
 }
 
 template <class In>
-void expect_same_bits_however_it_runs() {
+void expect_same_bits_however_it_runs(Setting setting) {
   const int before = omp_get_max_threads();
-  const AttentionWindow window{4, 3};
   omp_set_num_threads(1);
-  const auto expected = run<In>({window, 0.3f});
+  const auto expected = run<In>(setting);
   for (const int threads : {1, 2, 3, 7}) {
     omp_set_num_threads(threads);
     for (const bool keep : {true, false}) {
-      EXPECT_EQ(run<In>({window, 0.3f, keep}), expected) << threads << " " << keep;
+      setting.keep_weights = keep;
+      EXPECT_EQ(run<In>(setting), expected) << threads << " " << keep;
     }
   }
   omp_set_num_threads(before);
 }
 
 TEST(WindowAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
-  expect_same_bits_however_it_runs<float>();
-  if (bfloat16_support() != Bfloat16Support::none) expect_same_bits_however_it_runs<bfloat16>();
+  const Setting setting{AttentionWindow{4, 3}, 0.3f};
+  expect_same_bits_however_it_runs<float>(setting);
+  if (bfloat16_support() != Bfloat16Support::none)
+    expect_same_bits_however_it_runs<bfloat16>(setting);
+}
+
+// Rows so long that full attention takes its queries in several blocks, the last one smaller.
+constexpr std::int32_t several_blocks = 700;
+
+TEST(FullAttention, InSeveralBlocksIsAWindowThatCoversTheRow) {
+  ASSERT_LT(queries_at_once(several_blocks, several_blocks), several_blocks);
+  ASSERT_NE(several_blocks % queries_at_once(several_blocks, several_blocks), 0);
+  const AttentionWindow covering_all{several_blocks, 0};
+  const auto results = [&]<class In>(In, std::optional<AttentionWindow> window) {
+    return run<In>({window, 0.3f, true, several_blocks});
+  };
+  expect_alike(results(float{}, {}), results(float{}, covering_all), 1e-5);
+  if (bfloat16_support() != Bfloat16Support::none)
+    expect_alike(results(bfloat16{}, {}), results(bfloat16{}, covering_all), 0x1p-6);
+}
+
+TEST(FullAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
+  for (const std::int32_t positions : {70, several_blocks}) {
+    const Setting setting{{}, 0.3f, true, positions};
+    expect_same_bits_however_it_runs<float>(setting);
+    if (bfloat16_support() != Bfloat16Support::none)
+      expect_same_bits_however_it_runs<bfloat16>(setting);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,37 @@
+// The gradients of a row's keys or values in one head, whose parts come block by block of queries:
+// room for their sum, and its order. Knows not who sees whom.
+#pragma once
+
+#include "model/attention_pairs.hpp"
+#include "tensor/gemm.hpp"
+#include "tensor/rounding.hpp"
+
+namespace switchyard {
+
+// Summed in f32, in the order in which parts come, and rounded once. In f32 `all` itself is the
+// sum. `all` [m, K], the same from start to finish.
+template <class In>
+class KeySum {
+ public:
+  explicit KeySum(const Pairs& pairs) : room_(rounds<In> ? pairs.keys * pairs.d_kv : 0) {}
+
+  void start(View<In> all) {
+    const View<float> sum = sum_of(all);
+    for (std::int64_t i = 0; i < sum.rows; ++i) std::fill_n(sum.row(i), sum.cols, 0.0f);
+  }
+  // Adds a^T b to the keys from `first` on. a [queries, keys], b [queries, K].
+  void add(Work& work, std::int64_t first, View<const In> a, View<const In> b, View<In> all) {
+    gemm<In, float>(work, a, Transpose::yes, b, Transpose::no, sum_of(all).row_range(first, a.cols),
+                    Accumulate::yes);
+  }
+  void finish(View<In> all) {
+    if constexpr (rounds<In>) convert<float, In>(sum_of(all), all);
+  }
+
+ private:
+  View<float> sum_of(View<In> all) { return f32_place(all, room_.mine(all.rows, all.cols)); }
+
+  ThreadRoom<float> room_;
+};
+
+}  // namespace switchyard
