@@ -30,7 +30,7 @@ spread() { sed '/nan/d' | sort -g | awk '{ x[NR] = $1 } END { if (NR) print (x[i
 cell() { awk -v f="$1" '{ printf f " (" f " to " f ")", $1, $2, $3 } END { if (!NR) printf "–" }'; }
 
 machine_line() {
-  echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores; $(date +%F);" \
+  echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(env -u OMP_NUM_THREADS nproc) cores; $(date +%F);" \
     "$("$switchyard" --version | awk '/^(commit|build)/ { $1 = $1; printf "%s%s", (n++ ? ", " : ""), $0 }')."
 }
 
