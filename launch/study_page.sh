@@ -83,12 +83,12 @@ draw_losses() {
 set key top right; set xlabel '$label'; set ylabel '$loss_label'
 plot '$work/means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, '$work/runs' using (\$1+0.12):2 with points $each"
   if [ "$(awk '$4 != "nan" && !seen[$4]++' "$work/means" | wc -l)" -gt 1 ]; then
-    picture loss-by-parameters 640 400 "Final validation loss against all parameters of the model (logarithmic)." "set key top right; set logscale x
+    picture loss-by-parameters 640 400 "Final validation loss against all parameters of the model (logarithmic)." "set key outside top center; set logscale x
 $(spread_ticks 4)
 set xlabel 'parameters (millions)'; set ylabel '$loss_label'; set offsets 0, 0, graph 0.08, graph 0.05
 plot '$work/means' using 4:2:3 $bars, '' using 4:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   fi
-  picture loss-by-step-time 640 400 "Final validation loss against the time of a step: what lies lower and further left is better." "set key top right
+  picture loss-by-step-time 640 400 "Final validation loss against the time of a step: what lies lower and further left is better." "set key outside top center
 set xlabel 'time of a step (ms)'; set ylabel '$loss_label'; set offsets graph 0.08, graph 0.12, graph 0.08, graph 0.05
 plot '$work/means' using 5:2:3 $bars, '' using 5:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   if awk -v b="$baseline" '$6 != b && ($7 != "nan" || $9 != "nan") { found = 1 } END { exit !found }' "$work/means"; then
