@@ -5,35 +5,14 @@
 
 #include "tensor/ops.hpp"
 #include "tensor/rounding.hpp"
-#include "tensor/rows.hpp"
 
 namespace switchyard {
 namespace {
 
-// x *= U, element-wise, with U uniform in [1-eps, 1+eps) and drawn anew from the stream: the same
-// factors forward and backward, and none of them stored. x [N, D].
-void multiply_by_jitter(const Perturbation& jitter, View<float> x) {
-  constexpr std::int64_t chunk = 64;  // blocks of four elements drawn at a time
-  const float low = 1 - jitter.amount, width = 2 * jitter.amount;
-  for_each_shared(x.rows, 16 * x.size(), [&](std::int64_t t) {
-    std::uint32_t words[4 * chunk];
-    for (std::int64_t first = 0; first < x.cols; first += 4 * chunk) {
-      const std::int64_t count = std::min(4 * chunk, x.cols - first);
-      for (std::int64_t block = 0; 4 * block < count; ++block) {
-        const auto four = jitter.stream.block(jitter.token_index[t], first / 4 + block);
-        std::copy(four.begin(), four.end(), words + 4 * block);
-      }
-      float* elements = x.row(t) + first;
-#pragma omp simd
-      for (std::int64_t i = 0; i < count; ++i) elements[i] *= low + width * unit_float(words[i]);
-    }
-  });
-}
-
 // Its own backward, whichever it is: a product with factors that the stream gives again.
 void perturb(const Perturbation& perturbation, View<float> x) {
   if (perturbation.kind == Perturbation::Kind::jitter) {
-    multiply_by_jitter(perturbation, x);
+    apply_jitter(x, perturbation.amount, perturbation.stream, perturbation.token_index);
   } else {
     apply_dropout(x, perturbation.amount, perturbation.stream, perturbation.token_index);
   }

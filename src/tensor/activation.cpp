@@ -1,4 +1,4 @@
-// The element-wise sweeps: addition, ReLU, gated GELU, dropout.
+// The element-wise sweeps: addition, ReLU, gated GELU.
 #include <algorithm>
 #include <array>
 
@@ -87,59 +87,12 @@ void gated_gelu_backward(ConstView<T> a, ConstView<T> b, ConstView<T> dy, View<T
   });
 }
 
-namespace {
-
-// words [4 blocks]: a loop the compiler vectorises, eight blocks at a time.
-void draw(const RandomStream& stream, std::uint64_t item, std::uint64_t first, std::int64_t blocks,
-          std::uint32_t* __restrict words) {
-  for (std::int64_t k = 0; k < blocks; ++k) {
-    const auto four = stream.block(item, first + static_cast<std::uint64_t>(k));
-    words[4 * k] = four[0];
-    words[4 * k + 1] = four[1];
-    words[4 * k + 2] = four[2];
-    words[4 * k + 3] = four[3];
-  }
-}
-
-template <class T>
-void drop(const std::uint32_t* __restrict words, std::int64_t n, float rate, T* __restrict x) {
-  const float kept = 1.0f / (1.0f - rate);
-#pragma omp simd
-  for (std::int64_t j = 0; j < n; ++j) {
-    const float factor = unit_float(words[j]) < rate ? 0.0f : kept;
-    x[j] = from_float<T>(to_float(x[j]) * factor);
-  }
-}
-
-}  // namespace
-
-template <class T>
-void apply_dropout(View<T> x, float rate, const RandomStream& stream,
-                   std::span<const std::uint64_t> token_index, std::int64_t first_element) {
-  if (rate == 0) return;
-  constexpr std::int64_t chunk = 64;  // blocks of four elements drawn at a time
-  for_each_row(x.rows, 16 * x.size(), [&](std::int64_t i) {
-    const std::uint64_t token = token_index[static_cast<std::size_t>(i)];
-    const std::int64_t last = first_element + x.cols;
-    alignas(64) std::uint32_t words[4 * chunk];
-    for (std::int64_t block = first_element / 4; 4 * block < last; block += chunk) {
-      const std::int64_t blocks = std::min(chunk, (last + 3) / 4 - block);
-      draw(stream, token, static_cast<std::uint64_t>(block), blocks, words);
-      const std::int64_t from = std::max(first_element, 4 * block);
-      const std::int64_t to = std::min(last, 4 * (block + blocks));
-      drop(words + (from - 4 * block), to - from, rate, x.row(i) + (from - first_element));
-    }
-  });
-}
-
-#define SWITCHYARD_INSTANTIATE(T)                                                                  \
-  template void relu_forward<T>(View<const T>, View<T>);                                           \
-  template void relu_backward<T>(View<const T>, View<T>);                                          \
-  template void gated_gelu_forward<T>(View<const T>, View<const T>, View<T>);                      \
-  template void gated_gelu_backward<T>(View<const T>, View<const T>, View<const T>, View<T>,       \
-                                       View<T>);                                                   \
-  template void apply_dropout(View<T>, float, const RandomStream&, std::span<const std::uint64_t>, \
-                              std::int64_t);
+#define SWITCHYARD_INSTANTIATE(T)                                                            \
+  template void relu_forward<T>(View<const T>, View<T>);                                     \
+  template void relu_backward<T>(View<const T>, View<T>);                                    \
+  template void gated_gelu_forward<T>(View<const T>, View<const T>, View<T>);                \
+  template void gated_gelu_backward<T>(View<const T>, View<const T>, View<const T>, View<T>, \
+                                       View<T>);
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(bfloat16)

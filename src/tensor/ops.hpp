@@ -24,11 +24,13 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
                        std::span<float> d_scale);
 
 // Inverted dropout: x *= mask / (1 - rate), element e of a row drawn from (token_index[row],
-// first_element
-// + e). Its own backward. rate 0: nothing happens.
+// first_element + e). Its own backward. rate 0: nothing happens.
 template <class T>
 void apply_dropout(View<T> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element = 0);
+// x *= U, uniform in [1 - epsilon, 1 + epsilon), drawn like dropout's. Its own backward. [N, D]
+void apply_jitter(View<float> x, float epsilon, const RandomStream& stream,
+                  std::span<const std::uint64_t> token_index);
 
 // y += x, element-wise. [N, D]
 void add(View<const float> x, View<float> y);

@@ -229,6 +229,34 @@ TEST(Dropout, BitsDependOnNeitherThreadsNorOtherRows) {
             bits_of(dropped_ones(60, 333, 0.3f, 3).row_range(10, 1).flat()));
 }
 
+Tensor<float> jittered_ones(std::int64_t rows, float epsilon) {
+  auto x = Tensor<float>::uninitialized(rows, 301);
+  for (float& v : x.flat()) v = 1;
+  apply_jitter(x.view(), epsilon, {5, Purpose::router_jitter, 2, 9},
+               tokens_from(40, static_cast<std::size_t>(rows)));
+  return x;
+}
+
+TEST(Jitter, DrawsEachFactorFromItsTokenAndPosition) {
+  const float epsilon = 0.01f;
+  const auto x = jittered_ones(5, epsilon);
+  const RandomStream stream(5, Purpose::router_jitter, 2, 9);
+  for (std::int64_t i = 0; i < 5; ++i) {
+    for (std::int64_t j = 0; j < 301; ++j) {
+      const auto words =
+          stream.block(static_cast<std::uint64_t>(40 + 7 * i), static_cast<std::uint64_t>(j / 4));
+      const float u = unit_float(words[static_cast<std::size_t>(j % 4)]);
+      ASSERT_EQ(x.view()(i, j), 1 - epsilon + 2 * epsilon * u) << i << "," << j;
+    }
+  }
+}
+
+TEST(Jitter, BitsDependOnNeitherThreadsNorOtherRows) {
+  expect_same_bits_in_every_team([] { return bits_of(jittered_ones(60, 0.1f).flat()); });
+  EXPECT_EQ(bits_of(jittered_ones(5, 0.1f).flat()),
+            bits_of(jittered_ones(60, 0.1f).row_range(0, 5).flat()));
+}
+
 TEST(Embedding, LooksUpRowsAndAddsGradientsInTokenOrder) {
   const auto table = random_tensor(11, 6, 1), dy = random_tensor(5, 6, 2);
   const std::vector<std::int32_t> ids = {3, 0, -1, 3, 10};
