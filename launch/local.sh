@@ -30,7 +30,7 @@ if [[ $1 != */* ]] && [ -x "$switchyard" ] && "$switchyard" help "$1" >/dev/null
   set -- "$(realpath "$switchyard")" "$@"
 fi
 
-cores=$(nproc)
+cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)  # which would count those instead
 line=(mpirun -n "$processes")
 if [ $((processes * threads)) -le "$cores" ]; then
   line+=(--map-by "slot:PE=$threads" --bind-to core)

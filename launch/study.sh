@@ -40,6 +40,7 @@ done
 [ -f "$file" ] || fail 66 "$file is not there"
 read_study "$file"
 name=$(basename "$file" .study)
+cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)  # which would count those instead
 runs=${runs:-runs/$name} output=${output:-${runs:-.}}
 
 for switchyard in "$here/../build/release/switchyard" "$here/../../../bin/switchyard" "$(command -v switchyard || true)"; do
@@ -147,7 +148,7 @@ config $config_digest
 data $data_digest
 processes ${processes:-$default_processes}
 threads $threads
-machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores"
+machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), $cores cores"
   mkdir -p "$run" || fail 73 "cannot write to $runs"
   if [ -f "$run/study.txt" ] && ! diff -q <(sed -n 1,5p "$run/study.txt") <(sed -n 1,5p <<<"$text") >/dev/null; then
     fail 78 "$run was made with another study, configuration or data (see $run/study.txt): name other --runs, or move it away"
@@ -165,7 +166,7 @@ run_missing() {
     number=$((number + 1))
     [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
     settle $entry
-    default_processes=$((ranks[$value] < $(nproc) ? ranks[$value] : $(nproc)))
+    default_processes=$((ranks[$value] < cores ? ranks[$value] : cores))
     progress "$run"
     state=$(status)
     [ -f "$run/study.txt" ] || [ "$state" = missing ] || fail 78 "$run is there, but is no run of a study: name other --runs"

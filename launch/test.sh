@@ -22,4 +22,4 @@ if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2
   echo "test.sh: the build failed; the whole output is in $log" >&2
   exit 1
 fi
-ctest --preset "$preset" --parallel "$(nproc)"
+ctest --preset "$preset" --parallel "$(env -u OMP_NUM_THREADS nproc)"

@@ -29,6 +29,12 @@ TEST(LocalScript, WarnsOfMoreThreadsThanCoresAndRunsAllTheSame) {
   EXPECT_THAT(outcome.output, AllOf(HasSubstr("take turns"), HasSubstr("--oversubscribe")));
 }
 
+TEST(LocalScript, CountsTheCoresWhateverOmpNumThreadsSays) {
+  const std::string command = LAUNCH_DIRECTORY "/local.sh -n 2 -t 1 /bin/true";
+  EXPECT_EQ(run_shell("OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 " + command).output,
+            run_shell("unset OMP_NUM_THREADS; " + command).output);
+}
+
 TEST(LocalScript, RefusesWhatItDoesNotUnderstand) {
   EXPECT_EQ(launch("local.sh").exit_code, 64);
   EXPECT_EQ(launch("local.sh -n many train").exit_code, 64);
