@@ -9,20 +9,28 @@
 namespace switchyard {
 namespace {
 
-// Its own backward, whichever it is: a product with factors that the stream gives again.
-void perturb(const Perturbation& perturbation, View<float> x) {
-  if (perturbation.kind == Perturbation::Kind::jitter) {
-    apply_jitter(x, perturbation.amount, perturbation.stream, perturbation.token_index);
+void copy(View<const float> from, View<float> to) {
+  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
+}
+
+// y = x times factors that the stream gives again, so none is stored. [N, D]
+void multiply_by_factors(const Perturbation& p, View<const float> x, View<float> y) {
+  if (p.kind == Perturbation::Kind::jitter) {
+    jitter(x, p.amount, p.stream, p.token_index, y);
   } else {
-    apply_dropout(x, perturbation.amount, perturbation.stream, perturbation.token_index);
+    copy(x, y);
+    apply_dropout(y, p.amount, p.stream, p.token_index);
   }
 }
 
-Tensor<float> copy_of(View<const float> from) {
-  auto copy = Tensor<float>::uninitialized(from.rows, from.cols);
-  for (std::int64_t i = 0; i < from.rows; ++i)
-    std::copy_n(from.row(i), from.cols, copy.view().row(i));
-  return copy;
+// Its backward: y += x times the same factors. Spoils x. [N, D]
+void add_times_factors(const Perturbation& p, View<float> x, View<float> y) {
+  if (p.kind == Perturbation::Kind::jitter) {
+    add_jittered(x, p.amount, p.stream, p.token_index, y);
+  } else {
+    apply_dropout(x, p.amount, p.stream, p.token_index);
+    add(x, y);
+  }
 }
 
 // What the router multiplies, [N, D] and [D, E]: the caller's, or copies perturbed and rounded.
@@ -36,13 +44,18 @@ Operands operands(const RouterInput& input) {
   const bool perturbs = input.perturbation.has_value();
   const bool rounds = input.precision == Precision::bfloat16;
   if (perturbs || rounds) {
-    seen.own_x = copy_of(input.x);
+    seen.own_x = Tensor<float>::uninitialized(input.x.rows, input.x.cols);
     seen.x = std::as_const(seen.own_x).view();
   }
-  if (perturbs) perturb(*input.perturbation, seen.own_x.view());
+  if (perturbs) {
+    multiply_by_factors(*input.perturbation, input.x, seen.own_x.view());
+  } else if (rounds) {
+    copy(input.x, seen.own_x.view());
+  }
   if (rounds) {
-    seen.own_weights = copy_of(input.weights);
+    seen.own_weights = Tensor<float>::uninitialized(input.weights.rows, input.weights.cols);
     seen.weights = std::as_const(seen.own_weights).view();
+    copy(input.weights, seen.own_weights.view());
     round_in_place(seen.own_x.view());
     round_in_place(seen.own_weights.view());
   }
@@ -74,8 +87,7 @@ void router_backward(Work& work, const RouterInput& input, Tensor<float> d_logit
   // d loss / d (x U) takes the place of x U, which is not needed any more.
   const View<float> d_perturbed = seen.own_x.view();
   gemm<float, float>(work, d, Transpose::no, seen.weights, Transpose::yes, d_perturbed);
-  perturb(*input.perturbation, d_perturbed);
-  add(d_perturbed, gradients.x);
+  add_times_factors(*input.perturbation, d_perturbed, gradients.x);
 }
 
 }  // namespace switchyard

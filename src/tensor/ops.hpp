@@ -28,9 +28,12 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
 template <class T>
 void apply_dropout(View<T> x, float rate, const RandomStream& stream,
                    std::span<const std::uint64_t> token_index, std::int64_t first_element = 0);
-// x *= U, uniform in [1 - epsilon, 1 + epsilon), drawn like dropout's. Its own backward. [N, D]
-void apply_jitter(View<float> x, float epsilon, const RandomStream& stream,
-                  std::span<const std::uint64_t> token_index);
+// y = x * U, and y += x * U, with U uniform in [1 - epsilon, 1 + epsilon) and drawn like dropout's:
+// the second is the backward of the first. [N, D]
+void jitter(View<const float> x, float epsilon, const RandomStream& stream,
+            std::span<const std::uint64_t> token_index, View<float> y);
+void add_jittered(View<const float> x, float epsilon, const RandomStream& stream,
+                  std::span<const std::uint64_t> token_index, View<float> y);
 
 // y += x, element-wise. [N, D]
 void add(View<const float> x, View<float> y);

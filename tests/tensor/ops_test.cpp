@@ -230,11 +230,11 @@ TEST(Dropout, BitsDependOnNeitherThreadsNorOtherRows) {
 }
 
 Tensor<float> jittered_ones(std::int64_t rows, float epsilon) {
-  auto x = Tensor<float>::uninitialized(rows, 301);
+  auto x = Tensor<float>::uninitialized(rows, 301), y = Tensor<float>::uninitialized(rows, 301);
   for (float& v : x.flat()) v = 1;
-  apply_jitter(x.view(), epsilon, {5, Purpose::router_jitter, 2, 9},
-               tokens_from(40, static_cast<std::size_t>(rows)));
-  return x;
+  jitter(x.view(), epsilon, {5, Purpose::router_jitter, 2, 9},
+         tokens_from(40, static_cast<std::size_t>(rows)), y.view());
+  return y;
 }
 
 TEST(Jitter, DrawsEachFactorFromItsTokenAndPosition) {
@@ -249,6 +249,17 @@ TEST(Jitter, DrawsEachFactorFromItsTokenAndPosition) {
       ASSERT_EQ(x.view()(i, j), 1 - epsilon + 2 * epsilon * u) << i << "," << j;
     }
   }
+}
+
+TEST(Jitter, AddsWithTheSameFactors) {
+  const auto x = random_tensor(7, 301, 1);
+  const RandomStream stream(5, Purpose::router_jitter, 2, 9);
+  auto product = Tensor<float>::uninitialized(7, 301), sum = random_tensor(7, 301, 2);
+  auto expected = random_tensor(7, 301, 2);
+  jitter(x.view(), 0.1f, stream, tokens_from(40, 7), product.view());
+  add_jittered(x.view(), 0.1f, stream, tokens_from(40, 7), sum.view());
+  add(product.view(), expected.view());
+  EXPECT_EQ(bits_of(sum.flat()), bits_of(expected.flat()));
 }
 
 TEST(Jitter, BitsDependOnNeitherThreadsNorOtherRows) {
