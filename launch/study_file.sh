@@ -71,7 +71,8 @@ check_study() {
   [ -n "${own[$baseline]+there}" ] || fail 64 "$where: the baseline $baseline is none of the values"
   config=${study[config]}
   [[ $config == /* || ! -f $(dirname "$where")/$config ]] || config=$(dirname "$where")/$config
-  if [ -f "$config" ]; then config_digest=$(sha256sum <"$config" | cut -c 1-12); else config_digest=$config; fi
+  config_digest=$config
+  [ ! -f "$config" ] || config_digest=$(grep -v '^[[:space:]]*#' "$config" | sha256sum | cut -c 1-12)  # comments may change
 }
 
 # take_seeds WHERE SEED… [for VALUE…]: the runs come in the order of the lines, each once.

@@ -256,6 +256,17 @@ TEST_F(Study, RefusesRunsOfAnotherStudy) {
   EXPECT_THAT(outcome.output, HasSubstr("was made with another study"));
 }
 
+TEST_F(Study, RefusesRunsOfAnotherBaseConfigurationButNotOfOtherComments) {
+  const std::string base = read_text(path("base.textproto"));
+  write_text(path("base.textproto"), "# Why it is so.\n" + base);
+  const Outcome commented = run_shell(command(""));
+  write_text(path("base.textproto"), base + "\nmoe { jitter_eps: 0 }\n");
+  const Outcome changed = run_shell(command(""));
+  write_text(path("base.textproto"), base);
+  EXPECT_EQ(commented.exit_code, 0) << commented.output;
+  EXPECT_EQ(changed.exit_code, 78) << changed.output;
+}
+
 TEST_F(Study, TakesABudgetOfTrainingTime) {
   write_text(
       path("timed.study"),
