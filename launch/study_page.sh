@@ -92,7 +92,7 @@ plot '$work/means' using 4:2:3 $bars, '' using 4:2:6 with labels offset char 1.2
 set xlabel 'time of a step (ms)'; set ylabel '$loss_label'; set offsets graph 0.08, graph 0.12, graph 0.08, graph 0.05
 plot '$work/means' using 5:2:3 $bars, '' using 5:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   if awk -v b="$baseline" '$6 != b && ($7 != "nan" || $9 != "nan") { found = 1 } END { exit !found }' "$work/means"; then
-    picture speed-up 640 400 "Steps (training time) of $baseline / those after which a run has its final loss. 1 is as fast; a value without a point has not reached it." "$tics
+    picture speed-up 640 400 "Steps (training time) of $baseline / those after which a run has its final loss. 1 is as fast; a value without a point has not reached it with every seed." "$tics
 set key top left; set xlabel '$label'; set ylabel 'speed-up to the loss of $baseline'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
 plot 1 with lines lw 1.5 lc rgb '$ink' notitle, '$work/means' using (\$1-0.08):7:8 with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'in steps', \
   '' using (\$1+0.08):9:10 with yerrorbars pt 5 ps 0.7 lw 2 lc rgb '${palette[1]}' title 'in time'"

@@ -55,10 +55,12 @@ write_table() {
 # A line a value, with tabs: value, seeds, parameters, then mean and deviation over the seeds of: final
 # loss, late training loss, loss below the baseline's, speed-up in steps, speed-up in time, loss at equal
 # time; then ms a step, tokens a second, dropped %, imbalance, tokens an expert, compared runs, the equal
-# time in seconds, memory. Runs that are not finished, or diverged, count in none.
+# time in seconds, memory, compared runs that reach the baseline's loss. Runs that are not finished, or
+# diverged, count in none.
 # Speed-ups: the baseline's steps (seconds) / those after which the run has the baseline's final loss, on
-# the straight line between evaluations; compared run by run with the baseline's of the same seed. Where
-# the study claims by some seeds, those alone count wherever they were run.
+# the straight line between evaluations; compared run by run with the baseline's of the same seed, and
+# left out where not all of them get there: a mean over those that do would be a mean over the lucky.
+# Where the study claims by some seeds, those alone count wherever they were run.
 summary='
 function add(list, x) { if (x != "") { n[list]++; total[list] += x; squares[list] += x * x } }
 function mean(list) { return n[list] ? total[list] / n[list] : "" }
@@ -100,21 +102,23 @@ END {
         s = reached(r, final[b], step); add(value "steps", s == "" ? "" : (value == baseline ? 1 : steps[b] / s))
         s = reached(r, final[b], second); add(value "time", s == "" ? "" : (value == baseline ? 1 : seconds[b] / s)) } }
     print value "\t" shown "\t" parameters[value] "\t" both(value "loss") "\t" both(value "late") "\t" both(value "gain") "\t" \
-      both(value "steps") "\t" both(value "time") "\t" both(value "equal") "\t" mean(value "ms") "\t" mean(value "rate") "\t" \
-      mean(value "drop") "\t" mean(value "load") "\t" mean(value "tokens") "\t" n[value "gain"] + 0 "\t" shortest "\t" most[value] } }'
+      (n[value "steps"] == n[value "gain"] ? both(value "steps") "\t" both(value "time") : "\t\t\t") "\t" \
+      both(value "equal") "\t" mean(value "ms") "\t" mean(value "rate") "\t" mean(value "drop") "\t" mean(value "load") "\t" mean(value "tokens") "\t" n[value "gain"] + 0 "\t" shortest "\t" most[value] "\t" n[value "steps"] + 0 } }'
 
 # The summary's columns as people read them, with tabs; the first line is the heading.
 table_cells() {
   awk -F'\t' -v axis="$label" -v baseline="$baseline" '
     function cell(m, d, decimals) { if (m == "") return "–"
       return sprintf("%." decimals "f", m) (d == "" ? "" : sprintf(" ± %." decimals "f", d)) }
+    function speed_up(m, d) { if ($1 == baseline) return "1"
+      if (!$21 || m != "") return cell(m, d, 2)
+      return $24 ? sprintf("reached by %d of %d", $24, $21) : "not reached" }
     NR == 1 { OFS = "\t"
       print axis, "seeds", "parameters (millions)", "validation loss", "training loss, last fifth", "validation loss below " baseline "’s", \
         "speed-up in steps", "speed-up in time", sprintf("validation loss after %.1f minutes", $22 / 60), "ms a step", "tokens a second", \
         "dropped (%)", "busiest expert / mean", "tokens an expert", "memory (MB)" }
     { print $1, $2, cell($3 == "" ? "" : $3 / 1e6, "", 2), cell($4, $5, 4), cell($6, $7, 4), ($1 == baseline ? "–" : cell($8, $9, 4)), \
-        ($1 == baseline ? "1" : $21 && $10 == "" ? "not reached" : cell($10, $11, 2)), \
-        ($1 == baseline ? "1" : $21 && $12 == "" ? "not reached" : cell($12, $13, 2)), cell($14, $15, 4), cell($16, "", 0), cell($17, "", 0), \
+        speed_up($10, $11), speed_up($12, $13), cell($14, $15, 4), cell($16, "", 0), cell($17, "", 0), \
         cell($18, "", 2), cell($19, "", 2), cell($20 == "" ? "" : $20, "", 0), cell($23 == "" ? "" : $23 / 1e6, "", 0) }'  "$work/summary"
 }
 
@@ -124,7 +128,9 @@ notes() {
   echo "Means ± standard deviations over the seeds. Loss: cross-entropy in nats a target token, on validation data at the end, and of training over the last fifth of the steps."
   echo "Speed-ups: steps (training time) of $baseline / those after which the run has the final validation loss of $baseline with the same seed; evaluations and saving are not counted."
   awk -F'\t' -v baseline="$baseline" '$1 != baseline && $21 + 0 < 3 { few = few (few == "" ? "" : ", ") $1 }
-    END { if (few != "") print "Fewer than three seeds beside " baseline "’s, so no claim: " few "." }' "$work/summary"
+    $1 != baseline && $21 >= 3 && $8 * $8 < $9 * $9 { close_by = close_by (close_by == "" ? "" : ", ") $1 }
+    END { if (few != "") print "Fewer than three seeds beside " baseline "’s, so no claim: " few "."
+      if (close_by != "") print "Less apart from " baseline " than the seeds are from each other, so no claim: " close_by "." }' "$work/summary"
   unfinished=$(awk -F, 'NR > 1 && $4 != "finished" { n++ } END { print n + 0 }' "$csv")
   [ "$unfinished" -eq 0 ] || echo "$unfinished of the runs are not finished, or diverged: their rows in $name.csv say so."
   [ "$(wc -l <"$csv")" -gt "${#wanted[@]}" ] || echo "Runs that have not begun: $((${#wanted[@]} + 1 - $(wc -l <"$csv")))."

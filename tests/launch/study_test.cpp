@@ -313,6 +313,38 @@ TEST_F(Study, IsWatchedWithoutATerminal) {
   EXPECT_EQ(launch("watch.sh " + path("nowhere")).exit_code, 66);
 }
 
+// Three seeds, of which one makes much of its experts and two never get where the dense model ends:
+// a mean over those that do would claim what chance gave.
+TEST(StudyTable, ClaimsNoSpeedUpThatSomeSeedsDoNotReach) {
+  const TemporaryDirectory directory;
+  const auto path = [&](const char* name) { return directory.path() + "/" + name; };
+  std::string csv = "study,value,seed,status,steps,tokens,seconds,final\n", curves;
+  const auto run = [&](const std::string& value, int seed, const char* halfway, const char* final) {
+    const std::string seed_text = std::to_string(seed);
+    csv += "s," + value + "," + seed_text + ",finished,100,1,10,-" + final + ",-" + final +
+           ",100,3,1,,,,,1,1,2,1,abc,\"CPU, 2 cores\",d,\"\"\n";
+    curves += value + " " + seed_text + " 50 5 " + halfway + "\n" + value + " " + seed_text +
+              " 100 10 " + final + "\n";
+  };
+  for (const int seed : {1, 2, 3}) run("dense", seed, "4.0", "3.0");
+  run("8", 1, "3.0", "2.5");
+  run("8", 2, "4.0", "3.1");
+  run("8", 3, "4.0", "3.2");
+  write_text(path("runs.csv"), csv);
+  write_text(path("curves"), curves);
+  write_text(path("table.sh"),
+             ". " LAUNCH_DIRECTORY
+             "/study_table.sh; baseline=dense label=experts name=s wanted=(1 "
+             "2 3 4 5 6); work=" +
+                 directory.path() + "; csv=$work/runs.csv; awk -F, -v baseline=dense -v curves=" +
+                 path("curves") + " \"$summary\" \"$csv\" >$work/summary; table_cells; notes");
+  const Outcome outcome = run_shell("bash " + path("table.sh"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output,
+              AllOf(HasSubstr("reached by 1 of 3\treached by 1 of 3"),
+                    HasSubstr("than the seeds are from each other, so no claim: 8.")));
+}
+
 TEST(StudyFile, ThatIsWrongIsRefusedInASentence) {
   const TemporaryDirectory directory;
   const std::string file = directory.path() + "/a.study";
