@@ -1,7 +1,4 @@
 // The element-wise sweeps: addition, ReLU, gated GELU.
-#include <algorithm>
-#include <array>
-
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
