@@ -406,7 +406,7 @@ TEST(StudyFile, OfEachShippedStudyIsWhatTheProgramTakes) {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("missing"));
   }
-  EXPECT_EQ(studies, 9);
+  EXPECT_EQ(studies, 10);
 }
 
 TEST(Books, BecomeDocumentsWithoutMarkdown) {
