@@ -16,23 +16,30 @@ colour_of() {  # VALUE
 }
 
 # For each value the mean of its seeds' curves, at the steps at which all of them were evaluated:
-# step, seconds, loss, loss below the baseline's at this step and at this time (same seeds).
+# step, seconds, loss, loss below the baseline's at this step and at this time. These two are of the same
+# seeds wherever they are given, those that the baseline has too: seeds that drop out would bend a curve.
+# Claimed seeds alone count, as in the table.
 mean_curves() {
-  awk -v baseline="$baseline" -v prefix="$work/mean-" '
+  awk -v baseline="$baseline" -v claim="${study[claim]:-}" -v prefix="$work/mean-" '
+    BEGIN { split(claim, list, " "); for (i in list) claims[list[i]] = 1 }
     { r = $1 SUBSEP $2; i = ++points[r]; step[r, i] = $3; second[r, i] = $4; at[r, i] = $5; at_step[r, $3] = $5
-      if (i == 1) { runs[$1]++; run[$1, runs[$1]] = r; seed[r] = $2; value[$1] = 1 } }
+      if (i == 1) { every[$1]++; of[$1, every[$1]] = r; seed[r] = $2; if ($2 in claims) claimed[$1] = 1 } }
     function at_time(r, time,   i) {
       for (i = 2; i <= points[r]; i++) if (second[r, i] >= time && second[r, i - 1] <= time)
         return at[r, i - 1] + (time - second[r, i - 1]) / (second[r, i] - second[r, i - 1]) * (at[r, i] - at[r, i - 1])
       return "" }
-    END { for (v in value) { first = run[v, 1]
+    END { for (v in every) { runs = shared = 0
+      for (k = 1; k <= every[v]; k++) { r = of[v, k]; if ((v in claimed) && !(seed[r] in claims)) continue
+        run[++runs] = r; if ((baseline SUBSEP seed[r]) in points) shared++ }
+      first = run[1]
       for (i = 1; i <= points[first]; i++) { s = step[first, i]; all = 1; time = loss = by_step = by_time = pairs = timed = 0
-        for (k = 1; k <= runs[v]; k++) { r = run[v, k]; b = baseline SUBSEP seed[r]
+        for (k = 1; k <= runs; k++) { r = run[k]; b = baseline SUBSEP seed[r]
           if (!((r, s) in at_step)) { all = 0; break }
           for (j = 1; step[r, j] != s; j++); time += second[r, j]; loss += at[r, j]
           if ((b, s) in at_step) { by_step += at_step[b, s] - at[r, j]; pairs++ }
           if ((other = at_time(b, second[r, j])) != "") { by_time += other - at[r, j]; timed++ } }
-        if (all) print s, time / runs[v], loss / runs[v], (pairs ? by_step / pairs : "nan"), (timed ? by_time / timed : "nan") > (prefix v) } } }' "$curves"
+        if (all) print s, time / runs, loss / runs, (pairs && pairs == shared ? by_step / pairs : "nan"),
+          (timed && timed == shared ? by_time / timed : "nan") > (prefix v) } } }' "$curves"
 }
 
 # A line a value out of mean_curves' columns X and Y.

@@ -345,6 +345,37 @@ TEST(StudyTable, ClaimsNoSpeedUpThatSomeSeedsDoNotReach) {
                     HasSubstr("than the seeds are from each other, so no claim: 8.")));
 }
 
+// Seed 2's dense run ends sooner than seed 3's: where it has no loss to compare with, the mean over
+// seeds would jump to that of seed 3 alone. Seed 1 chose, so it has no part in what is claimed.
+TEST(StudyPage, ComparesCurvesOfTheSameSeedsAllAlong) {
+  const TemporaryDirectory directory;
+  const auto path = [&](const char* name) { return directory.path() + "/" + name; };
+  std::string curves;
+  const auto run = [&](const char* value, int seed, int seconds, const char* halfway,
+                       const char* final) {
+    const std::string start = std::string(value) + " " + std::to_string(seed);
+    curves += start + " 50 " + std::to_string(seconds / 2) + " " + halfway + "\n" + start +
+              " 100 " + std::to_string(seconds) + " " + final + "\n";
+  };
+  run("dense", 1, 40, "9.0", "8.0");
+  run("dense", 2, 20, "4.0", "3.0");
+  run("dense", 3, 40, "6.0", "5.0");
+  for (const int seed : {1, 2, 3}) run("8", seed, 40, "2.0", "1.0");
+  run("16", 1, 40, "7.0", "6.0");
+  write_text(path("curves"), curves);
+  write_text(path("means.sh"),
+             ". " LAUNCH_DIRECTORY
+             "/study_page.sh; declare -A study=([claim]='2 3'); baseline=dense work=" +
+                 directory.path() + " curves=" + path("curves") +
+                 "; mean_curves; for v in dense 8 16; do cat $work/mean-$v; done");
+  const Outcome outcome = run_shell("bash " + path("means.sh"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(outcome.output,
+            "50 15 5 0 0\n100 30 4 0 0\n"
+            "50 20 2 3 2.5\n100 40 1 3 nan\n"
+            "50 20 7 2 2\n100 40 6 2 2\n");
+}
+
 TEST(StudyFile, ThatIsWrongIsRefusedInASentence) {
   const TemporaryDirectory directory;
   const std::string file = directory.path() + "/a.study";
