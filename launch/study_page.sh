@@ -53,6 +53,11 @@ lines() {
   echo "${plot%, }"
 }
 
+# A distance of ticks at which at most six fit onto an axis from 0 to N: 1, 2 or 5 times a power of ten.
+tick_distance() {
+  awk -v most="$1" 'BEGIN { for (t = 1; ; t *= 10) for (m = 1; m <= 5; m += m == 1 ? 1 : 3) if (t * m * 5 >= most) { print t * m; exit } }'
+}
+
 draw_curves() {
   # What all runs fall through in the first tenth would press the rest into a line.
   local top key
@@ -68,7 +73,7 @@ plot $(lines '$2/60' 3)"
   [ -n "$(lines '$1' 4 "$baseline")" ] || return 0
   key="set key outside right top title '$label' textcolor rgb '$ink'; set xzeroaxis lc rgb '$ink' lw 1.5"
   picture gain-by-step 640 400 "How far the validation loss lies below that of $baseline at the same step; above 0 is better." "$key
-set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
+set xtics $(tick_distance "$(awk '$3 > most { most = $3 } END { print most }' "$curves")"); set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$1' 4 "$baseline")"
   picture gain-by-time 640 400 "The same at equal training time." "$key
 set xlabel 'training time (minutes)'; set ylabel 'validation loss below $baseline (nats)'
