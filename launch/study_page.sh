@@ -42,12 +42,12 @@ mean_curves() {
           (timed && timed == shared ? by_time / timed : "nan") > (prefix v) } } }' "$curves"
 }
 
-# A line a value out of mean_curves' columns X and Y.
+# A line a value out of mean_curves' columns X and Y, where it has any figure in Y.
 lines() {
   local value plot=
   for value in "${values[@]}"; do
-    [ -s "$work/mean-$value" ] || continue
-    [ "$value" != "${3:-}" ] || continue
+    [ -s "$work/mean-$value" ] && [ "$value" != "${3:-}" ] || continue
+    awk -v y="$2" '$y != "nan" { found = 1 } END { exit !found }' "$work/mean-$value" || continue
     plot+="'$work/mean-$value' using ($1):$2 with linespoints pt 7 ps 0.35 lw 2 lc rgb '$(colour_of "$value")' title '$value', "
   done
   echo "${plot%, }"
@@ -75,6 +75,8 @@ plot $(lines '$2/60' 3)"
   picture gain-by-step 640 400 "How far the validation loss lies below that of $baseline at the same step; above 0 is better." "$key
 set xtics $(tick_distance "$(awk '$3 > most { most = $3 } END { print most }' "$curves")"); set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$1' 4 "$baseline")"
+  # Of one evaluation a run there is no equal time.
+  [ -n "$(lines '$2/60' 5 "$baseline")" ] || return 0
   picture gain-by-time 640 400 "The same at equal training time." "$key
 set xlabel 'training time (minutes)'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$2/60' 5 "$baseline")"
