@@ -376,6 +376,17 @@ TEST(StudyPage, ComparesCurvesOfTheSameSeedsAllAlong) {
             "50 20 7 2 2\n100 40 6 2 2\n");
 }
 
+// As where each run was evaluated once: gnuplot fails on a curve without a point.
+TEST(StudyPage, HasNoLineWhereNothingCanBeCompared) {
+  const TemporaryDirectory directory;
+  write_text(directory.path() + "/mean-8", "20 2 4.9 0.1 nan\n");
+  const Outcome outcome =
+      run_shell("bash -c '. " LAUNCH_DIRECTORY "/study_page.sh; values=(8) palette=(red) work=" +
+                directory.path() + "; lines x 4; echo \"[$(lines x 5)]\"'");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("using (x):4"), HasSubstr("[]")));
+}
+
 TEST(StudyFile, ThatIsWrongIsRefusedInASentence) {
   const TemporaryDirectory directory;
   const std::string file = directory.path() + "/a.study";
