@@ -170,9 +170,6 @@ void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved
     v_gradient.start(dv);
     for_each_block(pairs, [&](const QueryBlock& block) {
       const View<const In> weights = weights_of(block);
-      v_gradient.add(
-          work, dropped(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
-          block.of(d_out), dv);
       const View<float> d_weights = d_weights_room.mine(block.count, m);
       gemm<In, float>(work, block.of(d_out), Transpose::no, v, Transpose::yes, d_weights);
       dropout.apply(d_weights, pair, block.first, 0);
@@ -180,6 +177,10 @@ void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved
       attention_softmax_backward<In>(weights, d_weights,
                                      pass.full_scores(pairs.row(pair), block.first),
                                      gradients.d_bias_of(pair), d_scores);
+      // After the softmax, which takes the weights from memory row by row: this walks down columns.
+      v_gradient.add(
+          work, dropped(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
+          block.of(d_out), dv);
       gemm<In, In>(work, View<const In>(d_scores), Transpose::no, k, Transpose::no,
                    block.of(dq_head.place(dq)));
       k_gradient.add(work, d_scores, block.of(q), dk);
