@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "tensor/rows.hpp"
 
 namespace switchyard {
 
@@ -251,19 +252,29 @@ View<T> cols_of_operand(View<T> view, Transpose transpose, std::int64_t first, s
 
 namespace {
 
+// Threads take the next tile as they come free.
+template <class F>
+void for_each_tile(std::int64_t count, F f) {
+  if (count > 1 && team_possible()) {
+#pragma omp parallel for schedule(dynamic)
+    for (std::int64_t i = 0; i < count; ++i) f(i);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) f(i);
+  }
+}
+
 template <class In, class Out>
 void multiply_by_tiles(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
                        Accumulate accumulate) {
   const Tiling tile = tiling_of(c.rows, c.cols, ta == Transpose::no ? a.cols : a.rows);
   const std::int64_t across = pieces(c.cols, tile.cols), tiles = pieces(c.rows, tile.rows) * across;
-#pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
-  for (std::int64_t i = 0; i < tiles; ++i) {
+  for_each_tile(tiles, [&](std::int64_t i) {
     const std::int64_t row = i / across * tile.rows, col = i % across * tile.cols;
     const std::int64_t rows = std::min(tile.rows, c.rows - row);
     const std::int64_t cols = std::min(tile.cols, c.cols - col);
     multiply_tile(rows_of_operand(a, ta, row, rows), ta, cols_of_operand(b, tb, col, cols), tb,
                   c.row_range(row, rows).col_range(col, cols), accumulate);
-  }
+  });
 }
 
 // The last tile, where it is not a whole one, is as any other product.
@@ -272,8 +283,7 @@ void multiply_by_fixed_tiles(View<const bfloat16> a, Transpose ta, View<const bf
                              Transpose tb, View<Out> c) {
   const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
   const std::int64_t height = fixed_tile_rows(c.rows, c.cols, k), tiles = pieces(c.rows, height);
-#pragma omp parallel for schedule(dynamic) if (tiles > 1 && !omp_in_parallel())
-  for (std::int64_t i = 0; i < tiles; ++i) {
+  for_each_tile(tiles, [&](std::int64_t i) {
     const std::int64_t row = i * height, rows = std::min(height, c.rows - row);
     const View<const bfloat16> a_tile = rows_of_operand(a, ta, row, rows);
     if (rows == height) {
@@ -281,7 +291,7 @@ void multiply_by_fixed_tiles(View<const bfloat16> a, Transpose ta, View<const bf
     } else {
       multiply_tile(a_tile, ta, b, tb, c.row_range(row, rows), Accumulate::no);
     }
-  }
+  });
 }
 
 // Itself where its rows follow each other, as fixed kernels want them; otherwise a copy.

@@ -12,14 +12,22 @@
 
 namespace switchyard {
 
+// Whether a team of threads could share a loop: not where there is but one, nor where one shares
+// already. Asked before a team is made: OpenMP makes a team of one as well, with memory and a
+// system call each time.
+inline bool team_possible() { return omp_get_max_threads() > 1 && !omp_in_parallel(); }
+
 // Calls f(i) for i in [0, count), shared among threads where the work (elements touched) is worth
 // it and nobody shares already.
 template <class F>
 void for_each_shared(std::int64_t count, std::int64_t elements, F f) {
   constexpr std::int64_t worth_sharing = 1 << 14;
-  const bool share = count > 1 && elements >= worth_sharing && !omp_in_parallel();
-#pragma omp parallel for schedule(static) if (share)
-  for (std::int64_t i = 0; i < count; ++i) f(i);
+  if (count > 1 && elements >= worth_sharing && team_possible()) {
+#pragma omp parallel for schedule(static)
+    for (std::int64_t i = 0; i < count; ++i) f(i);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) f(i);
+  }
 }
 
 // One f(i) in the widest vectors the CPU has.
