@@ -131,6 +131,20 @@ void copy_rows(View<const T> from, View<T> to) {
   for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
 }
 
+// to [m, n] = from^T, in squares of which both sides stay in cache.
+template <class T>
+void copy_transposed(View<const T> from, View<T> to) {
+  constexpr std::int64_t side = 32;
+  for (std::int64_t first = 0; first < to.rows; first += side) {
+    const std::int64_t end = std::min(first + side, to.rows);
+    for (std::int64_t j = 0; j < to.cols; j += side) {
+      const std::int64_t count = std::min(side, to.cols - j);
+      for (std::int64_t i = first; i < end; ++i)
+        for (std::int64_t l = 0; l < count; ++l) to.row(i)[j + l] = from.row(j + l)[i];
+    }
+  }
+}
+
 // A head's part of a matrix with its rows one after the other, as products in bf16 want them: a
 // copy in each thread's room. In f32 the part itself.
 template <class In>

@@ -74,7 +74,8 @@ template <class In>
 class KeyGradient {
  public:
   explicit KeyGradient(const Pairs& pairs)
-      : only_(in_one_block(pairs) ? pairs.keys * pairs.d_kv : 0) {
+      : turned_(rounds<In> && pairs.queries * pairs.keys >= large),
+        only_(in_one_block(pairs) ? pairs.keys * pairs.d_kv : 0) {
     if (!in_one_block(pairs)) sum_.emplace(pairs);
   }
 
@@ -85,17 +86,27 @@ class KeyGradient {
   void add(Work& work, View<const In> a, View<const In> b, View<In> all) {
     if (sum_)
       sum_->add(work, 0, a, b, all);
+    else if (turned_)
+      gemm<In, In>(work, b, Transpose::yes, a, Transpose::no, turned_place(all));
     else
       gemm<In, In>(work, a, Transpose::yes, b, Transpose::no, only_.place(all));
   }
   void finish(View<In> all) {
     if (sum_)
       sum_->finish(all);
+    else if (turned_)
+      copy_transposed<In>(turned_place(all), all);
     else
       only_.write(all);
   }
 
  private:
+  View<In> turned_place(View<In> all) {  // [K, m]
+    return only_.place(View<In>(all.data, all.cols, all.rows));
+  }
+
+  static constexpr std::int64_t large = 1 << 17;
+  bool turned_;  // computed as b^T a: a large `a` is slow to read down its columns
   DenseHead<In> only_;
   std::optional<KeySum<In>> sum_;
 };

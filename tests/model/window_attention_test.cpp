@@ -138,23 +138,28 @@ TEST(WindowAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
     expect_same_bits_however_it_runs<bfloat16>(setting);
 }
 
-// Rows so long that full attention takes its queries in several blocks, the last one smaller.
-constexpr std::int32_t several_blocks = 700;
+// Rows so long that full attention computes keys' gradients turned round; so long that it takes its
+// queries in several blocks, the last one smaller.
+constexpr std::int32_t one_large_block = 401, several_blocks = 700;
 
-TEST(FullAttention, InSeveralBlocksIsAWindowThatCoversTheRow) {
+TEST(FullAttention, OfLongRowsIsAWindowThatCoversThem) {
+  ASSERT_EQ(queries_at_once(one_large_block, one_large_block), one_large_block);
   ASSERT_LT(queries_at_once(several_blocks, several_blocks), several_blocks);
   ASSERT_NE(several_blocks % queries_at_once(several_blocks, several_blocks), 0);
-  const AttentionWindow covering_all{several_blocks, 0};
-  const auto results = [&]<class In>(In, std::optional<AttentionWindow> window) {
-    return run<In>({window, 0.3f, true, several_blocks});
-  };
-  expect_alike(results(float{}, {}), results(float{}, covering_all), 1e-5);
-  if (bfloat16_support() != Bfloat16Support::none)
-    expect_alike(results(bfloat16{}, {}), results(bfloat16{}, covering_all), 0x1p-6);
+  for (const std::int32_t positions : {one_large_block, several_blocks}) {
+    SCOPED_TRACE(positions);
+    const auto results = [&]<class In>(In, std::optional<AttentionWindow> window) {
+      return run<In>({window, 0.3f, true, positions});
+    };
+    const AttentionWindow covering_all{positions, 0};
+    expect_alike(results(float{}, {}), results(float{}, covering_all), 1e-5);
+    if (bfloat16_support() != Bfloat16Support::none)
+      expect_alike(results(bfloat16{}, {}), results(bfloat16{}, covering_all), 0x1p-6);
+  }
 }
 
 TEST(FullAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
-  for (const std::int32_t positions : {70, several_blocks}) {
+  for (const std::int32_t positions : {70, one_large_block, several_blocks}) {
     const Setting setting{{}, 0.3f, true, positions};
     expect_same_bits_however_it_runs<float>(setting);
     if (bfloat16_support() != Bfloat16Support::none)
