@@ -107,36 +107,63 @@ float* from(float* by_distance, const Run& run) {
   return by_distance == nullptr ? nullptr : by_distance + run.distance;
 }
 
+// Queries go through each sweep some together: one alone would wait for its largest score, then for
+// its sum, before it could go on.
+constexpr std::int64_t together = 8;
+
+// Calls f(first, end) for some queries after the others.
+template <class F>
+void for_each_few(std::int64_t queries, F f) {
+  for (std::int64_t first = 0; first < queries; first += together)
+    f(first, std::min(first + together, queries));
+}
+
 template <class T, class Visible>
 void softmax_forward(View<float> scores, const float* bias_by_distance, const Visible& visible,
                      View<T> weights) {
-  for (std::int64_t i = 0; i < scores.rows; ++i) {
-    const auto runs = visible.runs(i);
-    float* const row = scores.row(i);
-    float max = -std::numeric_limits<float>::infinity(), sum = 0;
-    for (const Run& run : runs)
-      max = std::max(max, bias_and_max(from(bias_by_distance, run), run.count, row + run.first));
-    for (const Run& run : runs) sum += exponentiate(row + run.first, run.count, max);
-    for (const Run& run : runs)
-      scale(row + run.first, run.count, 1.0f / sum, weights.row(i) + run.first);
-    clear_hidden(runs, weights.cols, weights.row(i));
-  }
+  for_each_few(scores.rows, [&](std::int64_t first, std::int64_t end) {
+    std::array<float, together> max, sum{};
+    max.fill(-std::numeric_limits<float>::infinity());
+    for (std::int64_t i = first; i < end; ++i) {
+      float& largest = max[i - first];
+      for (const Run& run : visible.runs(i)) {
+        largest = std::max(largest, bias_and_max(from(bias_by_distance, run), run.count,
+                                                 scores.row(i) + run.first));
+      }
+    }
+    for (std::int64_t i = first; i < end; ++i) {
+      for (const Run& run : visible.runs(i))
+        sum[i - first] += exponentiate(scores.row(i) + run.first, run.count, max[i - first]);
+    }
+    for (std::int64_t i = first; i < end; ++i) {
+      const auto runs = visible.runs(i);
+      for (const Run& run : runs) {
+        scale(scores.row(i) + run.first, run.count, 1.0f / sum[i - first],
+              weights.row(i) + run.first);
+      }
+      clear_hidden(runs, weights.cols, weights.row(i));
+    }
+  });
 }
 
 template <class T, class Visible>
 void softmax_backward(View<const T> weights, View<const float> d, float* d_bias_by_distance,
                       const Visible& visible, View<T> d_scores) {
-  for (std::int64_t i = 0; i < d.rows; ++i) {
-    const auto runs = visible.runs(i);
-    float mean = 0;
-    for (const Run& run : runs)
-      mean += dot(weights.row(i) + run.first, d.row(i) + run.first, run.count);
-    for (const Run& run : runs) {
-      differentiate(weights.row(i) + run.first, d.row(i) + run.first, run.count, mean,
-                    from(d_bias_by_distance, run), d_scores.row(i) + run.first);
+  for_each_few(d.rows, [&](std::int64_t first, std::int64_t end) {
+    std::array<float, together> mean{};
+    for (std::int64_t i = first; i < end; ++i) {
+      for (const Run& run : visible.runs(i))
+        mean[i - first] += dot(weights.row(i) + run.first, d.row(i) + run.first, run.count);
     }
-    clear_hidden(runs, d_scores.cols, d_scores.row(i));
-  }
+    for (std::int64_t i = first; i < end; ++i) {
+      const auto runs = visible.runs(i);
+      for (const Run& run : runs) {
+        differentiate(weights.row(i) + run.first, d.row(i) + run.first, run.count, mean[i - first],
+                      from(d_bias_by_distance, run), d_scores.row(i) + run.first);
+      }
+      clear_hidden(runs, d_scores.cols, d_scores.row(i));
+    }
+  });
 }
 
 }  // namespace
