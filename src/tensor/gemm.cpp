@@ -213,18 +213,20 @@ Tiling tiling_of(std::int64_t m, std::int64_t n, std::int64_t k) {
 }
 
 // Narrow products are attention's, of one head: their extents follow from the configuration.
-bool is_narrow(std::int64_t n, std::int64_t k) { return std::min(n, k) < 128; }
+constexpr std::int64_t wide = 128;
+bool is_narrow(std::int64_t n, std::int64_t k) { return std::min(n, k) < wide; }
 
 // Whether a product goes to fixed kernels: by its shape alone, so that no bit depends on strides.
 // Sums into an output gain nothing by them, weights' gradients (a transposed; their K, an expert's
 // rows, is never twice the same) neither, and one with very many columns is cut in both directions.
-// Of narrow ones into f32 it is attention's scores and their gradients, a head's width deep.
+// A narrow product into f32 gains where its K is the narrow side: attention's scores, and the
+// gradients of its weights.
 template <class Out>
 bool has_fixed_tiles(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta,
                      Accumulate accumulate) {
   constexpr std::int64_t least = 48, most_cols = 4096;
   if (accumulate == Accumulate::yes || std::min({m, n, k}) < least || n > most_cols) return false;
-  if (is_narrow(n, k)) return std::is_same_v<Out, bfloat16> || (ta == Transpose::no && k < 128);
+  if (is_narrow(n, k)) return std::is_same_v<Out, bfloat16> || (ta == Transpose::no && k < wide);
   return ta == Transpose::no && m >= 64;
 }
 
