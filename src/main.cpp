@@ -13,7 +13,7 @@
 #include "cli/startup.hpp"
 #include "cli/version.hpp"
 #include "comm/comm.hpp"
-#include "tensor/gemm.hpp"
+#include "tensor/denormals.hpp"
 
 namespace switchyard {
 namespace {

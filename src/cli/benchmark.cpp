@@ -12,6 +12,7 @@
 #include "cli/validate.hpp"
 #include "files/env.hpp"
 #include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 #include "train/benchmark_report.hpp"
 #include "train/start_report.hpp"
 
@@ -77,7 +78,7 @@ ExitCode run_benchmark_command(const Comm& world, std::span<const std::string> w
   if (arguments.force_load_balancing) force_load_balancing(settings.model);
   const bool leads = world.rank() == Rank(0);
   Log log(leads ? &std::cerr : nullptr);
-  require_precision(settings.model.precision, bfloat16_support(), log);
+  warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   require_memory(world, settings);
   PosixEnv env;
   require_writable(world, env, arguments.json);

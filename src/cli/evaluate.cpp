@@ -18,6 +18,7 @@
 #include "cli/validate.hpp"
 #include "data/example_file.hpp"
 #include "data/span_corruption_source.hpp"
+#include "tensor/instruction_set.hpp"
 #include "train/evaluator.hpp"
 #include "train/expert_table.hpp"
 #include "train/filled_passage.hpp"
@@ -251,7 +252,7 @@ struct Saved {
 void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved,
                        const EvaluateArguments& arguments) {
   const Settings settings = read_settings(saved.config);
-  require_precision(settings.model.precision, bfloat16_support(), log);
+  warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
   const Dataset data = Dataset::open(env, arguments.data);
   require_its_tokenizer(saved.state, data, saved.checkpoint);

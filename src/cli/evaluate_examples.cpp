@@ -12,6 +12,7 @@
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "comm/job.hpp"
+#include "tensor/instruction_set.hpp"
 #include "train/example_report.hpp"
 #include "train/settings.hpp"
 #include "train/weights.hpp"
@@ -95,7 +96,7 @@ void evaluate_examples(const Comm& world, const Env& env, Log& log, const RunSta
   const RunConfig saved = parse_config(state.config_text, job.checkpoint + ": configuration");
   const RunConfig config = example_config(saved, job, world.size());
   Settings settings = read_settings(config);
-  require_precision(settings.model.precision, bfloat16_support(), log);
+  warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   const auto tokenizer = find_tokenizer(world, env, run_of(job.checkpoint), config);
   require_its_tokenizer(state, tokenizer, job.checkpoint);
   const ExampleFile file(env, job.file);

@@ -16,6 +16,7 @@
 #include "cli/version.hpp"
 #include "comm/job.hpp"
 #include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 
 namespace switchyard {
 namespace {
@@ -54,17 +55,14 @@ void require_one_job(const Comm& world, std::span<const std::string> words) {
                              std::to_string(probe_products()));
 }
 
-void require_precision(Precision precision, Bfloat16Support support, Log& log) {
+void warn_of_slow_precision(Precision precision, Bfloat16Support support, Log& log) {
   if (precision != Precision::bfloat16 || support == Bfloat16Support::native) return;
-  const std::string isa = onednn_isa();
-  if (support == Bfloat16Support::none) {
-    throw Error(ExitCode::machine_cannot,
-                "train.precision is BFLOAT16, but this CPU (" + isa +
-                    ") has no AVX-512 to multiply it with",
-                "set train.precision to FLOAT32 for a new run, or use a machine with AVX-512");
-  }
-  log.warning("this CPU (" + isa +
-              ") has no AVX512_BF16: BFLOAT16 is emulated and FLOAT32 is likely to be faster");
+  const std::string cpu = std::string("this CPU (") + onednn_isa() + ") has no ";
+  log.warning(support == Bfloat16Support::widened
+                  ? cpu +
+                        "AVX-512: BFLOAT16's products are computed in f32, so it is no faster than "
+                        "FLOAT32"
+                  : cpu + "AVX512_BF16: BFLOAT16 is emulated and FLOAT32 is likely to be faster");
 }
 
 std::string crowding_advice(int processes, int threads, int cores, int bound,

@@ -9,7 +9,7 @@
 #include "comm/comm.hpp"
 #include "model/config.hpp"
 #include "run.pb.h"
-#include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 
 namespace switchyard {
 
@@ -19,9 +19,8 @@ std::string host_name();
 // different programs, were given other words, or would compute different bits. Collective.
 void require_one_job(const Comm& world, std::span<const std::string> words);
 
-// BFLOAT16 on a CPU that cannot multiply it is Error(machine_cannot); one that only emulates it is
-// a warning.
-void require_precision(Precision precision, Bfloat16Support support, Log& log);
+// Warns of BFLOAT16 on a CPU without bf16 products, where it saves memory and traffic but no time.
+void warn_of_slow_precision(Precision precision, Bfloat16Support support, Log& log);
 
 // Error(mismatch) where processes have different ones: each reads its files itself, perhaps from
 // its own host's disk. Collective.

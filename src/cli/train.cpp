@@ -17,6 +17,7 @@
 #include "cli/version.hpp"
 #include "comm/job.hpp"
 #include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 #include "train/start_report.hpp"
 #include "train/trainer.hpp"
 
@@ -85,7 +86,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   const auto data = open_run_data(world, env, RunPaths{arguments.output}, config);
   const Settings settings = read_settings(config);
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
-  require_precision(settings.model.precision, bfloat16_support(), log);
+  warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   require_memory(world, settings);
   data->verify(world, env);
 

@@ -9,6 +9,7 @@
 #include "comm/comm.hpp"
 #include "commit.hpp"
 #include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 
 namespace switchyard {
 namespace {

@@ -1,189 +1,16 @@
-// The one file that includes dnnl.hpp: products cut into tiles, each a single-threaded oneDNN
-// matmul.
 #include "tensor/gemm.hpp"
 
-#include <omp.h>
-#include <xmmintrin.h>
-
 #include <algorithm>
-#include <array>
 #include <cassert>
-#include <dnnl.hpp>
-#include <map>
-#include <string>
 #include <type_traits>
 #include <utility>
 
-#include "base/error.hpp"
+#include "tensor/instruction_set.hpp"
+#include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 
 namespace switchyard {
-
 namespace {
-
-using dnnl::memory;
-
-// oneDNN asks the calling thread's OpenMP thread count, when it creates a primitive and when it
-// runs one, and may split K by it. With one thread it never does, in whatever team the caller is.
-class SingleThreadGuard {
- public:
-  SingleThreadGuard() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~SingleThreadGuard() { omp_set_num_threads(before_); }
-  SingleThreadGuard(const SingleThreadGuard&) = delete;
-  SingleThreadGuard& operator=(const SingleThreadGuard&) = delete;
-
- private:
-  int before_;
-};
-
-template <class T>
-constexpr memory::data_type type_of =
-    std::is_same_v<T, float> ? memory::data_type::f32 : memory::data_type::bf16;
-
-// A matrix as oneDNN sees it, op(view) of a view with this stride. By oneDNN's C interface, as all
-// that happens for each product: its C++ classes allocate.
-memory::desc describe(std::int64_t rows, std::int64_t cols, memory::data_type type,
-                      Transpose transpose, std::int64_t stride) {
-  const bool plain = transpose == Transpose::no;
-  const dnnl_dims_t extents = {rows, cols}, strides = {plain ? stride : 1, plain ? 1 : stride};
-  memory::desc result;
-  dnnl::error::wrap_c_api(dnnl_memory_desc_init_by_strides(&result.data, 2, extents,
-                                                           memory::convert_to_c(type), strides),
-                          "oneDNN cannot describe a matrix");
-  return result;
-}
-
-// A primitive whose extents and strides are known only when it runs. Creating one takes oneDNN up
-// to 1.6 ms, and an expert's number of rows is new in each step; made this way eight serve all
-// shapes of a type, at the same speed.
-template <class In, class Out>
-dnnl::matmul make_product(const dnnl::engine& engine, Transpose ta, Transpose tb,
-                          Accumulate accumulate) {
-  constexpr std::int64_t any = DNNL_RUNTIME_DIM_VAL;
-  dnnl::primitive_attr attributes;
-  if (accumulate == Accumulate::yes) {
-    dnnl::post_ops sum;
-    sum.append_sum(1.0f);
-    attributes.set_post_ops(sum);
-  }
-  const dnnl::matmul::desc product(describe(any, any, type_of<In>, ta, any),
-                                   describe(any, any, type_of<In>, tb, any),
-                                   describe(any, any, type_of<Out>, Transpose::no, any));
-  return dnnl::matmul(dnnl::matmul::primitive_desc(product, attributes, engine));
-}
-
-struct Device {
-  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
-};
-
-// oneDNN's handles, one set a thread: a stream must not be shared, and nothing here carries numbers
-// from one product to the next.
-Device& this_threads_device() {
-  thread_local Device device;
-  return device;
-}
-
-template <class In, class Out>
-const dnnl::matmul& this_threads_product(Transpose ta, Transpose tb, Accumulate accumulate) {
-  thread_local dnnl::matmul products[2][2][2];
-  dnnl::matmul& product =
-      products[ta == Transpose::yes][tb == Transpose::yes][accumulate == Accumulate::yes];
-  if (!product) product = make_product<In, Out>(this_threads_device().engine, ta, tb, accumulate);
-  return product;
-}
-
-// A matrix as an argument.
-class Operand {
- public:
-  template <class T>
-  Operand(const Device& device, std::int64_t rows, std::int64_t cols, View<T> view,
-          Transpose transpose) {
-    using Element = std::remove_const_t<T>;
-    const memory::desc shape = describe(rows, cols, type_of<Element>, transpose, view.stride);
-    dnnl::error::wrap_c_api(dnnl_memory_create(&memory_, &shape.data, device.engine.get(),
-                                               const_cast<Element*>(view.data)),
-                            "oneDNN cannot take a matrix");
-  }
-  ~Operand() { dnnl_memory_destroy(memory_); }
-  Operand(const Operand&) = delete;
-  Operand& operator=(const Operand&) = delete;
-
-  dnnl_memory_t get() const { return memory_; }
-
- private:
-  dnnl_memory_t memory_ = nullptr;
-};
-
-void execute(const dnnl::matmul& product, Device& device, dnnl_memory_t a, dnnl_memory_t b,
-             dnnl_memory_t c) {
-  const std::array<dnnl_exec_arg_t, 3> arguments = {
-      {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}}};
-  dnnl::error::wrap_c_api(
-      dnnl_primitive_execute(product.get(), device.stream.get(), static_cast<int>(arguments.size()),
-                             arguments.data()),
-      "oneDNN cannot multiply");
-  device.stream.wait();
-}
-
-template <class In, class Out>
-void multiply_tile(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
-                   Accumulate accumulate) {
-  const SingleThreadGuard guard;
-  Device& device = this_threads_device();
-  const std::int64_t m = c.rows, n = c.cols, k = ta == Transpose::no ? a.cols : a.rows;
-  const Operand left(device, m, k, a, ta), right(device, k, n, b, tb);
-  const Operand result(device, m, n, c, Transpose::no);
-  execute(this_threads_product<In, Out>(ta, tb, accumulate), device, left.get(), right.get(),
-          result.get());
-}
-
-// A primitive made for one shape, with its operands' descriptions: oneDNN has faster kernels for
-// bf16 products whose extents it knows beforehand.
-template <class Out>
-class FixedProduct {
- public:
-  using Shape = std::array<std::int64_t, 8>;  // m, n, k, ta, tb, strides of a, b, c
-
-  FixedProduct(const Shape& shape, Device& device)
-      : device_(device),
-        a_(operand<bfloat16>(shape[0], shape[2], shape[3], shape[5])),
-        b_(operand<bfloat16>(shape[2], shape[1], shape[4], shape[6])),
-        c_(operand<Out>(shape[0], shape[1], 0, shape[7])),
-        product_(dnnl::matmul::primitive_desc(
-            dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), c_.get_desc()), device.engine)) {}
-
-  void run(const bfloat16* a, const bfloat16* b, Out* c) {
-    a_.set_data_handle(const_cast<bfloat16*>(a));
-    b_.set_data_handle(const_cast<bfloat16*>(b));
-    c_.set_data_handle(c);
-    execute(product_, device_, a_.get(), b_.get(), c_.get());
-  }
-
- private:
-  template <class T>
-  memory operand(std::int64_t rows, std::int64_t cols, std::int64_t transposed,
-                 std::int64_t stride) {
-    const Transpose transpose = transposed ? Transpose::yes : Transpose::no;
-    return memory(describe(rows, cols, type_of<T>, transpose, stride), device_.engine, nullptr);
-  }
-
-  Device& device_;
-  memory a_, b_, c_;
-  dnnl::matmul product_;
-};
-
-template <class Out>
-void multiply_fixed_tile(View<const bfloat16> a, Transpose ta, View<const bfloat16> b, Transpose tb,
-                         View<Out> c) {
-  const SingleThreadGuard guard;
-  thread_local std::map<typename FixedProduct<Out>::Shape, FixedProduct<Out>> products;
-  const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
-  const typename FixedProduct<Out>::Shape shape{
-      c.rows, c.cols, k, ta == Transpose::yes, tb == Transpose::yes, a.stride, b.stride, c.stride};
-  const auto [at, made] = products.try_emplace(shape, shape, this_threads_device());
-  at->second.run(a.data, b.data, c.data);
-}
 
 template <class T>
 void copy_rows(View<const T> from, View<T> to) {
@@ -225,6 +52,7 @@ template <class Out>
 bool has_fixed_tiles(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta,
                      Accumulate accumulate) {
   constexpr std::int64_t least = 48, most_cols = 4096;
+  if (bfloat16_support() == Bfloat16Support::widened) return false;
   if (accumulate == Accumulate::yes || std::min({m, n, k}) < least || n > most_cols) return false;
   if (is_narrow(n, k)) return std::is_same_v<Out, bfloat16> || (ta == Transpose::no && k < wide);
   return ta == Transpose::no && m >= 64;
@@ -250,9 +78,91 @@ View<T> cols_of_operand(View<T> view, Transpose transpose, std::int64_t first, s
   return transpose == Transpose::no ? view.col_range(first, count) : view.row_range(first, count);
 }
 
-}  // namespace
+// Which operands reach oneDNN as f32 copies with rows at a better distance, block by block of K.
+struct Packing {
+  bool a = false, b = false;
 
-namespace {
+  bool any() const { return a || b; }
+};
+
+// Without AVX-512 oneDNN reads an operand where it lies, down its columns where K is along them.
+// Rows that are a multiple of a page apart then share a few places of the first cache, and the
+// product runs at half to three quarters of its rate (measured on two generations of AVX2
+// machines; distances of half a page cost a twentieth). A copy costs some 2% where 512 rows or
+// columns use it, and is not worth it below 128. bf16 operands are widened on such machines, so
+// they are copied anyway. By shape and instruction set alone: blocks of K are sums of their own.
+template <class In>
+Packing packing_of(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta, Transpose tb) {
+  constexpr std::int64_t worth_a_copy = 128, floats_of_a_page = 1024;
+  if (bfloat16_support() != Bfloat16Support::widened) return {};
+  if (std::is_same_v<In, bfloat16>) return {true, true};
+  if (std::min({m, n, k}) < worth_a_copy) return {};
+  return {.a = ta == Transpose::yes && m % floats_of_a_page == 0,
+          .b = tb == Transpose::no && n % floats_of_a_page == 0};
+}
+
+// A block of an operand as oneDNN reads it: itself, or a copy in f32.
+template <class In>
+class Block {
+ public:
+  Block(View<const In> x, bool packed) {
+    if constexpr (std::is_same_v<In, float>) view_ = x;
+    if (!packed) return;
+    room_ = Tensor<float>::uninitialized(x.rows, distance(x.cols));
+    const View<float> copy = room_.view().col_range(0, x.cols);
+    for (std::int64_t i = 0; i < x.rows; ++i) copy_row(x.row(i), x.cols, copy.row(i));
+    view_ = copy;
+  }
+  View<const float> view() const { return view_; }
+
+ private:
+  // Whole cache lines from row to row, and never a multiple of half a page.
+  static std::int64_t distance(std::int64_t cols) {
+    constexpr std::int64_t line = 16, half_a_page = 512;
+    const std::int64_t whole = (cols + line - 1) / line * line;
+    return whole % half_a_page == 0 ? whole + line : whole;
+  }
+
+  static void copy_row(const In* in, std::int64_t n, float* out) {
+    if constexpr (std::is_same_v<In, float>) {
+      std::copy_n(in, n, out);
+    } else {
+      convert_row(in, n, out);
+    }
+  }
+
+  Tensor<float> room_;
+  View<const float> view_;
+};
+
+// One tile from packed blocks, at most 1,024 of K at a time: copies that stay in the second cache.
+template <class In>
+void multiply_packed(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<float> c,
+                     Accumulate accumulate, Packing packing) {
+  constexpr std::int64_t most = 1024;
+  const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
+  for (std::int64_t first = 0; first < k; first += most) {
+    const std::int64_t count = std::min(most, k - first);
+    const Block<In> left(cols_of_operand(a, ta, first, count), packing.a);
+    const Block<In> right(rows_of_operand(b, tb, first, count), packing.b);
+    matmul<float, float>(left.view(), ta, right.view(), tb, c,
+                         first > 0 ? Accumulate::yes : accumulate);
+  }
+}
+
+template <class In, class Out>
+void multiply_tile(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
+                   Accumulate accumulate, Packing packing) {
+  if (!packing.any()) {
+    matmul<In, Out>(a, ta, b, tb, c, accumulate);
+  } else if constexpr (std::is_same_v<Out, float>) {
+    multiply_packed(a, ta, b, tb, c, accumulate, packing);
+  } else {
+    auto sums = Tensor<float>::uninitialized(c.rows, c.cols);
+    multiply_packed(a, ta, b, tb, sums.view(), Accumulate::no, packing);
+    for (std::int64_t i = 0; i < c.rows; ++i) convert_row(sums.view().row(i), c.cols, c.row(i));
+  }
+}
 
 // Threads take the next tile as they come free.
 template <class F>
@@ -268,14 +178,16 @@ void for_each_tile(std::int64_t count, F f) {
 template <class In, class Out>
 void multiply_by_tiles(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
                        Accumulate accumulate) {
-  const Tiling tile = tiling_of(c.rows, c.cols, ta == Transpose::no ? a.cols : a.rows);
+  const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
+  const Tiling tile = tiling_of(c.rows, c.cols, k);
+  const Packing packing = packing_of<In>(c.rows, c.cols, k, ta, tb);
   const std::int64_t across = pieces(c.cols, tile.cols), tiles = pieces(c.rows, tile.rows) * across;
   for_each_tile(tiles, [&](std::int64_t i) {
     const std::int64_t row = i / across * tile.rows, col = i % across * tile.cols;
     const std::int64_t rows = std::min(tile.rows, c.rows - row);
     const std::int64_t cols = std::min(tile.cols, c.cols - col);
     multiply_tile(rows_of_operand(a, ta, row, rows), ta, cols_of_operand(b, tb, col, cols), tb,
-                  c.row_range(row, rows).col_range(col, cols), accumulate);
+                  c.row_range(row, rows).col_range(col, cols), accumulate, packing);
   });
 }
 
@@ -289,9 +201,9 @@ void multiply_by_fixed_tiles(View<const bfloat16> a, Transpose ta, View<const bf
     const std::int64_t row = i * height, rows = std::min(height, c.rows - row);
     const View<const bfloat16> a_tile = rows_of_operand(a, ta, row, rows);
     if (rows == height) {
-      multiply_fixed_tile(a_tile, ta, b, tb, c.row_range(row, rows));
+      matmul_of_known_shape(a_tile, ta, b, tb, c.row_range(row, rows));
     } else {
-      multiply_tile(a_tile, ta, b, tb, c.row_range(row, rows), Accumulate::no);
+      matmul(a_tile, ta, b, tb, c.row_range(row, rows), Accumulate::no);
     }
   });
 }
@@ -361,72 +273,12 @@ template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>,
 
 template <class In>
 void uncut_product(View<const In> a, View<const In> b, View<float> c) {
-  multiply_tile(a, Transpose::no, b, Transpose::no, c, Accumulate::no);
+  const bool widened =
+      std::is_same_v<In, bfloat16> && bfloat16_support() == Bfloat16Support::widened;
+  multiply_tile(a, Transpose::no, b, Transpose::no, c, Accumulate::no, {widened, widened});
 }
 
 template void uncut_product(View<const float>, View<const float>, View<float>);
 template void uncut_product(View<const bfloat16>, View<const bfloat16>, View<float>);
-
-namespace {
-
-constexpr unsigned flush_bits = 0x8040;  // MXCSR: flush to zero, denormals are zero
-
-}  // namespace
-
-bool flushes_to_zero() { return (_mm_getcsr() & flush_bits) == flush_bits; }
-
-void set_flush_to_zero() {
-  _mm_setcsr(_mm_getcsr() | flush_bits);
-  bool all = true;
-#pragma omp parallel reduction(&& : all)
-  all = flushes_to_zero();
-  if (!all) {
-    throw Error(ExitCode::machine_cannot,
-                "a thread of this process does not flush denormals to zero",
-                "run on x86-64 and start no OpenMP thread before main");
-  }
-}
-
-Bfloat16Support bfloat16_support() {
-  const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto includes = [&](dnnl::cpu_isa isa) {
-    const auto needed = static_cast<unsigned>(isa);
-    return (has & needed) == needed;
-  };
-  if (includes(dnnl::cpu_isa::avx512_core_bf16)) return Bfloat16Support::native;
-  return includes(dnnl::cpu_isa::avx512_core) ? Bfloat16Support::emulated : Bfloat16Support::none;
-}
-
-const char* onednn_version() {
-  static const std::string text = [] {
-    const dnnl_version_t* v = dnnl::version();
-    return std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
-           std::to_string(v->patch);
-  }();
-  return text.c_str();
-}
-
-const char* onednn_isa() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41:
-      return "SSE41";
-    case dnnl::cpu_isa::avx:
-      return "AVX";
-    case dnnl::cpu_isa::avx2:
-      return "AVX2";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "AVX2_VNNI";
-    case dnnl::cpu_isa::avx512_core:
-      return "AVX512_CORE";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "AVX512_CORE_VNNI";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "AVX512_CORE_BF16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "AVX512_CORE_AMX";
-    default:
-      return "unknown";
-  }
-}
 
 }  // namespace switchyard

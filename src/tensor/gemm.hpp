@@ -1,12 +1,14 @@
 // The matrix product, whose bits depend on (M, N, K, types, transposes) alone: never on the number
 // of threads, nor on whether the caller is inside a parallel region. It owns the partition: output
-// tiles follow from the shape, and each is one single-threaded oneDNN call.
+// tiles follow from the shape, and each is one single-threaded oneDNN call; without AVX-512, one a
+// block of K where operands are packed or, in bf16, widened.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #include "base/bfloat16.hpp"
+#include "tensor/matmul.hpp"
 #include "tensor/tensor.hpp"
 
 namespace switchyard {
@@ -22,9 +24,6 @@ struct Work {
   }
 };
 
-enum class Transpose { no, yes };
-enum class Accumulate { no, yes };  // C = product, or C += product
-
 // c [M, N] (+)= op(a) [M, K] x op(b) [K, N]. Transpose::yes means the view holds the operand
 // transposed: op(a) = a^T with a [K, M]. Inputs f32 or bf16 (both the same), output f32, or bf16
 // from bf16 inputs (never accumulated). M = 0 or N = 0: nothing happens; K = 0: zeros, or C as it
@@ -37,20 +36,6 @@ void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpos
 // counted: what the machine can do, for `benchmark`.
 template <class In>
 void uncut_product(View<const In> a, View<const In> b, View<float> c);
-
-// Throws Error(machine_cannot) where a thread would not flush denormals; main calls it first, so
-// that every thread made later inherits the mode. (Denormals cost time and differ between kernels.)
-void set_flush_to_zero();
-bool flushes_to_zero();  // of the calling thread
-
-// What bf16 products run on, as oneDNN sees the CPU: nothing without AVX-512, f32 instructions in
-// several steps without AVX512_BF16.
-enum class Bfloat16Support { none, emulated, native };
-Bfloat16Support bfloat16_support();
-
-// oneDNN's version and the instruction set it really uses, e.g. "2.6.3", "AVX512_CORE_BF16".
-const char* onednn_version();
-const char* onednn_isa();
 
 // SHA-free 64-bit hash over about 20 probe products: equal on machines whose products have equal
 // bits.

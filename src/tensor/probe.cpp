@@ -5,6 +5,7 @@
 
 #include "base/philox.hpp"
 #include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 
 namespace switchyard {
 namespace {
@@ -44,9 +45,12 @@ std::uint64_t probe_products() {
   std::uint64_t hash = 0xcbf29ce484222325, item = 0;
   for (const auto& [m, n, k] : shapes) {
     hash = probe<float>(hash, item++, m, n, k);
-    if (bfloat16_support() != Bfloat16Support::none) {
-      hash = probe<bfloat16>(hash, item++, m, n, k);
-    }
+    hash = probe<bfloat16>(hash, item++, m, n, k);
+  }
+  // Shapes whose operands are packed there.
+  if (bfloat16_support() == Bfloat16Support::widened) {
+    hash = probe<float>(hash, item++, 130, 1024, 1100);
+    hash = probe<float>(hash, item++, 1030, 140, 200);
   }
   return hash;
 }

@@ -73,9 +73,7 @@ ProductRate measure(const Comm& comm, const NamedProduct& product) {
   const auto in = [&](Precision precision) {
     return measure_products(comm, precision, product.shape, product.call);
   };
-  ProductRate rate{product.name, product.shape, in(Precision::float32), std::nullopt};
-  if (bfloat16_support() != Bfloat16Support::none) rate.bfloat16 = in(Precision::bfloat16);
-  return rate;
+  return {product.name, product.shape, in(Precision::float32), in(Precision::bfloat16)};
 }
 
 using Figure = double (StepRecord::*)() const;

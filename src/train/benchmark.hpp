@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +19,10 @@ namespace switchyard {
 struct ProductRate {
   std::string name;
   ProductShape shape;
-  double float32 = 0;
-  std::optional<double> bfloat16;  // none on a CPU that cannot
+  double float32 = 0, bfloat16 = 0;
 
   double in(Precision precision) const {
-    return precision == Precision::bfloat16 ? bfloat16.value() : float32;
+    return precision == Precision::bfloat16 ? bfloat16 : float32;
   }
 };
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tensor/gemm.hpp"
+#include "tensor/instruction_set.hpp"
 #include "train/start_report.hpp"
 
 namespace switchyard {
@@ -66,7 +66,7 @@ void print_machine(std::ostream& out, const Benchmark& b) {
   for (const ProductRate& rate : b.products) {
     out << "  " << std::left << std::setw(26) << rate.name << std::setw(20)
         << shape_text(rate.shape) << std::right << std::setw(10) << fixed(rate.float32 / giga, 1)
-        << std::setw(10) << (rate.bfloat16 ? fixed(*rate.bfloat16 / giga, 1) : "-") << "\n";
+        << std::setw(10) << fixed(rate.bfloat16 / giga, 1) << "\n";
   }
   const std::string after = fixed(b.yardstick_after / giga, 1);
   const bool narrow = b.settings.model.precision == Precision::bfloat16;
@@ -126,13 +126,12 @@ std::string benchmark_json(const Benchmark& b) {
   using Json = nlohmann::ordered_json;
   Json products = Json::array(), phases = Json::object();
   for (const ProductRate& rate : b.products) {
-    Json product = {{"name", rate.name},
-                    {"m", rate.shape.m},
-                    {"n", rate.shape.n},
-                    {"k", rate.shape.k},
-                    {"float32_gflops", rate.float32 / giga}};
-    if (rate.bfloat16) product["bfloat16_gflops"] = *rate.bfloat16 / giga;
-    products.push_back(product);
+    products.push_back(Json{{"name", rate.name},
+                            {"m", rate.shape.m},
+                            {"n", rate.shape.n},
+                            {"k", rate.shape.k},
+                            {"float32_gflops", rate.float32 / giga},
+                            {"bfloat16_gflops", rate.bfloat16 / giga}});
   }
   for (const PhaseTime& phase : b.phases) phases[phase.name] = phase.ms;
   const Json json = {{"processes", b.processes},

@@ -194,7 +194,6 @@ void backward(benchmark::State& state, const Comm& comm, const LayerShape& shape
 
 template <class In>
 void add_all(const Comm& comm, const LayerShape& shape, const Kind& kind) {
-  if (!has_products<In>()) return;
   const std::string name = "attention/" + kind.name + "/";
   add_benchmark(name + "forward/" + precision_of<In>(), shape,
                 [=, &comm](auto& state) { forward<In>(state, comm, shape, kind); });

@@ -141,7 +141,6 @@ void backward(benchmark::State& state, const LayerShape& shape) {
 
 template <class In>
 void add_all(const LayerShape& shape) {
-  if (!has_products<In>()) return;
   add_benchmark("experts/forward/" + precision_of<In>(), shape,
                 [=](auto& state) { forward<In>(state, shape); });
   add_benchmark("experts/backward/" + precision_of<In>(), shape,

@@ -52,12 +52,6 @@ std::string precision_of() {
   return std::is_same_v<T, float> ? "FLOAT32" : "BFLOAT16";
 }
 
-// Whether this CPU multiplies such inputs.
-template <class T>
-bool has_products() {
-  return std::is_same_v<T, float> || bfloat16_support() != Bfloat16Support::none;
-}
-
 // The relative errors that rounding explains, where products or sums of some hundred terms are
 // stored as T.
 template <class T>

@@ -69,8 +69,7 @@ void register_products(const LayerShape& shape) {
   for (const Product& p : products) {
     const std::string name = "product/" + p.name + "/";
     add_benchmark(name + "FLOAT32", shape, [p](auto& state) { product<float>(state, p); });
-    if (has_products<bfloat16>())
-      add_benchmark(name + "BFLOAT16", shape, [p](auto& state) { product<bfloat16>(state, p); });
+    add_benchmark(name + "BFLOAT16", shape, [p](auto& state) { product<bfloat16>(state, p); });
   }
 }
 

@@ -147,7 +147,6 @@ template <class In>
 void add_all(const Comm& comm, const LayerShape& shape) {
   const std::string precision = precision_of<In>();
   add_benchmark("rows/pack/" + precision, shape, [=](auto& state) { pack<In>(state, shape); });
-  if (!has_products<In>()) return;
   add_benchmark("rows/switch_layer/forward/" + precision, shape,
                 [=, &comm](auto& state) { forward<In>(state, comm, shape); });
   add_benchmark("rows/switch_layer/backward/" + precision, shape,

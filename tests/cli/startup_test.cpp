@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "tensor/instruction_set.hpp"
 
 namespace switchyard {
 namespace {
@@ -33,30 +34,19 @@ TEST(Crowding, SeesThreadsBoundToFewerCores) {
   EXPECT_THAT(crowding_advice(2, 4, 8, 1, words), HasSubstr("launch/local.sh -n 2 -t 4 "));
 }
 
-TEST(RequirePrecision, RefusesBfloat16WhereTheCpuCannotMultiplyIt) {
+TEST(SlowPrecision, IsBfloat16WhereTheCpuDoesNotMultiplyIt) {
   std::ostringstream console;
   Log log(&console);
-  try {
-    require_precision(Precision::bfloat16, Bfloat16Support::none, log);
-    ADD_FAILURE() << "BFLOAT16 was accepted";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::machine_cannot);
-    EXPECT_THAT(error.what(), HasSubstr("train.precision is BFLOAT16"));
-  }
-  EXPECT_NO_THROW(require_precision(Precision::float32, Bfloat16Support::none, log));
-  EXPECT_EQ(console.str(), "");
-}
-
-TEST(RequirePrecision, WarnsWhereBfloat16IsEmulated) {
-  std::ostringstream console;
-  Log log(&console);
-  require_precision(Precision::bfloat16, Bfloat16Support::native, log);
-  require_precision(Precision::float32, Bfloat16Support::emulated, log);
+  warn_of_slow_precision(Precision::bfloat16, Bfloat16Support::native, log);
+  warn_of_slow_precision(Precision::float32, Bfloat16Support::emulated, log);
+  warn_of_slow_precision(Precision::float32, Bfloat16Support::widened, log);
   EXPECT_EQ(log.warnings(), 0);
-  require_precision(Precision::bfloat16, Bfloat16Support::emulated, log);
+  warn_of_slow_precision(Precision::bfloat16, Bfloat16Support::emulated, log);
   EXPECT_EQ(log.warnings(), 1);
   EXPECT_THAT(console.str(), HasSubstr("emulated"));
+  warn_of_slow_precision(Precision::bfloat16, Bfloat16Support::widened, log);
+  EXPECT_EQ(log.warnings(), 2);
+  EXPECT_THAT(console.str(), HasSubstr("no AVX-512: BFLOAT16's products are computed in f32"));
 }
 
-}  // namespace
 }  // namespace switchyard

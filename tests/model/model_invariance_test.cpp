@@ -47,7 +47,6 @@ std::vector<Shape> shapes() {
                                {"sparse", sparse, 3, 13, 7},
                                {"gated", gated, 5, 64, 33},
                                {"windowed", windowed, 3, 53, 7}};
-  if (bfloat16_support() == Bfloat16Support::none) return shapes;
   for (const std::size_t i : {0u, 1u, 2u, 3u}) {
     shapes.push_back(shapes[i]);
     shapes.back().in_bfloat16();

@@ -103,7 +103,6 @@ TEST(WindowAttention, IsFullAttentionWhereEverythingIsSeen) {
 
 // Sums in another order round otherwise: 2^-8 an input of a product, and a few one after the other.
 TEST(WindowAttention, IsFullAttentionInBfloat16UpToRounding) {
-  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no bf16 products";
   for (const AttentionWindow& window : covering) {
     expect_alike(run<bfloat16>({window, 0.3f}), run<bfloat16>({{}, 0.3f}), 0x1p-6);
   }
@@ -134,8 +133,7 @@ void expect_same_bits_however_it_runs(Setting setting) {
 TEST(WindowAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
   const Setting setting{AttentionWindow{4, 3}, 0.3f};
   expect_same_bits_however_it_runs<float>(setting);
-  if (bfloat16_support() != Bfloat16Support::none)
-    expect_same_bits_however_it_runs<bfloat16>(setting);
+  expect_same_bits_however_it_runs<bfloat16>(setting);
 }
 
 // Rows so long that full attention computes keys' gradients turned round; so long that it takes its
@@ -153,8 +151,7 @@ TEST(FullAttention, OfLongRowsIsAWindowThatCoversThem) {
     };
     const AttentionWindow covering_all{positions, 0};
     expect_alike(results(float{}, {}), results(float{}, covering_all), 1e-5);
-    if (bfloat16_support() != Bfloat16Support::none)
-      expect_alike(results(bfloat16{}, {}), results(bfloat16{}, covering_all), 0x1p-6);
+    expect_alike(results(bfloat16{}, {}), results(bfloat16{}, covering_all), 0x1p-6);
   }
 }
 
@@ -162,8 +159,7 @@ TEST(FullAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
   for (const std::int32_t positions : {70, one_large_block, several_blocks}) {
     const Setting setting{{}, 0.3f, true, positions};
     expect_same_bits_however_it_runs<float>(setting);
-    if (bfloat16_support() != Bfloat16Support::none)
-      expect_same_bits_however_it_runs<bfloat16>(setting);
+    expect_same_bits_however_it_runs<bfloat16>(setting);
   }
 }
 

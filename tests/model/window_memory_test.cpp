@@ -32,7 +32,6 @@ std::int64_t peak_of_step(const ModelConfig& config, std::int64_t length) {
 
 TEST(WindowMemory, GrowsInProportionToTheRow) {
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-    if (precision == Precision::bfloat16 && bfloat16_support() == Bfloat16Support::none) break;
     for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
       const auto peak = [&](std::int64_t length) {
         return static_cast<double>(peak_of_step(tiny_config(precision, recompute), length));

@@ -103,7 +103,6 @@ TEST(OneExpert, IsTheDenseTwinBitForBit) {
 // What differs in BFLOAT16: a row that travels is rounded, an expert's output and its input's
 // gradient, where the dense layer adds both in f32.
 TEST(OneExpert, DiffersFromTheDenseTwinInBfloat16ByTheRoundingOfExchangedRows) {
-  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no bf16 products";
   const Comm& comm = test_world();
   const Trained dense = train(comm, 0, Precision::bfloat16),
                 sparse = train(comm, 1, Precision::bfloat16);

@@ -95,7 +95,6 @@ TEST(ExchangeTraffic, IsWhatAStepRecordsAndSends) {
   ModelConfig config = test::small_config(1);
   config.moe.capacity_factor = 0.5;
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-    if (precision == Precision::bfloat16 && bfloat16_support() == Bfloat16Support::none) break;
     for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
       for (const bool dropless : {true, false}) {
         config.precision = precision;

@@ -82,7 +82,6 @@ void expect_predicted(const ModelConfig& config, Load load) {
 std::vector<ModelConfig> variants_of(ModelConfig config) {
   std::vector<ModelConfig> variants;
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-    if (precision == Precision::bfloat16 && bfloat16_support() == Bfloat16Support::none) break;
     for (const Recompute recompute : {Recompute::none, Recompute::attention, Recompute::block}) {
       config.precision = precision;
       config.recompute = recompute;

@@ -1,5 +1,6 @@
 // GoogleTest's main under MPI: rank 0 prints the usual listing, the others only their failures with
-// their rank, and all ranks agree on the verdict.
+// their rank, and all ranks agree on the verdict. A rank that leaves a test early, by an exception
+// or a failed ASSERT, ends the job: the others may wait for it in a collective.
 #include "support/mpi_main.hpp"
 
 #include <gtest/gtest.h>
@@ -16,7 +17,7 @@ const Comm* world_of_this_run = nullptr;  // lives in main
 
 class FailurePrinter : public testing::EmptyTestEventListener {
  public:
-  explicit FailurePrinter(Rank rank) : rank_(rank) {}
+  FailurePrinter(Rank rank, bool alone) : rank_(rank), alone_(alone) {}
 
  private:
   // Remembered, because to ask for it where a failure is reported deadlocks in GoogleTest.
@@ -29,20 +30,22 @@ class FailurePrinter : public testing::EmptyTestEventListener {
                  result.file_name() ? result.file_name() : "unknown file", result.line_number(),
                  result.message());
     std::fflush(stderr);
+    if (result.fatally_failed() && !alone_) abort_job(1);
   }
 
   Rank rank_;
+  bool alone_;
   const testing::TestInfo* test_ = nullptr;
 };
 
 int run_tests(const Comm& world) {
   world_of_this_run = &world;
+  testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
   if (world.rank() != Rank{0}) {
-    testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
     delete listeners.Release(listeners.default_result_printer());
-    listeners.Append(new FailurePrinter(world.rank()));  // GoogleTest owns it
     GTEST_FLAG_SET(output, "");
   }
+  listeners.Append(new FailurePrinter(world.rank(), world.size() == 1));  // GoogleTest owns it
   const std::int64_t own_verdict = RUN_ALL_TESTS();
   const auto verdicts = all_gather(world, std::span<const std::int64_t>(&own_verdict, 1));
   world_of_this_run = nullptr;

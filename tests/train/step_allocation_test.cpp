@@ -132,7 +132,6 @@ TEST_P(StepAllocation, NeedsNoHeap) {
 }
 
 TEST_P(StepAllocation, NeedsNoHeapInBfloat16) {
-  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no AVX-512";
   Settings settings = small_settings();
   cases()[GetParam()].change(settings);
   settings.model.precision = Precision::bfloat16;

@@ -139,7 +139,6 @@ TEST_F(TrainerTest, GoesOnAsIfItHadNeverStopped) {
 
 // While the loss falls by one and more; later the two part, as two seeds do.
 TEST_F(TrainerTest, StaysCloseInBfloat16) {
-  if (bfloat16_support() == Bfloat16Support::none) GTEST_SKIP() << "no bf16 products";
   const auto losses = [&](Precision precision) {
     TinyRun run = run_on(test_world(), precision == Precision::float32 ? "f32" : "bf16");
     run.settings.steps = 30;
@@ -165,7 +164,6 @@ TEST_F(TrainerTest, StaysCloseInBfloat16) {
 // Two steps that keep everything, two that compute attention's weights again, two whole blocks.
 TEST_F(TrainerTest, MayChangeOnResumeWhatIsComputedAgain) {
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-    if (precision == Precision::bfloat16 && bfloat16_support() == Bfloat16Support::none) break;
     const std::string name = precision == Precision::bfloat16 ? "bf16" : "f32";
     TinyRun kept = run_on(test_world(), name), again = run_on(test_world(), name + "-again");
     kept.settings.model.precision = again.settings.model.precision = precision;
@@ -199,8 +197,6 @@ class TrainerVariants : public TrainerTest, public testing::WithParamInterface<V
 
 // Two steps on one process, two on all, two on one again.
 TEST_P(TrainerVariants, GoOnOnAnotherNumberOfProcessesAsIfTheyHadNeverStopped) {
-  if (GetParam().name == std::string("Bfloat16") && bfloat16_support() == Bfloat16Support::none)
-    GTEST_SKIP() << "no bf16 products";
   const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
   TinyRun together = run_on(test_world(), "run"), single = run_on(alone, "run");
   for (TinyRun* run : {&together, &single}) GetParam().change(run->settings);
