@@ -9,6 +9,7 @@
 #include "optim/optimizer.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
+#include "tensor/vector_math.hpp"
 #include "tensor/wide.hpp"
 
 namespace switchyard {
@@ -122,7 +123,7 @@ class Adafactor final : public Optimizer {
 
   void update(std::span<Param> params, std::int64_t step, double learning_rate) override {
     assert(params.size() == moments_.size());
-    const double beta = 1 - std::pow(static_cast<double>(step + 1), -config_.decay_exponent);
+    const double beta = 1 - fast_power(static_cast<double>(step + 1), -config_.decay_exponent);
     for (std::size_t i = 0; i < params.size(); ++i) {
       assert(params[i].name() == moments_[i].spec.name);
       if (moments_[i].factored)

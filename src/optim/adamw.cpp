@@ -3,6 +3,7 @@
 
 #include "optim/elementwise.hpp"
 #include "optim/optimizer.hpp"
+#include "tensor/vector_math.hpp"
 #include "tensor/wide.hpp"
 
 namespace switchyard {
@@ -60,9 +61,8 @@ class AdamW final : public Optimizer {
 
  private:
   Factors factors_of(std::int64_t step, double learning_rate) const {
-    const auto steps = static_cast<double>(step + 1);
-    const double correction_1 = 1 - std::pow(config_.beta_1, steps);
-    const double correction_2 = 1 - std::pow(config_.beta_2, steps);
+    const double correction_1 = 1 - integer_power(config_.beta_1, step + 1);
+    const double correction_2 = 1 - integer_power(config_.beta_2, step + 1);
     return {.keep_1 = static_cast<float>(config_.beta_1),
             .take_1 = static_cast<float>(1 - config_.beta_1),
             .keep_2 = static_cast<float>(config_.beta_2),

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
+
+#include "tensor/vector_math.hpp"
 
 namespace switchyard {
 namespace {
@@ -30,7 +31,7 @@ double without_ramps(const ScheduleConfig& config, std::int64_t step) {
     case ScheduleConfig::Shape::linear:
       return base * part_left(config, step);
     case ScheduleConfig::Shape::cosine:
-      return base * (0.5 - 0.5 * std::cos(std::numbers::pi * part_left(config, step)));
+      return base * (0.5 - 0.5 * fast_cos_pi(part_left(config, step)));
   }
   return base;
 }

@@ -54,4 +54,42 @@ inline double fast_log(double x) {
   return x - x == 0 ? result : x;
 }
 
+// e^x in f64 for |x| <= 700, within 2 ulp.
+inline double fast_exp_f64(double x) {
+  constexpr double log2e = 1.44269504088896340736;
+  constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
+  constexpr double to_integer = 0x1.8p52;  // adding it rounds to the nearest integer
+  const double shifted = x * log2e + to_integer, n = shifted - to_integer;
+  const double r = (x - n * ln2_high) - n * ln2_low;  // at most ln(2) / 2 in size
+  double p = 1;
+  for (int i = 14; i > 0; --i) p = p * r / i + 1;  // Taylor's series
+  const auto exponent = static_cast<std::int64_t>(n) + 1023;
+  return p * std::bit_cast<double>(exponent << 52);
+}
+
+// base^exponent of a positive base, with an error of some ulp for each 1 of |exponent log(base)|.
+inline double fast_power(double base, double exponent) {
+  return fast_exp_f64(exponent * fast_log(base));
+}
+
+// base^exponent of a whole exponent of 0 and more.
+inline double integer_power(double base, std::int64_t exponent) {
+  double result = 1;
+  for (double square = base; exponent > 0; exponent /= 2, square *= square)
+    if (exponent % 2 == 1) result *= square;
+  return result;
+}
+
+// The cosine of pi x for x in [0, 1], within 2^-52.
+inline double fast_cos_pi(double x) {
+  constexpr double pi = 3.14159265358979323846;
+  if (x > 0.5) return -fast_cos_pi(1 - x);
+  // Near 0 the cosine's series, near 1/2 the sine's of what is missing.
+  const bool near_zero = x <= 0.25;
+  const double t = pi * (near_zero ? x : 0.5 - x), square = t * t;
+  double series = 1;
+  for (int i = near_zero ? 18 : 19; i > 1; i -= 2) series = 1 - series * square / (i * (i - 1));
+  return near_zero ? series : series * t;
+}
+
 }  // namespace switchyard

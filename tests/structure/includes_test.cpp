@@ -44,22 +44,26 @@ const std::map<std::string, Names> libraries = {
     {"nlohmann/", {"data", "checkpoint", "train"}},
 };
 
-// Calls visit(folder, file, included) for each #include of src/.
+// Calls visit(folder, file, line) for each line of src/.
 template <class Visit>
-void for_each_include(Visit&& visit) {
-  const std::regex pattern(R"re(^\s*#include\s*[<"]([^>"]+)[>"])re");
+void for_each_line(Visit&& visit) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(SOURCE_DIRECTORY)) {
     const std::string extension = entry.path().extension();
     if (extension != ".cpp" && extension != ".hpp") continue;
     std::ifstream in(entry.path());
-    std::smatch match;
-    for (std::string line; std::getline(in, line);) {
-      if (std::regex_search(line, match, pattern)) {
-        visit(entry.path().parent_path().filename().string(), entry.path().string(),
-              match[1].str());
-      }
-    }
+    for (std::string line; std::getline(in, line);)
+      visit(entry.path().parent_path().filename().string(), entry.path().string(), line);
   }
+}
+
+// Calls visit(folder, file, included) for each #include of src/.
+template <class Visit>
+void for_each_include(Visit&& visit) {
+  const std::regex pattern(R"re(^\s*#include\s*[<"]([^>"]+)[>"])re");
+  for_each_line([&](const std::string& folder, const std::string& file, const std::string& line) {
+    std::smatch match;
+    if (std::regex_search(line, match, pattern)) visit(folder, file, match[1].str());
+  });
 }
 
 TEST(Layers, IncludeDownwardsOnly) {
@@ -88,6 +92,18 @@ TEST(Layers, KeepEachLibraryInItsFolder) {
       });
   for (const auto& [mark, folders] : libraries)
     EXPECT_GT(seen[mark], 0) << mark << " is included nowhere";
+}
+
+// Such functions of the C library have a version for each kind of CPU, and other bits on another.
+// (Square roots, rounding and fused multiply-adds are exact, so they are the same everywhere.)
+TEST(TrainingPath, CallsNoFunctionWhoseBitsVaryByCpu) {
+  const Names training = {"base", "comm", "tensor", "moe", "model", "optim"};
+  const std::regex varying(
+      R"re(\bstd::(a?(sin|cos|tan)h?|atan2|exp[2m]?1?|log(2|10|1p)?|pow|cbrt|hypot|l?gamma|tgamma|erfc?)f?\()re");
+  for_each_line([&](const std::string& folder, const std::string& file, const std::string& line) {
+    if (!training.contains(folder)) return;
+    EXPECT_FALSE(std::regex_search(line, varying)) << file << ": " << line;
+  });
 }
 
 }  // namespace

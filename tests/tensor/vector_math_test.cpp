@@ -66,6 +66,35 @@ TEST(FastLog, IsWithinTwoUlpOfLog) {
   EXPECT_TRUE(std::isnan(fast_log(std::numeric_limits<double>::quiet_NaN())));
 }
 
+TEST(FastPower, IsWithinAFewUlpOfPower) {
+  EXPECT_EQ(fast_power(1.0, -0.8), 1.0);
+  for (double step = 1; step < 1e9; step *= 1.37) {
+    const double exact = std::pow(step, -0.8);
+    EXPECT_NEAR(fast_power(step, -0.8), exact, 0x1p-47 * exact) << step;
+  }
+  for (double x = -700; x < 700; x += 0.37)
+    EXPECT_NEAR(fast_exp_f64(x) / std::exp(x), 1.0, 0x1p-51) << x;
+}
+
+TEST(IntegerPower, IsAProduct) {
+  EXPECT_EQ(integer_power(0.9, 0), 1.0);
+  EXPECT_EQ(integer_power(0.9, 1), 0.9);
+  EXPECT_EQ(integer_power(3.0, 13), 1594323.0);
+  for (const std::int64_t n : {2, 10, 1000, 100000}) {
+    const double exact = std::pow(0.999, static_cast<double>(n));
+    EXPECT_NEAR(integer_power(0.999, n), exact, 1e-11 * exact) << n;
+  }
+  EXPECT_EQ(integer_power(0.9, 1000000), 0.0);
+}
+
+TEST(FastCosPi, IsTheCosine) {
+  EXPECT_EQ(fast_cos_pi(0.0), 1.0);
+  EXPECT_EQ(fast_cos_pi(0.5), 0.0);
+  EXPECT_EQ(fast_cos_pi(1.0), -1.0);
+  const double pi = std::acos(-1.0);
+  for (double x = 0; x <= 1; x += 1e-4) EXPECT_NEAR(fast_cos_pi(x), std::cos(pi * x), 0x1p-51) << x;
+}
+
 TEST(InverseNormal, IsTheInverseOfTheDistributionFunction) {
   for (double z = -8; z <= 3; z += 0.01) {
     const double p = std::erfc(-z / std::sqrt(2.0)) / 2;
