@@ -142,6 +142,17 @@ TEST(Gemm, BitsDependOnNeitherAlignmentNorStride) {
   }
 }
 
+// By an assertion of the library, not of this file: every build keeps them.
+TEST(GemmDeathTest, ShapesThatDoNotFitEndTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto a = random_tensor(4, 6, 1), b = random_tensor(7, 5, 2);
+  auto c = random_tensor(4, 5, 3);
+  Work work;
+  EXPECT_DEATH(
+      (gemm<float, float>(work, a.view(), Transpose::no, b.view(), Transpose::no, c.view())),
+      "gemm.*Assertion");
+}
+
 // In a thread of its own, whose OpenMP team does not exist yet, as main's does not at the start.
 TEST(FlushToZero, IsInheritedByThreadsMadeLater) {
   std::thread([] {
