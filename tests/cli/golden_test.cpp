@@ -1,0 +1,94 @@
+// Runs that an earlier program wrote (tests/golden): the present one goes on with them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <sstream>
+
+#include "support/program.hpp"
+
+namespace switchyard::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::HasSubstr;
+
+const std::string golden = GOLDEN_DIRECTORY;
+
+// A line of expected.jsonl: a run, and the two steps that followed there.
+json expected_of(const std::string& run) {
+  std::istringstream lines(read_text(golden + "/expected.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    json expected = json::parse(line);
+    if (expected["run"] == run) return expected["steps"];
+  }
+  throw std::runtime_error("nothing is expected of " + run);
+}
+
+// The working directory is empty but for the data.
+class Golden : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    fs::current_path(directory.path());
+    fs::copy(golden + "/data", "data");
+  }
+  void TearDown() override { fs::current_path("/"); }
+
+  static std::string copy(const std::string& to) {
+    fs::copy(golden + "/" + GetParam(), to, fs::copy_options::recursive);
+    return to;
+  }
+  static void succeed(const std::string& arguments, int processes = 0) {
+    const Outcome outcome = run_program(arguments, processes);
+    EXPECT_EQ(outcome.exit_code, 0) << arguments << "\n" << outcome.output;
+  }
+
+ private:
+  TemporaryDirectory directory;
+};
+
+// Another machine's instructions round otherwise: the losses are near, and on all processes of this
+// machine they are the same.
+TEST_P(Golden, GoesOnWithTheLossesThatFollowedThere) {
+  const json expected = expected_of(GetParam());
+  const int last = expected.back()["step"];
+  for (const int processes : {1, 2}) {
+    const std::string run = copy("run" + std::to_string(processes));
+    succeed("train --output " + run +
+                " --set data.train=data data.input_length=24 train.log_interval=1 train.steps=" +
+                std::to_string(last),
+            processes);
+    const std::vector<json> records = read_metrics(run);
+    ASSERT_EQ(std::ssize(records), last);
+    for (const json& step : expected) {
+      const json& now = records[step["step"].get<std::size_t>() - 1];
+      EXPECT_EQ(now["step"], step["step"]);
+      EXPECT_NEAR(now["loss"].get<double>(), step["loss"].get<double>(), 1e-4);
+      EXPECT_NEAR(now["norm"].get<double>(), step["norm"].get<double>(), 1e-3);
+    }
+  }
+  for (const char* key : {"loss", "norm"})
+    EXPECT_EQ(read_metrics("run1").back()[key], read_metrics("run2").back()[key]);
+  EXPECT_EQ(tensor_hashes("run1"), tensor_hashes("run2"));
+}
+
+TEST_P(Golden, IsListedEvaluatedAndExported) {
+  const std::string run = copy("run");
+  succeed("inspect " + run);
+  succeed("evaluate " + run + " --data data --samples 1");
+  succeed("export " + run + " --output out");
+  if (!fs::exists(run + "/hugging_face")) return;
+  EXPECT_EQ(json::parse(read_text("out/config.json")),
+            json::parse(read_text(run + "/hugging_face/config.json")));
+  EXPECT_EQ(read_text("out/spiece.model"), read_text("data/tokenizer.model"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, Golden,
+                         testing::Values("adafactor", "adamw", "replicas", "imported",
+                                         "imported_trained"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace switchyard::test
