@@ -13,6 +13,7 @@
 #include "cli/nearest.hpp"
 #include "cli/option_fields.hpp"
 #include "cli/paths.hpp"
+#include "files/lfs_pointer.hpp"
 
 namespace switchyard {
 
@@ -290,6 +291,7 @@ RunConfig load_config(std::span<const std::string> files, std::span<const std::s
       throw Error(ExitCode::missing_input, "--config " + path.string() + " cannot be read",
                   "check its permissions");
     }
+    refuse_lfs_pointer(path, text);
     require_text(text, path.string());
     merge_config(parse_config(text, path.string()), config);
   }

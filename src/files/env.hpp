@@ -4,7 +4,7 @@
 // Errors, each naming the path and the system's reason: Error(missing_input) where something to be
 // read is absent, Error(output_not_writable) where permission, a read-only file system or a file in
 // place of a directory forbids writing, Error(damaged_data) where something else stands in place of
-// a file to be read, Error(io_error) otherwise, a full disk included.
+// a file to be read (a Git LFS pointer too), Error(io_error) otherwise, a full disk included.
 #pragma once
 
 #include <cstddef>

@@ -15,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "files/env.hpp"
+#include "files/lfs_pointer.hpp"
 
 namespace switchyard {
 namespace {
@@ -112,6 +113,14 @@ class PosixReadableFile final : public ReadableFile {
   std::int64_t size_;
 };
 
+// Whatever kind of file it stands for, it is nothing that could be read.
+void refuse_pointer(const std::string& path, const ReadableFile& file) {
+  if (file.size() >= static_cast<std::int64_t>(largest_lfs_pointer)) return;
+  std::string bytes(static_cast<std::size_t>(file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(bytes)));
+  refuse_lfs_pointer(path, bytes);
+}
+
 }  // namespace
 
 std::unique_ptr<WritableFile> PosixEnv::create(const std::string& path) {
@@ -137,7 +146,9 @@ std::unique_ptr<ReadableFile> PosixEnv::open(const std::string& path) const {
                     (S_ISDIR(status.st_mode) ? "a directory" : "not a regular file"),
                 "put back the file that belongs there");
   }
-  return std::make_unique<PosixReadableFile>(std::move(fd), path, status.st_size);
+  auto file = std::make_unique<PosixReadableFile>(std::move(fd), path, status.st_size);
+  refuse_pointer(path, *file);
+  return file;
 }
 
 void PosixEnv::rename(const std::string& from, const std::string& to) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/lfs_pointer.hpp"
 #include "support/errors.hpp"
 #include "support/scratch_directory.hpp"
 
@@ -115,6 +116,26 @@ TEST_F(PosixEnvTest, ReadsNoMoreThanTheLimit) {
   write("a", "0123456789");
   EXPECT_EQ(read_file(env_, at("a"), 10), "0123456789");
   EXPECT_TRUE(fails_with(ExitCode::damaged_data, "10 bytes", [&] { read_file(env_, at("a"), 9); }));
+}
+
+TEST_F(PosixEnvTest, AGitLfsPointerIsReadAsNoKindOfFile) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\n"
+      "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
+      "size 990345061\n";
+  write("pointer", pointer);
+  const std::string words = "pointer is a Git LFS pointer, not the file";
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, words, [&] { env_.open(at("pointer")); }));
+  EXPECT_TRUE(
+      fails_with(ExitCode::damaged_data, words, [&] { refuse_lfs_pointer(at("pointer")); }));
+  write("about", "A pointer begins with these words:\n" + pointer);
+  write("long", pointer + std::string(1024, ' '));
+  for (const char* name : {"about", "long"}) {
+    refuse_lfs_pointer(at(name));
+    EXPECT_NO_THROW(env_.open(at(name))) << name;
+  }
+  EXPECT_NO_THROW(refuse_lfs_pointer(at("absent")));
+  EXPECT_NO_THROW(refuse_lfs_pointer(scratch_.path()));
 }
 
 TEST(Paths, HaveAParentAndABaseName) {
