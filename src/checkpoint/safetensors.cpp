@@ -53,13 +53,14 @@ void widen(std::span<float> values) {
 
 }  // namespace
 
-SafetensorsReader::SafetensorsReader(const Env& env, const std::string& directory)
+SafetensorsReader::SafetensorsReader(const Env& env, const std::string& directory,
+                                     std::span<const char* const> aliases)
     : directory_(directory) {
   const std::string single = directory + "/" + safetensors_file;
   if (env.exists(single)) {
     add_shard(env, single);
   } else if (env.exists(directory + "/" + safetensors_index)) {
-    add_indexed_shards(env);
+    add_indexed_shards(env, aliases);
   } else {
     throw Error(ExitCode::missing_input,
                 directory + " has neither " + safetensors_file + " nor " + safetensors_index,
@@ -89,8 +90,18 @@ void SafetensorsReader::add_shard(const Env& env, const std::string& path) {
   shards_.push_back(std::move(shard));
 }
 
-void SafetensorsReader::add_indexed_shards(const Env& env) {
+// Each shard has what the index says of it, and nothing else. An alias may be missing where another
+// one is there: some writers index all names of a tensor that they store once.
+void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char* const> aliases) {
   const std::string index = directory_ + "/" + safetensors_index;
+  const auto is_alias = [&](const std::string& name) {
+    return std::ranges::find(aliases, name) != aliases.end();
+  };
+  const auto refuse_lost = [](const std::string& path, const std::string& name) {
+    throw Error(ExitCode::damaged_data,
+                path + " lacks " + printable(name) + ", which the index says it has", copy_hint);
+  };
+  std::pair<std::string, std::string> lost_alias;  // its shard, its name
   for (const auto& [name, tensors] : read_index(env, index)) {
     const std::string path = directory_ + "/" + name;
     if (!env.exists(path))
@@ -99,17 +110,20 @@ void SafetensorsReader::add_indexed_shards(const Env& env) {
     add_shard(env, path);
     std::set<std::string> found;
     for (std::size_t i = first; i < places_.size(); ++i) found.insert(places_[i].tensor.name);
-    const auto differing = [&](const auto& has, const auto& lacks) {
-      const auto at = std::ranges::find_if(has, [&](const auto& n) { return !lacks.contains(n); });
-      return at == has.end() ? std::string() : printable(*at);
-    };
-    if (const std::string lost = differing(tensors, found); !lost.empty())
-      throw Error(ExitCode::damaged_data, path + " lacks " + lost + ", which the index says it has",
-                  copy_hint);
-    if (const std::string more = differing(found, tensors); !more.empty())
-      throw Error(ExitCode::damaged_data, path + " has " + more + ", which the index does not say",
-                  copy_hint);
+    for (const std::string& tensor : tensors) {
+      if (found.contains(tensor)) continue;
+      if (!is_alias(tensor)) refuse_lost(path, tensor);
+      lost_alias = {path, tensor};
+    }
+    for (const std::string& tensor : found) {
+      if (tensors.contains(tensor)) continue;
+      throw Error(ExitCode::damaged_data,
+                  path + " has " + printable(tensor) + ", which the index does not say", copy_hint);
+    }
   }
+  const bool has_alias =
+      std::ranges::any_of(places_, [&](const Place& place) { return is_alias(place.tensor.name); });
+  if (!lost_alias.second.empty() && !has_alias) refuse_lost(lost_alias.first, lost_alias.second);
 }
 
 const SafetensorsReader::Place* SafetensorsReader::place(const std::string& name) const {

@@ -21,7 +21,9 @@ class SafetensorsReader {
   // Reads every header, and checks each against the size of its file and against the index.
   // Error(missing_input): no weights in this format, or a shard that the index names;
   // Error(damaged_data); Error(unsafe_path): the index names a file outside the directory.
-  SafetensorsReader(const Env& env, const std::string& directory);
+  // `aliases`: names of one tensor. Of those that the index has, the shards need only hold one.
+  SafetensorsReader(const Env& env, const std::string& directory,
+                    std::span<const char* const> aliases = {});
 
   const std::string& directory() const { return directory_; }
   const std::vector<std::string>& names() const { return names_; }  // sorted
@@ -43,7 +45,7 @@ class SafetensorsReader {
   };
 
   void add_shard(const Env& env, const std::string& path);
-  void add_indexed_shards(const Env& env);
+  void add_indexed_shards(const Env& env, std::span<const char* const> aliases);
   const Place* place(const std::string& name) const;
 
   std::string directory_;
