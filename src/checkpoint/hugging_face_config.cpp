@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.hpp"
+#include "checkpoint/hugging_face_capacity.hpp"
+#include "checkpoint/hugging_face_losses.hpp"
+#include "checkpoint/hugging_face_stacks.hpp"
 #include "checkpoint/strict_json.hpp"
 #include "files/safe_path.hpp"
 
@@ -15,6 +19,7 @@ using nlohmann::json;
 
 constexpr const char* switch_type = "switch_transformers";
 constexpr const char* t5_type = "t5";
+constexpr std::int32_t default_capacity = 64;  // of Hugging Face's class
 
 bool is_switch(const RunConfig& config) {
   return hugging_face_family(config) == HuggingFaceFamily::switch_transformers;
@@ -92,6 +97,18 @@ struct ClassDefaults {
   std::int32_t d_model, num_layers, num_heads;
 };
 
+// Up to transformers 4, tie_word_embeddings says both that logits use the embedding and that the
+// decoder's outputs are scaled for it. Transformers 5 has scale_decoder_outputs for the second, and
+// may say tie_word_embeddings true of a model whose logits have weights of their own.
+bool has_scaled_outputs(const Keys& keys) {
+  const bool tied = keys.flag("tie_word_embeddings", true);
+  const bool scaled = keys.flag("scale_decoder_outputs", tied);
+  if (scaled && !tied)
+    keys.refuse_model("scale_decoder_outputs true with tie_word_embeddings false",
+                      "scaled outputs with tied embeddings");
+  return scaled;
+}
+
 void read_model(const Keys& keys, const ClassDefaults& defaults, ModelOptions& model) {
   model.set_vocab_size(keys.integer("vocab_size", 32128));
   model.set_d_model(keys.integer("d_model", defaults.d_model));
@@ -102,7 +119,7 @@ void read_model(const Keys& keys, const ClassDefaults& defaults, ModelOptions& m
   model.set_num_decoder_layers(keys.integer("num_decoder_layers", model.num_layers()));
   model.set_dropout_rate(keys.number("dropout_rate", 0.1));
   model.set_layer_norm_epsilon(keys.number("layer_norm_epsilon", 1e-6));
-  model.set_tie_word_embeddings(keys.flag("tie_word_embeddings", true));
+  model.set_tie_word_embeddings(has_scaled_outputs(keys));
 }
 
 // An explicit step counts before the number of sparse layers.
@@ -130,8 +147,8 @@ void read_switch(const Keys& keys, RunConfig& config) {
   if (std::max(moe.encoder_sparse_step(), moe.decoder_sparse_step()) > 2)
     moe.set_sparse_place(MoeOptions::SECOND);
   moe.set_jitter_eps(keys.number("router_jitter_noise", 0.01));
-  moe.set_aux_loss_coef(keys.number("router_aux_loss_coef", 0.001));
-  moe.set_z_loss_coef(keys.number("router_z_loss_coef", 0.001));
+  moe.set_aux_loss_coef(our_loss_coefficient(keys.number("router_aux_loss_coef", 0.001), config));
+  moe.set_z_loss_coef(our_loss_coefficient(keys.number("router_z_loss_coef", 0.001), config));
   const std::string precision = keys.text("router_dtype", "float32");
   if (precision == "bfloat16") moe.set_router_precision(MoeOptions::BFLOAT16);
   if (precision != "bfloat16") keys.require("router_dtype", "float32");
@@ -151,13 +168,6 @@ void read_t5(const Keys& keys, RunConfig& config) {
 [[noreturn]] void refuse_export(const std::string& what) {
   throw Error(ExitCode::mismatch, "Hugging Face has no model with " + what,
               "this checkpoint can be trained and evaluated here, not exported");
-}
-
-// Blocks of a stack that are sparse there, which is the same as here: the second of each `step`.
-int sparse_layers(int step, int blocks) {
-  int count = 0;
-  for (int i = 0; i < blocks && step > 0; ++i) count += step == 1 || i % step == 1;
-  return count;
 }
 
 int their_step(const MoeOptions& moe, int step, int blocks) {
@@ -188,15 +198,6 @@ void require_their_routing(const MoeOptions& moe, MoeOptions::Routing routing) {
   }
 }
 
-// Tokens of a row that an expert takes. In evaluation nothing is dropped here by default; there the
-// same number counts in training and evaluation.
-std::int64_t expert_capacity(const MoeOptions& moe, std::int64_t positions) {
-  if (moe.eval_dropless()) return positions;
-  const auto share = static_cast<std::int64_t>(static_cast<double>(positions) *
-                                               moe.eval_capacity_factor() / moe.num_experts());
-  return std::max<std::int64_t>(std::min(share, positions), moe.min_capacity());
-}
-
 json model_keys(const ModelOptions& model) {
   if (model.encoder_attention() != ModelOptions::FULL)
     refuse_export("a window in its encoder's attention (model.encoder_attention)");
@@ -209,6 +210,7 @@ json model_keys(const ModelOptions& model) {
           {"num_decoder_layers", model.num_decoder_layers()},
           {"dropout_rate", model.dropout_rate()},
           {"layer_norm_epsilon", model.layer_norm_epsilon()},
+          {"scale_decoder_outputs", model.tie_word_embeddings()},
           {"tie_word_embeddings", model.tie_word_embeddings()}};
 }
 
@@ -220,20 +222,21 @@ json switch_keys(const RunConfig& config) {
   json keys = model_keys(model);
   const int encoder = their_step(moe, moe.encoder_sparse_step(), model.num_layers());
   const int decoder = their_step(moe, moe.decoder_sparse_step(), model.num_decoder_layers());
-  if (sparse_layers(encoder, model.num_layers()) > 0) require_their_routing(moe, moe.routing());
-  if (sparse_layers(decoder, model.num_decoder_layers()) > 0)
+  const SparseLayers layers = sparse_layers_of(config);
+  if (layers.encoder > 0) require_their_routing(moe, moe.routing());
+  if (layers.decoder > 0)
     require_their_routing(moe, moe.has_decoder_routing() ? moe.decoder_routing() : moe.routing());
   keys["num_experts"] = moe.num_experts();
   keys["encoder_sparse_step"] = encoder;
   keys["decoder_sparse_step"] = decoder;
-  keys["num_sparse_encoder_layers"] = sparse_layers(encoder, model.num_layers());
-  keys["num_sparse_decoder_layers"] = sparse_layers(decoder, model.num_decoder_layers());
-  keys["expert_capacity"] = expert_capacity(moe, config.data().input_length());
+  keys["num_sparse_encoder_layers"] = layers.encoder;
+  keys["num_sparse_decoder_layers"] = layers.decoder;
   keys["router_jitter_noise"] =
       moe.exploration() == MoeOptions::INPUT_JITTER ? moe.jitter_eps() : 0;
-  keys["router_aux_loss_coef"] =
-      moe.load_balancing() == MoeOptions::LoadBalancing::AUX ? moe.aux_loss_coef() : 0;
-  keys["router_z_loss_coef"] = moe.z_loss_coef();
+  keys["router_aux_loss_coef"] = moe.load_balancing() == MoeOptions::LoadBalancing::AUX
+                                     ? their_loss_coefficient(moe.aux_loss_coef(), config)
+                                     : 0;
+  keys["router_z_loss_coef"] = their_loss_coefficient(moe.z_loss_coef(), config);
   keys["router_dtype"] = moe.router_precision() == MoeOptions::BFLOAT16 ? "bfloat16" : "float32";
   return keys;
 }
@@ -296,10 +299,17 @@ RunConfig read_hugging_face_config(const std::string& text, const std::string& p
   return config;
 }
 
-std::string hugging_face_config(const RunConfig& config, const std::string& original,
-                                ElementType type) {
+bool ties_without_scaling(const std::string& text, const std::string& path) {
+  const json object = parse_json(text, path);
+  const Keys keys(object, path);
+  return keys.flag("tie_word_embeddings", true) && !has_scaled_outputs(keys);
+}
+
+ExportedConfig hugging_face_config(const RunConfig& config, const std::string& original,
+                                   ElementType type) {
   const json now = keys_of(config);
   json result;
+  std::optional<std::int64_t> capacity;
   if (original.empty()) {
     result = constant_keys(config);
     result.update(now);
@@ -310,10 +320,17 @@ std::string hugging_face_config(const RunConfig& config, const std::string& orig
     for (const auto& [key, value] : now.items()) {
       if (!before.contains(key) || before.at(key) != value) result[key] = value;
     }
+    capacity = Keys(result, name).integer("expert_capacity", default_capacity);
+  }
+  std::string difference;
+  if (is_switch(config)) {
+    TheirCapacity theirs = their_capacity(config, capacity);
+    if (theirs.tokens != capacity) result["expert_capacity"] = theirs.tokens;
+    difference = std::move(theirs.difference);
   }
   const char* const dtype = result.contains("dtype") ? "dtype" : "torch_dtype";
   result[dtype] = type == ElementType::bfloat16 ? "bfloat16" : "float32";
-  return result.dump(2) + "\n";
+  return {result.dump(2) + "\n", std::move(difference)};
 }
 
 std::string hugging_face_generation_config() {

@@ -19,11 +19,21 @@ HuggingFaceFamily hugging_face_family(const RunConfig& config);
 // does not have, with the key that says so.
 RunConfig read_hugging_face_config(const std::string& text, const std::string& path);
 
-// config.json of a model with this resolved configuration, its tensors of that type. `original`:
-// the config.json it was imported with, or "": all that it says stays, but for what has changed
-// since. Error(mismatch): a model that Hugging Face does not have.
-std::string hugging_face_config(const RunConfig& config, const std::string& original,
-                                ElementType type);
+// Whether a config.json that read_hugging_face_config() took has tie_word_embeddings true and
+// scale_decoder_outputs false. Such a model is one of this program only where its logits have
+// weights of their own.
+bool ties_without_scaling(const std::string& text, const std::string& path);
+
+struct ExportedConfig {
+  std::string text;        // config.json
+  std::string difference;  // "", or a sentence: evaluation there differs from that here
+};
+
+// Of a model with this resolved configuration, data.target_length included, its tensors of that
+// type. `original`: the config.json it was imported with, or "": all that it says stays, but for
+// what has changed since. Error(mismatch): a model that Hugging Face does not have.
+ExportedConfig hugging_face_config(const RunConfig& config, const std::string& original,
+                                   ElementType type);
 
 // generation_config.json of such a model.
 std::string hugging_face_generation_config();

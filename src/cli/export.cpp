@@ -11,6 +11,7 @@
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "data/dataset.hpp"
+#include "data/span_corruption.hpp"
 #include "data/staging_directory.hpp"
 #include "files/sha256.hpp"
 #include "model/transformer.hpp"
@@ -99,19 +100,27 @@ void export_tokenizer(Env& env, Log& log, const RunState& state, const DataOptio
   kept::write(env, to, kept::tokenizer, model);
 }
 
+// Unset, it is what span corruption fills.
+RunConfig with_target_length(RunConfig config) {
+  if (!config.data().has_target_length())
+    config.mutable_data()->set_target_length(fit_segment(read_settings(config).spans).targets);
+  return config;
+}
+
 void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
                        const ExportArguments& arguments) {
   const RunState state = read_run_state(env, checkpoint);
   const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
   const ModelConfig model = read_settings(config).model;
   const std::string imported = run_of(checkpoint).hugging_face();
-  const std::string json = hugging_face_config(
-      config, kept::read(env, imported, kept::config).value_or(""), arguments.type);
+  const ExportedConfig json =
+      hugging_face_config(with_target_length(config),
+                          kept::read(env, imported, kept::config).value_or(""), arguments.type);
   const auto generation = kept::read(env, imported, kept::generation);
 
   StagingDirectory staging(env, arguments.output);
   const std::string& to = staging.directory();
-  kept::write(env, to, kept::config, json);
+  kept::write(env, to, kept::config, json.text);
   kept::write(env, to, kept::generation, generation.value_or(hugging_face_generation_config()));
   export_tokenizer(env, log, state, config.data(), imported, to);
   const auto specs = parameter_specs(model, {ExpertId{0}, ExpertId{model.moe.num_experts}});
@@ -119,6 +128,7 @@ void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
       env, checkpoint, hugging_face_family(config), specs,
       {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
   staging.commit();
+  if (!json.difference.empty()) log.warning(json.difference);
   std::cout << "exported " << checkpoint << " to " << arguments.output << ": " << tensors
             << " tensors\n";
 }
@@ -144,7 +154,11 @@ const Command export_command{
         "usage: switchyard export CHECKPOINT|RUN [OPTION]... --output DIR\n"
         "\n"
         "  --dtype TYPE           float32 (default) or bfloat16, to which weights are rounded\n"
-        "  --max-shard-size SIZE  several files, none larger, where one would be; default 5GB\n"
+        "  --max-shard-size SIZE  a new file where the bytes of a file's tensors, its header not\n"
+        "                         counted, would pass SIZE; a larger tensor has a file of its "
+        "own.\n"
+        "                         Bytes, or a whole number with KB, MB or GB (powers of 1,000);\n"
+        "                         default 5GB\n"
         "  --output DIR           a new directory: config.json, generation_config.json,\n"
         "                         model.safetensors or its shards and their index, spiece.model\n"
         "\n"

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/hugging_face.hpp"
+#include "checkpoint/hugging_face_losses.hpp"
 #include "support/errors.hpp"
 
 namespace switchyard {
@@ -26,6 +27,11 @@ RunConfig options(const std::string& text) {
   RunConfig config;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config));
   return config;
+}
+
+json exported(const RunConfig& config, const std::string& original = "",
+              ElementType type = ElementType::float32) {
+  return json::parse(hugging_face_config(config, original, type).text);
 }
 
 // A small Switch Transformer as transformers writes it.
@@ -65,8 +71,8 @@ TEST(HuggingFaceConfig, BecomesTheOptionsOfASwitchTransformer) {
   EXPECT_EQ(read(a_switch).ShortDebugString(), options(R"(
     model { d_model: 48 d_ff: 96 d_kv: 12 num_heads: 4 num_layers: 2 num_decoder_layers: 3 vocab_size: 257
             tie_word_embeddings: true dropout_rate: 0.05 layer_norm_epsilon: 1e-6 }
-    moe { num_experts: 4 encoder_sparse_step: 1 decoder_sparse_step: 2 aux_loss_coef: 0.002 z_loss_coef: 0.004
-          jitter_eps: 0.03 })")
+    moe { num_experts: 4 encoder_sparse_step: 1 decoder_sparse_step: 2 aux_loss_coef: 0.0013333333333333333
+          z_loss_coef: 0.0026666666666666666 jitter_eps: 0.03 })")
                                                    .ShortDebugString());
 }
 
@@ -103,14 +109,12 @@ TEST(HuggingFaceConfig, ComesBackAsItWas) {
     json expected = original;
     expected["torch_dtype"] = "float32";
     const std::string text = original.dump();
-    EXPECT_EQ(json::parse(hugging_face_config(read(original), text, ElementType::float32)),
-              expected);
+    EXPECT_EQ(exported(read(original), text), expected);
     expected["torch_dtype"] = "bfloat16";
-    EXPECT_EQ(json::parse(hugging_face_config(read(original), text, ElementType::bfloat16)),
-              expected);
+    EXPECT_EQ(exported(read(original), text, ElementType::bfloat16), expected);
   }
   const json newer = with(a_t5, "dtype", "float16");
-  EXPECT_EQ(json::parse(hugging_face_config(read(newer), newer.dump(), ElementType::bfloat16)),
+  EXPECT_EQ(exported(read(newer), newer.dump(), ElementType::bfloat16),
             with(a_t5, "dtype", "bfloat16"));
 }
 
@@ -118,7 +122,7 @@ TEST(HuggingFaceConfig, ChangesWhatHasChangedSince) {
   RunConfig config = read(a_switch);
   config.mutable_moe()->set_jitter_eps(0);
   config.mutable_model()->set_dropout_rate(0.2);
-  EXPECT_EQ(json::parse(hugging_face_config(config, a_switch.dump(), ElementType::float32)),
+  EXPECT_EQ(exported(config, a_switch.dump()),
             with(with(a_switch, "router_jitter_noise", 0.0), "dropout_rate", 0.2));
 }
 
@@ -131,28 +135,165 @@ TEST(HuggingFaceConfig, OfARunIsReadBackAsItsModel) {
     RunConfig config = options(text);
     ModelOptions& model = *config.mutable_model();
     model.set_vocab_size(256), model.set_d_kv(32), model.set_num_decoder_layers(6);
-    const std::string there = hugging_face_config(config, "", ElementType::float32);
-    const RunConfig back = read_hugging_face_config(there, "x");
-    for (const std::string& other : {hugging_face_config(back, "", ElementType::float32),
-                                     hugging_face_config(back, there, ElementType::float32)})
-      EXPECT_EQ(json::parse(other), json::parse(there));
+    const json there = exported(config);
+    const RunConfig back = read(there);
+    EXPECT_EQ(exported(back, there.dump()), there);
+    json anew = exported(back);
+    if (there.contains("expert_capacity")) anew["expert_capacity"] = there["expert_capacity"];
+    EXPECT_EQ(anew, there);
     EXPECT_EQ(back.model().activation(), model.activation());
     EXPECT_EQ(back.model().tie_word_embeddings(), model.tie_word_embeddings());
   }
 }
 
+// One that nobody exceeds in either stack.
 TEST(HuggingFaceConfig, TellsTheCapacityUnderWhichItWouldBeEvaluatedAlike) {
-  RunConfig config = options(
-      "model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 } moe { num_experts: 8 } data { "
-      "input_length: 100 }");
-  const auto capacity = [&] {
-    return json::parse(hugging_face_config(config, "", ElementType::float32))["expert_capacity"];
+  const auto capacity = [](const std::string& lengths, const std::string& moe = "") {
+    const ExportedConfig written = hugging_face_config(
+        options("model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 } parallel { virtual_ranks: "
+                "4 } train { batch_size: 4 } data { " +
+                lengths + " } moe { num_experts: 8 " + moe + " }"),
+        "", ElementType::float32);
+    EXPECT_EQ(written.difference, "") << lengths << " " << moe;
+    return json::parse(written.text)["expert_capacity"];
   };
-  EXPECT_EQ(capacity(), 100);  // nobody is dropped
-  config.mutable_moe()->set_eval_dropless(false);
-  EXPECT_EQ(capacity(), 25);  // 100 x 2.0 / 8
-  config.mutable_moe()->set_eval_capacity_factor(0.1);
-  EXPECT_EQ(capacity(), 4);  // moe.min_capacity
+  const std::string long_inputs = "input_length: 100 target_length: 20",
+                    long_targets = "input_length: 20 target_length: 100",
+                    equal = "input_length: 100 target_length: 100";
+  EXPECT_EQ(capacity(long_inputs), 100);
+  EXPECT_EQ(capacity(long_targets), 100);
+  EXPECT_EQ(capacity(long_targets, "decoder_sparse_step: 0"), 20);
+  EXPECT_EQ(capacity(equal, "eval_dropless: false"), 25);  // 100 x 2.0 / 8
+  EXPECT_EQ(capacity(long_inputs, "eval_dropless: false decoder_sparse_step: 0"), 25);
+  EXPECT_EQ(capacity(long_targets, "eval_dropless: false encoder_sparse_step: 0"), 25);
+  EXPECT_EQ(capacity(equal, "eval_dropless: false eval_capacity_factor: 0.1"), 4);  // min_capacity
+  // 25 of 100 in the encoder, and all 4 of the decoder: 25 is as good as 4 there.
+  EXPECT_EQ(capacity("input_length: 100 target_length: 4", "eval_dropless: false"), 25);
+  EXPECT_EQ(capacity(long_inputs, "eval_dropless: false eval_capacity_factor: 8"), 100);
+}
+
+TEST(HuggingFaceConfig, SaysWhereNoCapacityEvaluatesAlike) {
+  const auto difference = [](const std::string& rest) {
+    return hugging_face_config(
+               options("model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 } parallel { "
+                       "virtual_ranks: 4 } data { input_length: 100 target_length: 40 } " +
+                       rest),
+               "", ElementType::float32)
+        .difference;
+  };
+  const std::string drops = "moe { num_experts: 8 eval_dropless: false ";
+  const std::string one_row = " } train { batch_size: 4 }";
+  EXPECT_THAT(
+      difference(drops + one_row),
+      AllOf(StartsWith("expert_capacity 25 in config.json"),
+            HasSubstr("25 of 100 tokens in the encoder and 10 of 40 tokens in the decoder: "),
+            HasSubstr("moe.eval_dropless")));
+  EXPECT_THAT(difference(drops + "decoder_sparse_step: 0 drop_policy: PROBS" + one_row),
+              HasSubstr("25 of 100 tokens in the encoder, the most probable ones"));
+  EXPECT_THAT(difference(drops + "decoder_sparse_step: 0 } train { batch_size: 8 }"),
+              HasSubstr("50 of 200 tokens in the encoder, of 2 rows together"));
+  EXPECT_EQ(difference("moe { num_experts: 8 } train { batch_size: 8 }"), "");
+}
+
+TEST(HuggingFaceConfig, KeepsAnImportedCapacityThatEvaluatesAlike) {
+  RunConfig config = read(a_switch);
+  const auto capacity = [&] { return exported(config, a_switch.dump())["expert_capacity"]; };
+  config.mutable_data()->set_input_length(100);
+  EXPECT_EQ(capacity(), 72) << "it has seen no data";
+  config.mutable_data()->set_train("data");
+  config.mutable_data()->set_target_length(20);
+  EXPECT_EQ(capacity(), 100) << "72 would drop";
+  config.mutable_data()->set_target_length(110);
+  EXPECT_EQ(capacity(), 110);
+  config.mutable_data()->set_input_length(72);
+  config.mutable_data()->set_target_length(20);
+  EXPECT_EQ(capacity(), 72);
+  json silent = a_switch;
+  silent.erase("expert_capacity");  // Hugging Face's class has 64
+  config.mutable_data()->set_input_length(64);
+  EXPECT_FALSE(exported(config, silent.dump()).contains("expert_capacity"));
+}
+
+// There a coefficient weighs the mean over a stack's sparse layers, for each stack.
+TEST(HuggingFaceConfig, ConvertsTheWeightsOfTheRoutersLosses) {
+  const auto expect_divided = [](int encoder_step, int decoder_step, double by) {
+    const MoeOptions moe = read({{"model_type", "switch_transformers"},
+                                 {"encoder_sparse_step", encoder_step},
+                                 {"decoder_sparse_step", decoder_step},
+                                 {"router_aux_loss_coef", 0.003},
+                                 {"router_z_loss_coef", 0.001}})
+                               .moe();
+    EXPECT_DOUBLE_EQ(moe.aux_loss_coef(), 0.003 / by) << encoder_step << " " << decoder_step;
+    EXPECT_DOUBLE_EQ(moe.z_loss_coef(), 0.001 / by) << encoder_step << " " << decoder_step;
+  };
+  expect_divided(2, 2, 6);  // 12 blocks a stack
+  expect_divided(2, 0, 6);
+  expect_divided(0, 3, 4);
+  expect_divided(2, 12, 3.5);  // 7 layers, 2 means
+  expect_divided(12, 12, 1);
+  expect_divided(0, 0, 1);
+}
+
+TEST(HuggingFaceConfig, GivesTheWeightsOfTheRoutersLossesBack) {
+  for (const int step : {1, 2, 3, 4, 5, 7, 12}) {
+    for (const double weight : {0.001, 0.01, 0.007, 1.0, 0.0}) {
+      const json model = {{"model_type", "switch_transformers"},
+                          {"encoder_sparse_step", step},
+                          {"decoder_sparse_step", 2},
+                          {"router_aux_loss_coef", weight},
+                          {"router_z_loss_coef", weight}};
+      RunConfig config = read(model);
+      for (const std::string& original : {std::string(), model.dump()}) {
+        EXPECT_EQ(exported(config, original)["router_aux_loss_coef"], weight) << step;
+        EXPECT_EQ(exported(config, original)["router_z_loss_coef"], weight) << step;
+      }
+      // As a mean over all layers, which are of two stacks.
+      config.mutable_moe()->set_aux_loss_reduction(MoeOptions::MEAN);
+      config.mutable_moe()->set_z_loss_coef(2 * weight);
+      EXPECT_EQ(exported(config)["router_z_loss_coef"], weight) << step;
+    }
+  }
+}
+
+TEST(HuggingFaceConfig, TellsWhichWeightsOfTheRoutersLossesWereConverted) {
+  json model = {{"model_type", "switch_transformers"},
+                {"encoder_sparse_step", 2},
+                {"decoder_sparse_step", 2}};
+  EXPECT_THAT(loss_notes(read(model)).conversion,
+              AllOf(HasSubstr("router_z_loss_coef 0.001 became moe.z_loss_coef 0.000166667"),
+                    HasSubstr("router_aux_loss_coef 0.001 became moe.aux_loss_coef 0.000166667")));
+  EXPECT_EQ(loss_notes(read(model)).unequal_stacks, "");
+  EXPECT_THAT(loss_notes(read(with(model, "decoder_sparse_step", 4))).unequal_stacks,
+              HasSubstr("sparse layers (6) than the decoder (3)"));
+  model["router_z_loss_coef"] = model["router_aux_loss_coef"] = 0.0;
+  EXPECT_EQ(loss_notes(read(model)).conversion, "");
+  EXPECT_EQ(loss_notes(read(a_t5)).conversion, "");
+}
+
+// Transformers 5 says with two keys what one said before.
+TEST(HuggingFaceConfig, TakesTheScaleOfTheOutputsFromEitherKey) {
+  const auto tied = [](const json& tie, const json& scale) {
+    const json config = {
+        {"model_type", "t5"}, {"tie_word_embeddings", tie}, {"scale_decoder_outputs", scale}};
+    EXPECT_EQ(ties_without_scaling(config.dump(), "x"), tie != false && scale == false);
+    EXPECT_EQ(exported(read(config), config.dump())["tie_word_embeddings"], tie);
+    EXPECT_EQ(exported(read(config), config.dump())["scale_decoder_outputs"], scale);
+    return read(config).model().tie_word_embeddings();
+  };
+  EXPECT_TRUE(tied(nullptr, nullptr));
+  EXPECT_TRUE(tied(true, nullptr));
+  EXPECT_TRUE(tied(true, true));
+  EXPECT_TRUE(tied(nullptr, true));
+  EXPECT_FALSE(tied(false, nullptr));
+  EXPECT_FALSE(tied(false, false));
+  EXPECT_FALSE(tied(true, false));
+  EXPECT_THAT(error_of([&] { tied(false, true); }),
+              AllOf(StartsWith("78: "), HasSubstr("scale_decoder_outputs true")));
+  for (const bool both : {true, false}) {
+    const json written = exported(read(with(a_t5, "tie_word_embeddings", both)));
+    EXPECT_EQ(written["tie_word_embeddings"], both);
+    EXPECT_EQ(written["scale_decoder_outputs"], both);
+  }
 }
 
 TEST(HuggingFaceConfig, OfAModelThatIsNotHereIsRefusedWithTheKeyThatSaysSo) {
@@ -196,20 +337,15 @@ TEST(HuggingFaceConfig, WithValuesOfAnotherTypeIsDamaged) {
 TEST(HuggingFaceConfig, RefusesToExportWhatThereIsNot) {
   const std::string rest = "model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 ";
   EXPECT_THAT(error_of([&] {
-                hugging_face_config(
-                    options(rest + "activation: GATED_GELU } moe { num_experts: 2 }"), "",
-                    ElementType::float32);
+                exported(options(rest + "activation: GATED_GELU } moe { num_experts: 2 }"));
               }),
               AllOf(StartsWith("78: "), HasSubstr("model.activation")));
-  EXPECT_THAT(error_of([&] {
-                hugging_face_config(options(rest + "} moe { encoder_sparse_step: 3 }"), "",
-                                    ElementType::float32);
-              }),
+  EXPECT_THAT(error_of([&] { exported(options(rest + "} moe { encoder_sparse_step: 3 }")); }),
               AllOf(StartsWith("78: "), HasSubstr("moe.sparse_place")));
   for (const char* experts : {"0", "2"}) {
     const std::string window =
         rest + "encoder_attention: WINDOW } moe { num_experts: " + experts + " }";
-    EXPECT_THAT(error_of([&] { hugging_face_config(options(window), "", ElementType::float32); }),
+    EXPECT_THAT(error_of([&] { exported(options(window)); }),
                 AllOf(StartsWith("78: "), HasSubstr("model.encoder_attention")));
   }
 }
@@ -219,7 +355,7 @@ TEST(HuggingFaceConfig, RefusesToExportRoutingsThatAreNotThere) {
     const RunConfig config =
         options("model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 } moe { num_experts: 8 " +
                 moe + " }");
-    return error_of([&] { hugging_face_config(config, "", ElementType::float32); });
+    return error_of([&] { exported(config); });
   };
   for (const char* routing :
        {"TOP2", "TOPK router_topk: 2", "EXPERT_CHOICE", "SOFT", "HASH", "NTLB"}) {
@@ -236,11 +372,9 @@ TEST(HuggingFaceConfig, RefusesToExportRoutingsThatAreNotThere) {
 
 TEST(HuggingFaceConfig, TellsOnlyTheJitterAndTheLossThatCount) {
   RunConfig config = options("model { vocab_size: 256 d_kv: 8 num_decoder_layers: 4 }");
-  const auto key = [&](const char* name) {
-    return json::parse(hugging_face_config(config, "", ElementType::float32))[name];
-  };
+  const auto key = [&](const char* name) { return exported(config)[name]; };
   EXPECT_EQ(key("router_jitter_noise"), 0.01);
-  EXPECT_EQ(key("router_aux_loss_coef"), 0.01);
+  EXPECT_EQ(key("router_aux_loss_coef"), 0.02);  // 0.01 for each of a stack's 2 sparse layers
   config.mutable_moe()->set_exploration(MoeOptions::ARGMAX);
   config.mutable_moe()->set_load_balancing(MoeOptions::LoadBalancing::NONE);
   EXPECT_EQ(key("router_jitter_noise"), 0);
