@@ -1,6 +1,7 @@
 #include "checkpoint/hugging_face.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <set>
 #include <vector>
@@ -17,9 +18,6 @@ namespace {
 constexpr const char* embedding = "shared.embedding";
 constexpr std::int64_t piece = 1 << 18;  // elements that pass at once
 
-// Names under which directories hold the embedding; the last one only where logits use it.
-constexpr const char* embedding_names[] = {"shared.weight", "encoder.embed_tokens.weight",
-                                           "decoder.embed_tokens.weight", "lm_head.weight"};
 // Of old T5 models, never used by any.
 constexpr const char* unused_name =
     "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
@@ -124,20 +122,39 @@ class Match {
   // The name that stands for all those under which the embedding is there.
   std::string find_embedding(bool tied) {
     const StoredTensor* first = nullptr;
-    for (const char* name : std::span(embedding_names).first(tied ? 4 : 3)) {
+    for (const char* name : std::span(hugging_face_embedding_names).first(tied ? 4 : 3)) {
       const StoredTensor* const found = from_.find(name);
       if (!found) continue;
       if (first) require_equal_bits(from_, *first, *found);
       if (!first) first = found;
       claimed_.insert(name);
     }
-    return first ? first->name : embedding_names[0];
+    return first ? first->name : hugging_face_embedding_names[0];
   }
 
   const SafetensorsReader& from_;
   std::set<std::string> claimed_;
   std::vector<const StoredTensor*> stored_;
 };
+
+// `values` are the spec's [rows, cols], as read from `stored`.
+void require_finite(const SafetensorsReader& from, const StoredTensor& stored,
+                    const ParamSpec& spec, std::span<const float> values) {
+  const auto bad = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });
+  if (bad == values.end()) return;
+  const std::int64_t at = bad - values.begin();
+  std::vector<std::int64_t> place = {at / spec.cols, at % spec.cols};
+  if (is_transposed(spec)) std::swap(place[0], place[1]);
+  if (is_norm(spec)) place.erase(place.begin());
+  throw Error(ExitCode::damaged_data,
+              from.directory() + ": the tensor " + stored.name + " is " +
+                  (std::isnan(*bad) ? "NaN"
+                   : *bad > 0       ? "inf"
+                                    : "-inf") +
+                  " at " + shape_text(place) + ": a model needs finite weights",
+              "copy the directory anew from where it came, or take weights from before the model "
+              "diverged");
+}
 
 // stored [cols, rows] -> into [rows, cols]
 void read_transposed(const SafetensorsReader& from, const StoredTensor& stored,
@@ -202,7 +219,7 @@ void require_zeros(const Tensor<float>& bias, const ParamSpec& spec) {
 }  // namespace
 
 std::string hugging_face_name(const std::string& name, HuggingFaceFamily family) {
-  if (name == embedding) return embedding_names[0];
+  if (name == embedding) return hugging_face_embedding_names[0];
   if (name == "logits") return "lm_head.weight";
   const std::vector<std::string> parts = split(name);  // stack block i sublayer tensor…
   const std::string& stack = parts[0];
@@ -220,6 +237,19 @@ std::string hugging_face_name(const std::string& name, HuggingFaceFamily family)
   if (parts[4] == "router") return mlp + "router.classifier.weight";
   if (parts[4] == "experts") return mlp + "experts.expert_" + parts[5] + "." + parts[6] + ".weight";
   return mlp + parts[4] + ".weight";
+}
+
+void require_own_logits(const SafetensorsReader& from) {
+  const StoredTensor* const logits = from.find("lm_head.weight");
+  const StoredTensor* shared = nullptr;
+  for (const char* name : std::span(hugging_face_embedding_names).first(3))
+    if (!shared) shared = from.find(name);
+  if (logits && (!shared || !have_equal_bits(from, *shared, *logits))) return;
+  throw Error(ExitCode::mismatch,
+              from.directory() +
+                  ": scale_decoder_outputs false with tie_word_embeddings true, and no "
+                  "lm_head.weight but the embedding, is no model of this program",
+              "it has logits with weights of their own, or the embedding with scaled outputs");
 }
 
 std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceFamily family,
@@ -241,6 +271,7 @@ std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceF
     } else {
       from.read(*stored, 0, data);
     }
+    if (stored) require_finite(from, *stored, spec, data);
     return NamedTensor{spec.name, spec.rows, spec.cols, spec.expert, data};
   };
   return save_checkpoint(env, to.alone, to.layout, to.checkpoints_directory, to.state, next);

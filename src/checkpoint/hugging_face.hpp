@@ -3,6 +3,7 @@
 // tensors that a model has.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 
@@ -20,6 +21,15 @@ namespace switchyard {
 // "encoder.block.1.layer.1.mlp.experts.expert_3.wi.weight".
 std::string hugging_face_name(const std::string& name, HuggingFaceFamily family);
 
+// Names under which directories hold the embedding; the last one only where logits use it.
+inline constexpr std::array<const char*, 4> hugging_face_embedding_names = {
+    "shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
+    "lm_head.weight"};
+
+// Error(mismatch) unless the logits have weights of their own, as a model needs whose config.json
+// ties_without_scaling().
+void require_own_logits(const SafetensorsReader& from);
+
 struct ImportTarget {
   const Comm& alone;  // this process
   const Layout& layout;
@@ -30,7 +40,8 @@ struct ImportTarget {
 // Stores the directory's tensors as the checkpoint of `state`. `specs`: all tensors of the
 // model. Before anything is written: Error(mismatch) where one is missing or of another shape, or
 // where the directory has a tensor that the model does not have; Error(damaged_data) where two
-// names of the one embedding hold different bits. Returns the checkpoint's directory.
+// names of the one embedding hold different bits. Later: Error(damaged_data) at an element that is
+// not finite. Returns the checkpoint's directory.
 std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceFamily family,
                            std::span<const ParamSpec> specs, const ImportTarget& to);
 

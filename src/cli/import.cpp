@@ -4,6 +4,7 @@
 
 #include "checkpoint/hugging_face.hpp"
 #include "checkpoint/hugging_face_files.hpp"
+#include "checkpoint/hugging_face_losses.hpp"
 #include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
@@ -11,6 +12,7 @@
 #include "cli/validate.hpp"
 #include "cli/version.hpp"
 #include "data/staging_directory.hpp"
+#include "data/tokenizer.hpp"
 #include "files/sha256.hpp"
 #include "model/transformer.hpp"
 #include "plan/parameters.hpp"
@@ -45,7 +47,8 @@ ImportArguments parse(std::span<const std::string> words) {
 // The configuration of the directory's model, and the text that says so.
 struct Described {
   RunConfig config;
-  std::string text;
+  std::string path, text;  // config.json
+  LossNotes losses;
 };
 
 Described read_config(const Env& env, const ImportArguments& arguments) {
@@ -57,9 +60,10 @@ Described read_config(const Env& env, const ImportArguments& arguments) {
                                                 : arguments.directory + " does not exist",
                 "name a directory that Hugging Face's save_pretrained wrote");
   RunConfig config = read_hugging_face_config(*text, path);
+  LossNotes losses = loss_notes(config);
   for (const std::string& assignment : arguments.sets) set_option(config, assignment);
   validate(config, 1);
-  return {std::move(config), *text};
+  return {std::move(config), path, *text, std::move(losses)};
 }
 
 // A few bytes of config.json can describe more tensors than memory could list.
@@ -88,26 +92,55 @@ void keep_companions(Env& env, const std::string& directory, const std::string& 
     kept::write(env, into, name, kept::read(env, directory, name));
 }
 
-std::string tokenizer_digest(const Env& env, const std::string& kept_directory) {
-  const auto model = kept::read(env, kept_directory, kept::tokenizer);
-  return model ? sha256_hex(*model) : "";
+void require_rows(const Tokenizer& tokenizer, const std::string& path, const ModelOptions& model) {
+  const std::int32_t pieces = tokenizer.vocabulary().pieces;
+  if (pieces <= model.vocab_size()) return;
+  throw Error(ExitCode::mismatch,
+              path + " has " + grouped(pieces) + " pieces, but the vocabulary of the model has " +
+                  grouped(model.vocab_size()) + " rows",
+              "it is the tokenizer of another model: take it out, or put the right one there");
 }
 
-void import_directory(Env& env, const Comm& alone, const ImportArguments& arguments) {
+// Of the tokenizer that the run takes along, after a trial of it; "" without one. A whole one
+// without T5's conventions goes along too: examples that are ids need none.
+std::string tokenizer_digest(const Env& env, Log& log, const std::string& directory,
+                             const ModelOptions& model) {
+  const auto bytes = kept::read(env, directory, kept::tokenizer);
+  if (!bytes) return "";
+  const std::string path = directory + "/" + kept::tokenizer;
+  try_tokenizer_model(*bytes, path);
+  try {
+    require_rows(Tokenizer(*bytes, path), path, model);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::usage) throw;
+    log.warning(std::string(error.what()) + ": no text can be prepared with it");
+  }
+  return sha256_hex(*bytes);
+}
+
+SafetensorsReader open_weights(const Env& env, const ImportArguments& arguments,
+                               const Described& described, const ModelConfig& model) {
+  SafetensorsReader weights(env, arguments.directory, hugging_face_embedding_names);
+  require_as_many_tensors(model, weights);
+  if (ties_without_scaling(described.text, described.path)) require_own_logits(weights);
+  return weights;
+}
+
+void import_directory(Env& env, const Comm& alone, Log& log, const ImportArguments& arguments) {
   const Described described = read_config(env, arguments);
   const RunConfig& config = described.config;
   const Settings settings = read_settings(config);
-  const SafetensorsReader weights(env, arguments.directory);
-  require_as_many_tensors(settings.model, weights);
+  const SafetensorsReader weights = open_weights(env, arguments, described, settings.model);
   if (const auto text = kept::read(env, arguments.directory, kept::generation))
     kept::require_json(*text, arguments.directory + "/" + kept::generation);
+  const RunState state{
+      .config_text = resolved_text(config),
+      .tokenizer_digest = tokenizer_digest(env, log, arguments.directory, config.model()),
+      .build = build_info()};
 
   StagingDirectory staging(env, arguments.output);
   const RunPaths run{staging.directory()};
   keep_companions(env, arguments.directory, run.hugging_face());
-  const RunState state{.config_text = resolved_text(config),
-                       .tokenizer_digest = tokenizer_digest(env, run.hugging_face()),
-                       .build = build_info()};
   write_file_atomically(env, run.config(), state.config_text);
   const Layout layout(settings.virtual_ranks, 1, settings.groups, settings.model.moe.num_experts);
   import_weights(env, weights, hugging_face_family(config), all_specs(settings.model),
@@ -116,18 +149,21 @@ void import_directory(Env& env, const Comm& alone, const ImportArguments& argume
                   .checkpoints_directory = run.checkpoints(),
                   .state = state});
   staging.commit();
+  if (!described.losses.unequal_stacks.empty()) log.warning(described.losses.unequal_stacks);
   std::cout << "imported " << arguments.directory << " into " << arguments.output << ": "
             << grouped(count_parameters(settings.model).total()) << " parameters in "
             << grouped(std::ssize(weights.names())) << " tensors, "
             << (state.tokenizer_digest.empty() ? "no " : "with ") << kept::tokenizer << "\n";
+  if (!described.losses.conversion.empty()) std::cout << described.losses.conversion << "\n";
 }
 
 ExitCode run_import(const Comm& world, std::span<const std::string> words) {
   const ImportArguments arguments = parse(words);
   const Comm alone = world.split(static_cast<int>(world.rank().value), 0);
   PosixEnv env;
+  Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   on_first(world, [&] {
-    import_directory(env, alone, arguments);
+    import_directory(env, alone, log, arguments);
     return std::string();
   });
   return ExitCode::done;
@@ -149,7 +185,9 @@ const Command import_command{
         "Process 0 works alone, a tensor at a time. The model's options come from config.json. "
         "What\n"
         "belongs to training may still be set when `train --output RUN` takes the first step;\n"
-        "expert_capacity has no counterpart here: see moe.capacity_factor.\n"
+        "expert_capacity has no counterpart here: see moe.capacity_factor. The coefficients of "
+        "the\n"
+        "router's losses weigh a mean over layers there and each layer here: they are converted.\n"
         "\n"
         "example:\n"
         "  switchyard import switch-base-8 --output runs/base8\n"

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <limits>
 #include <memory>
 
 #include "support/program.hpp"
@@ -253,6 +256,164 @@ TEST_F(HuggingFace, DamagedDirectoriesAreRefused) {
              R"({"weight_map": {"shared.weight": "../../imported/config.textproto"}})");
   expect_refused(import, 77, "plain file name");
   EXPECT_FALSE(fs::exists("work/new"));
+}
+
+// Some writers index all names of a tensor that they store once.
+TEST_F(HuggingFace, AnIndexMayNameTheEmbeddingMoreOftenThanItIsStored) {
+  succeed("export imported --max-shard-size 100KB --output work/shards");
+  const std::string path = "work/shards/model.safetensors.index.json";
+  const json index = json::parse(read_text(path));
+  const auto write_with = [&](std::initializer_list<const char*> names) {
+    json more = index;
+    for (const char* name : names) more["weight_map"][name] = index["weight_map"]["shared.weight"];
+    write_text(path, more.dump());
+  };
+  write_with({"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"});
+  succeed("import work/shards --output work/run");
+  EXPECT_EQ(tensor_hashes("work/run"), tensor_hashes("imported"));
+  const std::string import = "import work/shards --output work/new";
+  write_with({"decoder.final_norm.weight"});
+  expect_refused(import, 65, "lacks decoder.final_norm.weight, which the index says it has");
+  change_config("work/shards", "tie_word_embeddings", false);
+  write_with({"lm_head.weight"});
+  expect_refused(import, 78, "no tensor lm_head.weight");
+}
+
+// As transformers 5 writes it: the embedding is called tied, but the logits have their own weights.
+TEST_F(HuggingFace, OutputsThatAreNotScaledNeedLogitsOfTheirOwn) {
+  const std::string t5 = "train --config tiny_dense --set data.train=data train.steps=0 ";
+  succeed(t5 + "model.tie_word_embeddings=false --output work/run");
+  succeed("export work/run --output work/out");
+  EXPECT_EQ(config_of("work/out")["scale_decoder_outputs"], false);
+  change_config("work/out", "tie_word_embeddings", true);
+  succeed("import work/out --output work/again");
+  const auto before = tensor_hashes("work/run");
+  for (const auto& [name, hash] : tensor_hashes("work/again"))
+    EXPECT_TRUE(name == "all" || before.at(name) == hash) << name;
+  succeed("export work/again --output work/twice");
+  EXPECT_EQ(config_of("work/twice"), config_of("work/out"));
+
+  succeed(t5 + "--output work/tied");
+  succeed("export work/tied --output work/tied_out");
+  EXPECT_EQ(config_of("work/tied_out")["scale_decoder_outputs"], true);
+  change_config("work/tied_out", "scale_decoder_outputs", false);
+  expect_refused("import work/tied_out --output work/new", 78, "scale_decoder_outputs false");
+}
+
+TEST_F(HuggingFace, WeightsThatAreNotFiniteAreNamed) {
+  const std::string whole = read_text(copy_of_tiny() + weights);
+  std::size_t header = 0;
+  std::memcpy(&header, whole.data(), 8);
+  const json index = json::parse(whole.substr(8, header));
+  const struct {
+    const char* tensor;
+    std::size_t element;
+    float value;
+    const char* words;
+  } cases[] = {
+      {"shared.weight", 48 * 3 + 5, std::numeric_limits<float>::infinity(),
+       "shared.weight is inf at [3, 5]"},
+      {"encoder.block.0.layer.1.mlp.wi.weight", 48 * 2 + 1, std::nanf(""),
+       "encoder.block.0.layer.1.mlp.wi.weight is NaN at [2, 1]"},
+      {"encoder.final_layer_norm.weight", 7, -std::numeric_limits<float>::infinity(),
+       "encoder.final_layer_norm.weight is -inf at [7]"},
+  };
+  for (const auto& [tensor, element, value, words] : cases) {
+    std::string bytes = whole;
+    const std::size_t begin = index[tensor]["data_offsets"][0];
+    std::memcpy(bytes.data() + 8 + header + begin + 4 * element, &value, 4);
+    write_text("work/tiny" + weights, bytes);
+    expect_refused("import work/tiny --output work/new", 65, words);
+  }
+  EXPECT_FALSE(fs::exists("work/new"));
+  EXPECT_FALSE(fs::exists("work/new.partial"));
+}
+
+TEST_F(HuggingFace, PointersOfGitLfsAreNamed) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:"
+      "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 990345061\n";
+  for (const std::string name : {"config.json", "model.safetensors", "generation_config.json",
+                                 "spiece.model", "tokenizer.json"}) {
+    write_text(copy_of_tiny() + "/" + name, pointer);
+    expect_refused("import work/tiny --output work/new", 65, name + " is a Git LFS pointer");
+  }
+  succeed("export imported --max-shard-size 100KB --output work/shards");
+  for (const char* name : {"model-00002-of-00007.safetensors", "model.safetensors.index.json"}) {
+    write_text("work/shards/" + std::string(name), pointer);
+    expect_refused("import work/shards --output work/new", 65,
+                   std::string(name) + " is a Git LFS pointer");
+  }
+  EXPECT_FALSE(fs::exists("work/new"));
+}
+
+TEST_F(HuggingFace, TheTokenizerIsTriedBeforeItIsTaken) {
+  const std::string tiny = copy_of_tiny(), import = "import work/tiny --output work/new";
+  const std::string whole = read_text("data/tokenizer.model");
+  for (const std::string& bytes : {std::string("nothing"), whole.substr(0, 1000)}) {
+    write_text(tiny + "/spiece.model", bytes);
+    expect_refused(import, 65, "work/tiny/spiece.model is");
+  }
+  succeed("prepare --lines --input text.txt --vocab-size 300 --output work/more");
+  fs::copy("work/more/tokenizer.model", tiny + "/spiece.model",
+           fs::copy_options::overwrite_existing);
+  expect_refused(import, 78, "300 pieces, but the vocabulary of the model has 256 rows");
+  EXPECT_FALSE(fs::exists("work/new"));
+}
+
+// As resize_token_embeddings leaves a model: more rows than its tokenizer and the sentinels need.
+TEST_F(HuggingFace, AModelWithMoreRowsThanPiecesIsTrainedAndEvaluated) {
+  std::string text;
+  for (int line = 0; line < 600; ++line) {
+    for (int word = 0; word < 12; ++word)
+      text += std::string(1 + line * word % 5, 'a' + line % 4) + " ";
+    text += "\n";
+  }
+  write_text("work/few.txt", text);
+  succeed("prepare --lines --input work/few.txt --vocab-size 12 --output work/few");  // 128 rows
+  const std::string train =
+      "train --set data.train=work/few data.input_length=24 train.batch_size=8 train.steps=";
+  succeed("import " + hf_tiny + " --output work/run --set parallel.virtual_ranks=4");
+  succeed(train + "1 --output work/run", 2);
+  succeed(train + "2 --output work/run");
+  succeed("evaluate work/run --samples 2");
+  succeed("export work/run --output work/out");
+  EXPECT_EQ(config_of("work/out")["vocab_size"], 256);
+  // A run that begins anew takes the data's rows, and its hint says how.
+  expect_refused(
+      "train --config tiny --set model.vocab_size=256 data.train=work/few --output work/new", 64,
+      "--set model.vocab_size=128 takes the data's");
+  // Fewer rows than ids are too few for every model.
+  succeed("prepare --lines --input text.txt --vocab-size 180 --output work/many");
+  expect_refused("train --set data.train=work/many --output work/run", 64,
+                 "has 280 ids, padded to 384");
+}
+
+TEST_F(HuggingFace, AnExportEvaluatesAsHereOrSaysThatItDoesNot) {
+  const std::string train =
+      "train --config tiny --set data.train=data train.steps=0 data.input_length=30 "
+      "data.target_length=50 train.batch_size=8 parallel.virtual_ranks=8 ";
+  succeed(train + "--output work/run");
+  EXPECT_THAT(succeed("export work/run --output work/out"), Not(HasSubstr("warning")));
+  EXPECT_EQ(config_of("work/out")["expert_capacity"], 50);
+  succeed(train + "moe.eval_dropless=false --output work/drops");
+  EXPECT_THAT(succeed("export work/drops --output work/drops_out"),
+              HasSubstr("expert_capacity 12 in config.json makes evaluation drop other tokens"));
+}
+
+TEST_F(HuggingFace, SaysHowTheWeightsOfTheRoutersLossesWereConverted) {
+  const std::string tiny = copy_of_tiny();
+  EXPECT_THAT(succeed("import " + tiny + " --output work/one"), Not(HasSubstr("z_loss_coef")));
+  succeed(
+      "train --config tiny --set data.train=data train.steps=0 moe.decoder_sparse_step=1 "
+      "moe.z_loss_coef=0.002 --output work/run");
+  succeed("export work/run --output work/out");
+  EXPECT_THAT(succeed("import work/out --output work/again"),
+              AllOf(HasSubstr("became moe.z_loss_coef 0.002"),
+                    HasSubstr("warning: the encoder has another number of sparse layers (1) than "
+                              "the decoder (2)")));
+  succeed("export work/again --output work/twice");
+  EXPECT_EQ(config_of("work/out"), config_of("work/twice"));
 }
 
 TEST_F(HuggingFace, ExportRefusesWhatItCannotWrite) {
