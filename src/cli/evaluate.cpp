@@ -14,6 +14,7 @@
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "cli/evaluate_examples.hpp"
+#include "cli/run_data.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "data/example_file.hpp"
@@ -256,7 +257,7 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
   if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
   const Dataset data = Dataset::open(env, arguments.data);
   require_its_tokenizer(saved.state, data, saved.checkpoint);
-  require_vocabulary(saved.config.model(), data);
+  require_vocabulary(saved.config.model(), model_origin(env, run_of(saved.checkpoint)), data);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
   on_first(world, [&] {
     arguments.unigram ? data.verify(env) : data.verify_validation(env);

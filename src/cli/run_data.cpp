@@ -42,14 +42,14 @@ std::optional<Dataset> open_validation(const Env& env, const DataOptions& option
 class PreparedData final : public RunData {
  public:
   // Collective.
-  PreparedData(const Comm& world, const Env& env, RunConfig& config)
+  PreparedData(const Comm& world, const Env& env, const RunPaths& run, RunConfig& config)
       : data_(Dataset::open(env, config.data().train())),
         other_(open_validation(env, config.data(), data_)) {
     require_equal_on_all_ranks(world, "the prepared data",
                                digest(data_) + " " + digest(held_out()));
     ModelOptions& model = *config.mutable_model();
     if (!model.has_vocab_size()) model.set_vocab_size(data_.vocabulary().rows());
-    require_vocabulary(model, data_);
+    require_vocabulary(model, model_origin(env, run), data_);
     const Settings settings = read_settings(config);
     training_.emplace(SpanCorruptionSource::training(data_, settings.spans, settings.seed));
     validation_.emplace(SpanCorruptionSource::validation(held_out(), settings.spans));
@@ -150,11 +150,16 @@ std::string tokenizer_path(const Env& env, const RunPaths& run, const DataOption
 
 }  // namespace
 
+ModelOrigin model_origin(const Env& env, const RunPaths& run) {
+  if (env.exists(run.hugging_face())) return ModelOrigin::import;
+  return env.exists(run.config()) ? ModelOrigin::run : ModelOrigin::configuration;
+}
+
 std::unique_ptr<RunData> open_run_data(const Comm& world, const Env& env, const RunPaths& run,
                                        RunConfig& config) {
   if (is_example_file(config.data().train()))
     return std::make_unique<ExampleData>(world, env, run, config);
-  return std::make_unique<PreparedData>(world, env, config);
+  return std::make_unique<PreparedData>(world, env, run, config);
 }
 
 Tokenizer open_tokenizer(const Env& env, const std::string& path) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/validate.hpp"
 #include "comm/comm.hpp"
 #include "data/example_file_source.hpp"
 #include "data/tokenizer.hpp"
@@ -24,6 +25,9 @@ class RunData {
   // Refers to this object.
   virtual TrainingData training_data() const = 0;
 };
+
+// By what the run's directory holds.
+ModelOrigin model_origin(const Env& env, const RunPaths& run);
 
 // What config.data says; fills in model.vocab_size where it is unset. Error(mismatch): the
 // processes see different data. Collective.

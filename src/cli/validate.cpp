@@ -371,13 +371,19 @@ void validate(const RunConfig& config, int processes) {
   if (!is_example_file(config.data().train())) check_spans(config.data());
 }
 
-void require_vocabulary(const ModelOptions& model, const Dataset& data) {
+void require_vocabulary(const ModelOptions& model, ModelOrigin origin, const Dataset& data) {
   const Vocabulary& vocabulary = data.vocabulary();
-  if (vocabulary.ids() <= model.vocab_size() && model.vocab_size() <= vocabulary.rows()) return;
+  const std::string rows = std::to_string(vocabulary.rows());
+  const bool may_have_more =
+      origin == ModelOrigin::import || model.vocab_size() <= vocabulary.rows();
+  if (vocabulary.ids() <= model.vocab_size() && may_have_more) return;
   throw Error(ExitCode::usage,
               "model.vocab_size is " + std::to_string(model.vocab_size()) + ", but " +
-                  data.directory() + " has " + std::to_string(vocabulary.rows()),
-              "leave model.vocab_size unset to take the data's");
+                  data.directory() + " has " + std::to_string(vocabulary.ids()) +
+                  " ids, padded to " + rows,
+              origin == ModelOrigin::configuration
+                  ? "--set model.vocab_size=" + rows + " takes the data's"
+                  : "give data that was prepared with the model's own tokenizer");
 }
 
 std::string resolve_vocabulary(RunConfig& config) {
