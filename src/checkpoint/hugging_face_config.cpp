@@ -146,6 +146,7 @@ void read_switch(const Keys& keys, RunConfig& config) {
                                         model.num_decoder_layers()));
   if (std::max(moe.encoder_sparse_step(), moe.decoder_sparse_step()) > 2)
     moe.set_sparse_place(MoeOptions::SECOND);
+  keys.integer("expert_capacity", default_capacity);  // an export reads it
   moe.set_jitter_eps(keys.number("router_jitter_noise", 0.01));
   moe.set_aux_loss_coef(our_loss_coefficient(keys.number("router_aux_loss_coef", 0.001), config));
   moe.set_z_loss_coef(our_loss_coefficient(keys.number("router_z_loss_coef", 0.001), config));

@@ -325,6 +325,8 @@ TEST(HuggingFaceConfig, WithValuesOfAnotherTypeIsDamaged) {
   for (const json& value : wrong)
     EXPECT_THAT(error_of([&] { read(with(a_switch, "num_experts", value)); }),
                 AllOf(StartsWith("65: config.json: num_experts is "), HasSubstr("whole number")));
+  EXPECT_THAT(error_of([] { read(with(a_switch, "expert_capacity", 64.0)); }),
+              HasSubstr("expert_capacity is 64.0"));
   EXPECT_THAT(error_of([] { read(with(a_t5, "dropout_rate", "0.1")); }), HasSubstr("a number"));
   EXPECT_THAT(error_of([] { read(with(a_t5, "tie_word_embeddings", 1)); }), HasSubstr("true or"));
   EXPECT_THAT(error_of([] { read(with(a_t5, "model_type", 5)); }), HasSubstr("a text"));
