@@ -184,19 +184,25 @@ void print_memory(std::ostream& out, const Plan& plan) {
       out << std::setw(static_cast<int>(std::max<std::size_t>(names[i].size(), 7)) + 3) << cells[i];
     out << "\n";
   };
+  std::int64_t together = 0;
   title(out, "memory of each process" +
                  std::string(plan.is_sparse() ? ", experts balanced, and at worst" : ""));
   print(names);
   for (Rank p(0); p.value < plan.layout.processes(); ++p) {
     const ProcessMemory memory = predict(p, Load::balanced);
+    together += memory.arrays();
     print({std::to_string(p.value), bytes_text(memory.weights), bytes_text(memory.copies),
            bytes_text(memory.gradients), bytes_text(memory.optimizer),
            bytes_text(memory.activations), bytes_text(memory.buffers), bytes_text(memory.program),
            bytes_text(memory.total()), bytes_text(predict(p, Load::worst).total())});
   }
+  if (const auto available = available_memory()) {
+    out << "  this host has " << available_text(*available)
+        << (together > available->bytes ? ": too little for all of them\n" : "\n");
+  }
 }
 
-ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+ExitCode run(const Comm&, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   std::vector<std::string> configs, sets;
   int processes = 1;
@@ -206,14 +212,10 @@ ExitCode run(const Comm& world, std::span<const std::string> arguments) {
       ("set", po::value(&sets)->multitoken()->composing())        //
       ("processes", po::value(&processes));
   parse_arguments(describe_command, arguments, known);
-  if (world.size() > 1) {
-    throw Error(ExitCode::usage,
-                "describe runs as one process, not " + std::to_string(world.size()),
-                "start it without mpirun and say --processes " + std::to_string(world.size()));
-  }
   if (processes < 1) {
-    throw Error(ExitCode::usage, "describe: --processes is " + std::to_string(processes) +
-                                     ", but must be 1 or more");
+    throw Error(ExitCode::usage,
+                "describe: --processes is " + std::to_string(processes) + ", but must be 1 or more",
+                "say how many processes the run would have");
   }
   RunConfig config = load_config(configs, sets);
   validate(config, processes);
@@ -253,6 +255,6 @@ const Command describe_command = {
     "\n"
     "example:\n"
     "  switchyard describe --config base_128 --processes 16\n",
-    run};
+    run, Processes::one};
 
 }  // namespace switchyard

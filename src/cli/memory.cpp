@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "cli/startup.hpp"
+#include "base/host.hpp"
+#include "cli/control_group.hpp"
 
 namespace switchyard {
 namespace {
@@ -31,16 +32,10 @@ std::int64_t available_on_host() {
   return unknown;
 }
 
-// The limit of the container, seen from inside it; the file says "max" where there is none.
-std::int64_t container_limit() {
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  std::int64_t limit;
-  return file >> limit ? limit : unknown;
-}
-
 struct Host {
   int processes = 0;
-  std::int64_t needed = 0, available = unknown;
+  std::int64_t needed = 0;
+  AvailableMemory available{unknown};
 };
 
 Layout layout_of(const Comm& world, const Settings& settings) {
@@ -50,16 +45,18 @@ Layout layout_of(const Comm& world, const Settings& settings) {
 // needed: bytes of a process's arrays. Collective.
 std::map<std::string, Host> demand_of_hosts(const Comm& world,
                                             const std::function<std::int64_t(Rank)>& needed) {
-  const std::int64_t own = available_memory().value_or(unknown);
+  const AvailableMemory here = available_memory().value_or(AvailableMemory{unknown});
+  const std::array<std::int64_t, 2> own = {here.bytes, here.by_group};
   const std::vector<std::string> names = all_gather_strings(world, host_name());
-  const auto available = all_gather(world, std::span<const std::int64_t>(&own, 1));
+  const auto available = all_gather(world, std::span<const std::int64_t>(own));
   std::map<std::string, Host> hosts;
   for (Rank p(0); p.value < world.size(); ++p) {
     const auto i = static_cast<std::size_t>(p.value);
     Host& host = hosts[names[i]];
     ++host.processes;
     host.needed += needed(p);  // the program itself is there already
-    host.available = std::min(host.available, available[i]);
+    if (available[2 * i] < host.available.bytes)
+      host.available = {available[2 * i], available[2 * i + 1] != 0};
   }
   return hosts;
 }
@@ -68,12 +65,12 @@ std::map<std::string, Host> demand_of_hosts(const Comm& world,
 void require_room(const Comm& world, const std::function<std::int64_t(Rank)>& needed,
                   const std::string& what, const std::string& hint) {
   for (const auto& [name, host] : demand_of_hosts(world, needed)) {
-    if (host.needed <= host.available) continue;
+    if (host.needed <= host.available.bytes) continue;
     const std::string processes = std::to_string(host.processes);
     throw Error(ExitCode::machine_cannot,
                 what + " needs " + bytes_text(host.needed) + " for the " +
                     (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
-                    ", which has " + bytes_text(host.available) + " left",
+                    ", which has " + available_text(host.available),
                 hint);
   }
 }
@@ -117,10 +114,16 @@ ProcessMemory predicted_memory(const Settings& settings, const Layout& layout, R
                      p, load);
 }
 
-std::optional<std::int64_t> available_memory() {
-  const std::int64_t available = std::min(available_on_host(), container_limit());
-  if (available == unknown) return std::nullopt;
-  return available;
+std::optional<AvailableMemory> available_memory() {
+  const std::int64_t host = available_on_host();
+  const std::int64_t groups = memory_left_to_groups().value_or(unknown);
+  if (std::min(host, groups) == unknown) return std::nullopt;
+  return AvailableMemory{std::min(host, groups), groups < host};
+}
+
+std::string available_text(const AvailableMemory& available) {
+  return bytes_text(available.bytes) + " left" +
+         (available.by_group ? " under the memory limit of its control group (cgroup)" : "");
 }
 
 void require_memory(const Comm& world, const Settings& settings) {

@@ -19,9 +19,17 @@ StepShape step_shape(const Settings& settings);
 ProcessMemory predicted_memory(const Settings& settings, const Layout& layout, Rank p, Load load,
                                int threads);
 
-// Bytes that new allocations of this host, or of the container that it is, may still take; nothing
-// where the system does not say.
-std::optional<std::int64_t> available_memory();
+struct AvailableMemory {
+  std::int64_t bytes = 0;
+  bool by_group = false;  // a control group's limit leaves less than the host has
+};
+
+// What new allocations on this host may still take, within the limits of this process's control
+// groups; nothing where the system does not say.
+std::optional<AvailableMemory> available_memory();
+
+// "12.3 GB left", and why no more.
+std::string available_text(const AvailableMemory& available);
 
 // Throws one Error(machine_cannot), the same on all processes, where those of a host will need more
 // than it has, even with balanced experts. Collective.

@@ -14,6 +14,7 @@ namespace switchyard::test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -112,7 +113,9 @@ TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
   EXPECT_THAT(describe(options).output, HasSubstr("1,664 rows (the data's, " + data));
 
   const std::string huge = options + " --set model.d_ff=1048576 model.d_model=65536";
-  EXPECT_THAT(describe(huge).output, HasSubstr(" TB"));
+  EXPECT_THAT(describe(huge).output,
+              AllOf(HasSubstr(" TB"), ContainsRegex("this host has [^ ]* GB left.*: too little")));
+  EXPECT_THAT(describe(options).output, AllOf(HasSubstr("left"), Not(HasSubstr("too little"))));
   for (const int processes : {0, 2}) {
     const Outcome refused = run_program("train " + huge + " --output " + run, processes);
     EXPECT_EQ(refused.exit_code, 69);
@@ -133,7 +136,13 @@ TEST(BytesText, HasThreeFigures) {
 
 TEST(AvailableMemory, IsSomethingOnThisMachine) {
   ASSERT_TRUE(available_memory().has_value());
-  EXPECT_GT(*available_memory(), 0);
+  EXPECT_GT(available_memory()->bytes, 0);
+}
+
+TEST(AvailableMemory, SaysWhyItIsNoMore) {
+  EXPECT_EQ(available_text({.bytes = 3'000'000, .by_group = false}), "3.00 MB left");
+  EXPECT_THAT(available_text({.bytes = 3'000'000, .by_group = true}),
+              HasSubstr("3.00 MB left under the memory limit"));
 }
 
 }  // namespace
