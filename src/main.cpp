@@ -1,8 +1,7 @@
-// The program: memory and floating-point modes, the MPI session, one command, and the only catch
-// block.
+// The program: its streams, memory and floating-point modes, the MPI session, one command, and the
+// only catch block.
 #include <malloc.h>
 
-#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "cli/command.hpp"
 #include "cli/failure.hpp"
+#include "cli/standard_output.hpp"
 #include "cli/startup.hpp"
 #include "cli/version.hpp"
 #include "comm/comm.hpp"
@@ -29,10 +29,6 @@ void keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
-// Without mpirun, Open MPI would start a daemon beside the program, for processes that it might
-// spawn: it takes a while, and would die of a Ctrl-C that means "save and stop".
-void start_no_daemon() { setenv("OMPI_MCA_ess_singleton_isolated", "1", 0); }
-
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h"; }
 
 // What needs no MPI: help and version. Nothing for any other command line.
@@ -47,18 +43,31 @@ std::optional<std::string> information(const Words& words) {
   return std::nullopt;
 }
 
+// What would make this command wrong or slow on these processes.
+void check_start(const Comm& world, const Command& command, const Words& words) {
+  if (command.processes == Processes::one && world.size() > 1) {
+    throw Error(
+        ExitCode::usage,
+        std::string(command.name) + " runs as one process, not " + std::to_string(world.size()),
+        "start it without mpirun");
+  }
+  if (command.processes == Processes::all) require_own_launcher(world);
+  require_one_job(world, words);
+  if (command.processes == Processes::all) warn_of_crowding(world, words);
+}
+
 ExitCode run(const Comm& world, const Words& words) {
   if (words.empty()) {
     if (world.rank() == Rank(0)) std::cerr << program_help();
     return ExitCode::usage;
   }
   const Command& command = find_command(words[0]);
-  require_one_job(world, words);
-  warn_of_crowding(world, words);
+  check_start(world, command, words);
   return command.run(world, std::span(words).subspan(1));
 }
 
 ExitCode run_program(int argc, char** argv) {
+  StandardOutput output;
   std::optional<Session> session;
   std::optional<Comm> world, ending;
   try {
@@ -67,13 +76,15 @@ ExitCode run_program(int argc, char** argv) {
     const Words words(argv + 1, argv + argc);
     if (const auto text = information(words)) {
       std::cout << *text;
+      output.finish();
       return ExitCode::done;
     }
-    start_no_daemon();
     session.emplace(argc, argv);
     world.emplace(Comm::world(*session));
     ending.emplace(world->duplicate());
-    return run(*world, words);
+    const ExitCode code = run(*world, words);
+    output.finish();
+    return code;
   } catch (const std::exception& failure) {
     return ending ? report_failure(failure, *ending) : report_failure(failure);
   }

@@ -10,14 +10,21 @@
 
 namespace switchyard {
 
+// How many processes a command is for.
+enum class Processes {
+  one,    // a world of more is refused
+  first,  // rank 0 works, the others wait
+  all     // they share the work
+};
+
 struct Command {
   const char* name;
   const char* summary;  // one line
   const char* help;     // usage, options, an example
   // Results to stdout, messages to stderr, from rank 0 alone. Throws Error for a user's mistake.
-  // Every process of `world` calls it; a command that is not parallel refuses a world of more than
-  // one.
+  // Every process of `world` calls it.
   ExitCode (*run)(const Comm& world, std::span<const std::string> arguments);
+  Processes processes;
 };
 
 std::span<const Command> commands();

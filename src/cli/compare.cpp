@@ -206,7 +206,7 @@ void print_csv(std::ostream& out, std::span<const Run> runs) {
   }
 }
 
-ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+ExitCode run(const Comm&, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   std::vector<std::string> names;
   po::options_description known;
@@ -218,10 +218,6 @@ ExitCode run(const Comm& world, std::span<const std::string> arguments) {
   const bool csv = parse_arguments(compare_command, arguments, known, positional)["csv"].as<bool>();
   if (names.empty())
     throw Error(ExitCode::usage, "compare: no RUN is given", "try: switchyard compare runs/*");
-  if (world.size() > 1) {
-    throw Error(ExitCode::usage, "compare runs as one process, not " + std::to_string(world.size()),
-                "start it without mpirun");
-  }
   const PosixEnv env;
   std::vector<Run> runs;
   for (const std::string& name : names) runs.push_back(read_run(env, name));
@@ -263,6 +259,7 @@ const Command compare_command{
         "\n"
         "example:\n"
         "  switchyard compare runs/tiny runs/tiny_dense\n",
-    .run = run};
+    .run = run,
+    .processes = Processes::one};
 
 }  // namespace switchyard

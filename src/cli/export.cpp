@@ -170,6 +170,7 @@ const Command export_command{
         "\n"
         "example:\n"
         "  switchyard export runs/tiny --output tiny-hf\n",
-    .run = run_export};
+    .run = run_export,
+    .processes = Processes::first};
 
 }  // namespace switchyard

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "cli/startup.hpp"
+#include "base/host.hpp"
 #include "comm/rendezvous.hpp"
 
 namespace switchyard {

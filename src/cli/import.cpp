@@ -193,6 +193,7 @@ const Command import_command{
         "  switchyard import switch-base-8 --output runs/base8\n"
         "  switchyard train --set data.train=data --output runs/base8\n"
         "where `data` was prepared with runs/base8/hugging_face/spiece.model as its tokenizer\n",
-    .run = run_import};
+    .run = run_import,
+    .processes = Processes::first};
 
 }  // namespace switchyard

@@ -57,10 +57,6 @@ ExitCode run(const Comm& world, std::span<const std::string> arguments) {
   po::positional_options_description positional;
   positional.add("checkpoint", 1);
   const auto values = parse_arguments(inspect_command, arguments, known, positional);
-  if (world.size() > 1) {
-    throw Error(ExitCode::usage, "inspect runs as one process, not " + std::to_string(world.size()),
-                "start it without mpirun");
-  }
   const PosixEnv env;
   Log log(&std::cerr);
   const std::string directory =
@@ -79,6 +75,6 @@ const Command inspect_command = {"inspect", "lists, hashes and verifies a checkp
                                  "holds. With --hash: the SHA-256 of each tensor, then of all; "
                                  "equal on any number of processes.\n\n"
                                  "example: switchyard inspect runs/tiny --hash\n",
-                                 run};
+                                 run, Processes::one};
 
 }  // namespace switchyard

@@ -141,6 +141,6 @@ const Command options_command = {
     "A configuration file holds options by block, the command line sets single ones as\n"
     "BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.\n\n"
     "example: switchyard options moe\n",
-    run};
+    run, Processes::first};
 
 }  // namespace switchyard

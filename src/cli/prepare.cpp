@@ -61,10 +61,7 @@ void print_result(const PrepareResult& result, const std::string& output) {
             << "written to  " << output << "   (train with --set data.train=" << output << ")\n";
 }
 
-ExitCode run(const Comm& world, std::span<const std::string> arguments) {
-  if (world.size() > 1)
-    throw Error(ExitCode::usage, "prepare runs as one process, not " + std::to_string(world.size()),
-                "start it without mpirun; it uses all threads it is given (OMP_NUM_THREADS)");
+ExitCode run(const Comm&, std::span<const std::string> arguments) {
   const PrepareOptions options = read_options(arguments);
   PosixEnv env;
   Log log(&std::cerr);
@@ -92,6 +89,6 @@ const Command prepare_command = {
     "Damaged lines are counted and passed over, up to 100 or 1 % of the lines.\n"
     "\n"
     "example: switchyard prepare --input 'books/*.txt' --vocab-size 8000 --output data/books\n",
-    run};
+    run, Processes::one};
 
 }  // namespace switchyard

@@ -4,55 +4,49 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <iostream>
-#include <string_view>
 #include <thread>
 
 #include "base/error.hpp"
 #include "cli/command_line.hpp"
 #include "cli/config.hpp"
+#include "cli/control_group.hpp"
 #include "cli/version.hpp"
 #include "comm/job.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/instruction_set.hpp"
 
 namespace switchyard {
-namespace {
-
-// `mpirun -n 1` inside an allocation of many tasks is what it says.
-bool open_mpi_says_one() {
-  const char* size = std::getenv("OMPI_COMM_WORLD_SIZE");
-  return size != nullptr && std::string_view(size) == "1";
-}
-
-}  // namespace
-
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
+void require_own_launcher(const Comm& world) {
+  const auto promise = foreign_launcher(world.size());
+  if (!promise) return;
+  throw Error(ExitCode::mismatch,
+              promise->name + " is " + promise->value +
+                  ", but MPI knows of this one process only: another MPI's launcher started it",
+              "start it with Open MPI's mpirun (launch/local.sh), with `mpirun -n 1` for one "
+              "process, or unset " +
+                  promise->name);
 }
 
 void require_one_job(const Comm& world, std::span<const std::string> words) {
-  if (const auto promise = foreign_launcher(world.size()); promise && !open_mpi_says_one()) {
-    throw Error(ExitCode::mismatch,
-                promise->name + " is " + promise->value +
-                    ", but MPI knows of this one process only: another MPI's launcher started it",
-                "start it with Open MPI's mpirun (launch/local.sh), with `mpirun -n 1` for one "
-                "process, or unset " +
-                    promise->name);
-  }
   if (world.size() == 1) return;
   const Build program = build();
   require_equal_on_all_ranks(world, "the program's build",
-                             program.version + " " + program.commit + " " + program.id);
-  require_equal_on_all_ranks(world, "the command line", shell_text(words));
-  require_equal_on_all_ranks(world, "the oneDNN version", onednn_version());
-  require_equal_on_all_ranks(world, "the instruction set", onednn_isa());
+                             program.version + " " + program.commit + " " + program.id,
+                             "install the same program on every host");
+  require_equal_on_all_ranks(world, "the command line", shell_text(words),
+                             "give every process the same words");
+  require_equal_on_all_ranks(world, "the oneDNN version", onednn_version(),
+                             "install the same program and the same oneDNN on every host");
+  require_equal_on_all_ranks(
+      world, "the instruction set", onednn_isa(),
+      "start it on hosts of the same kind, or let oneDNN use on all of them what all have: "
+      "mpirun -x ONEDNN_MAX_CPU_ISA=AVX2 …");
   require_equal_on_all_ranks(world, "the bits of matrix products (a hash of probes)",
-                             std::to_string(probe_products()));
+                             std::to_string(probe_products()),
+                             "start it on hosts of the same kind");
 }
 
 void warn_of_slow_precision(Precision precision, Bfloat16Support support, Log& log) {
@@ -65,40 +59,46 @@ void warn_of_slow_precision(Precision precision, Bfloat16Support support, Log& l
                   : cpu + "AVX512_BF16: BFLOAT16 is emulated and FLOAT32 is likely to be faster");
 }
 
-std::string crowding_advice(int processes, int threads, int cores, int bound,
+std::string crowding_advice(int processes, int threads, const Cores& cores,
                             std::span<const std::string> words) {
-  if (processes * threads <= cores && threads <= bound) return "";
-  const int fitting = std::min(processes, cores);
+  const int granted =
+      cores.quota ? std::max(1, static_cast<int>(std::ceil(*cores.quota))) : cores.of_host;
+  const bool by_quota = granted < cores.of_host;
+  const int usable = std::min(granted, cores.of_host);
+  if (processes * threads <= usable && threads <= cores.bound) return "";
+  const auto count = [](int n) { return std::to_string(n) + (n == 1 ? " core" : " cores"); };
+  const int fitting = std::min(processes, usable);
   const std::string wish = std::to_string(processes) + " x " + std::to_string(threads) + " threads";
   return "warning: " + wish +
-         (processes * threads > cores
-              ? " share " + std::to_string(cores) + " cores of this host and slow each other down"
-              : " are bound to " + std::to_string(bound) + " cores a process") +
-         "; better: " + local_command_line(fitting, std::max(1, cores / fitting), words);
+         (processes * threads <= usable ? " are bound to " + count(cores.bound) + " a process"
+          : by_quota                    ? " share the time of " + count(usable) +
+                           ", the CPU quota of their control group, and slow each other down"
+                     : " share " + count(usable) + " of this host and slow each other down") +
+         "; better: " + local_command_line(fitting, std::max(1, usable / fitting), words);
 }
 
 void require_one_configuration(const Comm& world, const RunConfig& config) {
-  const std::vector<std::string> texts = all_gather_strings(world, resolved_text(config));
-  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-    if (texts[rank] == texts[0]) continue;
-    std::string changes;
-    for (const std::string& change :
-         changed_fields(parse_config(texts[0], "rank 0"), parse_config(texts[rank], "another")))
-      changes += (changes.empty() ? "" : "; ") + change;
-    throw Error(ExitCode::mismatch,
-                "the processes have different configurations: from rank 0 to rank " +
-                    std::to_string(rank) + ", " + changes,
-                "give every process the same --config files and the same --set");
-  }
+  const std::optional<Difference> found = find_difference(world, resolved_text(config));
+  if (!found) return;
+  std::string changes;
+  for (const std::string& change :
+       changed_fields(parse_config(found->first, "rank 0"), parse_config(found->other, "another")))
+    changes += (changes.empty() ? "" : "; ") + change;
+  throw Error(ExitCode::mismatch,
+              "the processes have different configurations: from rank 0 on " + found->first_host +
+                  " to rank " + std::to_string(found->rank.value) + " on " + found->host + ", " +
+                  changes,
+              "give every process the same --config files and the same --set");
 }
 
 void warn_of_crowding(const Comm& world, std::span<const std::string> words) {
   const std::vector<std::string> hosts = all_gather_strings(world, host_name());
   if (world.rank() != Rank(0)) return;
   const auto here = static_cast<int>(std::count(hosts.begin(), hosts.end(), hosts[0]));
-  const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  const auto bound = static_cast<int>(std::thread::hardware_concurrency());
-  const std::string advice = crowding_advice(here, omp_get_max_threads(), cores, bound, words);
+  const Cores cores{.of_host = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)),
+                    .bound = static_cast<int>(std::thread::hardware_concurrency()),
+                    .quota = processor_quota_of_groups()};
+  const std::string advice = crowding_advice(here, omp_get_max_threads(), cores, words);
   if (!advice.empty()) std::cerr << advice + "\n" << std::flush;
 }
 

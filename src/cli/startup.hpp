@@ -2,9 +2,11 @@
 // started by the launcher it believes in, with no more threads than cores.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
+#include "base/host.hpp"
 #include "base/log.hpp"
 #include "comm/comm.hpp"
 #include "model/config.hpp"
@@ -13,10 +15,11 @@
 
 namespace switchyard {
 
-std::string host_name();
+// Throws Error(mismatch) when another MPI's launcher started the program as one of several tasks.
+void require_own_launcher(const Comm& world);
 
-// Throws Error(mismatch) when another MPI's launcher started the program, or when processes run
-// different programs, were given other words, or would compute different bits. Collective.
+// Throws Error(mismatch) when processes run different programs, were given other words, or would
+// compute different bits. Collective.
 void require_one_job(const Comm& world, std::span<const std::string> words);
 
 // Warns of BFLOAT16 on a CPU without bf16 products, where it saves memory and traffic but no time.
@@ -30,9 +33,14 @@ void require_one_configuration(const Comm& world, const RunConfig& config);
 // command line that would fit. `words` is the command with its arguments. Collective.
 void warn_of_crowding(const Comm& world, std::span<const std::string> words);
 
-// The line of advice for `processes` x `threads` on a host of `cores`, of which each process is
-// bound to `bound`; "" where all is well.
-std::string crowding_advice(int processes, int threads, int cores, int bound,
+struct Cores {
+  int of_host = 1;
+  int bound = 1;                // to which each process is bound
+  std::optional<double> quota;  // the time of so many that the control group may take
+};
+
+// The line of advice for `processes` x `threads` on a host with these cores; "" where all is well.
+std::string crowding_advice(int processes, int threads, const Cores& cores,
                             std::span<const std::string> words);
 
 }  // namespace switchyard

@@ -135,6 +135,7 @@ const Command train_command{
         "example:\n"
         "  launch/local.sh -n 2 -t 1 train --config tiny --set data.train=data --output "
         "runs/tiny\n",
-    .run = run_train};
+    .run = run_train,
+    .processes = Processes::all};
 
 }  // namespace switchyard

@@ -1,7 +1,11 @@
 #include "comm/comm.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cassert>
 #include <cstdlib>
+#include <iostream>
 #include <iterator>
 #include <limits>
 #include <stdexcept>
@@ -9,6 +13,8 @@
 #include <utility>
 
 #include "base/buffer.hpp"
+#include "base/error.hpp"
+#include "comm/job.hpp"
 #include "comm/mpi.hpp"
 
 namespace switchyard {
@@ -55,9 +61,36 @@ std::int64_t sum(std::span<const std::int64_t> counts) {
   return total;
 }
 
+bool is_alone(const Comm& comm) { return comm.size() == 1; }
+
+bool may_write_into(const std::string& directory) {
+  return access((directory + "/").c_str(), W_OK | X_OK) == 0;
+}
+
+// MPI_Init makes files of its own there, and the directory too where it may, except where mpirun
+// has made them already.
+void require_temporary_directory() {
+  const char* wanted = getenv("TMPDIR");
+  if (getenv("OMPI_COMM_WORLD_RANK") || !wanted || may_write_into(wanted)) return;
+  const std::string problem =
+      std::string("TMPDIR is ") + wanted + ", which is not a directory that can be written to";
+  if (!may_write_into("/tmp"))
+    throw Error(ExitCode::machine_cannot, problem, "set TMPDIR to one that can");
+  const char* rank = getenv(getenv("PMIX_RANK") ? "PMIX_RANK" : "PMI_RANK");
+  if (rank && std::string(rank) == "0")
+    std::cerr << "warning: " + problem + ": /tmp serves instead\n" << std::flush;
+  setenv("TMPDIR", "/tmp", 1);
+}
+
 }  // namespace
 
-Session::Session(int& argc, char**& argv) {
+Session::Session(int& argc, char**& argv) : has_mpi_(has_launcher()) {
+  if (!has_mpi_) return;
+  // Under another MPI's launcher Open MPI would start a daemon beside the program, which would die
+  // of a Ctrl-C that means "save and stop".
+  setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  setenv("HOME", "/", 0);  // PMIx crashes without one where the user has no name either
+  require_temporary_directory();
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
@@ -67,7 +100,7 @@ Session::Session(int& argc, char**& argv) {
 
 Session::~Session() {
   // Finalizing is collective too: an error's reason is printed, then abort_job() ends the others.
-  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+  if (has_mpi_ && std::uncaught_exceptions() == 0) MPI_Finalize();
 }
 
 std::string Session::library_version() {
@@ -83,45 +116,45 @@ Comm::Comm(Comm&&) noexcept = default;
 Comm& Comm::operator=(Comm&&) noexcept = default;
 Comm::~Comm() = default;
 
-Comm Comm::world(const Session&) {
+Comm Comm::world(const Session& session) {
+  if (!session.has_mpi_) return Comm(std::make_unique<Handle>());
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
   return Comm(std::make_unique<Handle>(comm));
 }
 
 Comm Comm::duplicate() const {
+  if (is_alone(*this)) return Comm(std::make_unique<Handle>());
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(handle_->comm, &comm), "MPI_Comm_dup");
   return Comm(std::make_unique<Handle>(comm));
 }
 
 Comm Comm::split(int color, int key) const {
+  if (is_alone(*this)) return Comm(std::make_unique<Handle>());
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split(handle_->comm, color, key, &comm), "MPI_Comm_split");
   return Comm(std::make_unique<Handle>(comm));
 }
 
-int Comm::size() const {
-  int size = 0;
-  check_mpi(MPI_Comm_size(handle_->comm, &size), "MPI_Comm_size");
-  return size;
-}
+int Comm::size() const { return handle_->size; }
 
-Rank Comm::rank() const {
-  int rank = 0;
-  check_mpi(MPI_Comm_rank(handle_->comm, &rank), "MPI_Comm_rank");
-  return Rank{rank};
-}
+Rank Comm::rank() const { return Rank{handle_->rank}; }
 
 void abort_job(int exit_code) {
-  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  int has_mpi = 0;
+  MPI_Initialized(&has_mpi);
+  if (has_mpi) MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);  // MPI_Abort may return before the launcher kills this process
 }
 
-void barrier(const Comm& comm) { check_mpi(MPI_Barrier(comm.handle().comm), "MPI_Barrier"); }
+void barrier(const Comm& comm) {
+  if (!is_alone(comm)) check_mpi(MPI_Barrier(comm.handle().comm), "MPI_Barrier");
+}
 
 template <class T>
 void broadcast(const Comm& comm, std::span<T> data, Rank root) {
+  if (is_alone(comm)) return;
   check_mpi(MPI_Bcast(data.data(), int_count(ssize(data)), mpi_type<T>(), int_count(root.value),
                       comm.handle().comm),
             "MPI_Bcast");
@@ -138,6 +171,7 @@ std::string broadcast_string(const Comm& comm, const std::string& text, Rank roo
 
 template <class T>
 Buffer<T> all_gather(const Comm& comm, std::span<const T> data) {
+  if (is_alone(comm)) return Buffer<T>(data.begin(), data.end());
   Buffer<T> result(data.size() * static_cast<std::size_t>(comm.size()));
   const int count = int_count(ssize(data));
   check_mpi(MPI_Allgather(data.data(), count, mpi_type<T>(), result.data(), count, mpi_type<T>(),
@@ -151,6 +185,7 @@ namespace {
 template <class T>
 Buffer<T> all_gather_counted(const Comm& comm, std::span<const T> data,
                              std::span<const std::int64_t> counts) {
+  if (is_alone(comm)) return Buffer<T>(data.begin(), data.end());
   Buffer<T> result(static_cast<std::size_t>(sum(counts)));
   check_mpi(MPI_Allgatherv(data.data(), int_count(ssize(data)), mpi_type<T>(), result.data(),
                            int_counts(counts).data(), int_offsets(counts).data(), mpi_type<T>(),
@@ -184,12 +219,14 @@ std::vector<std::string> all_gather_strings(const Comm& comm, const std::string&
 }
 
 void all_reduce_max(const Comm& comm, std::span<std::int64_t> data) {
+  if (is_alone(comm)) return;
   check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_INT64_T, MPI_MAX,
                           comm.handle().comm),
             "MPI_Allreduce");
 }
 
 void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data) {
+  if (is_alone(comm)) return;
   check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_INT64_T, MPI_SUM,
                           comm.handle().comm),
             "MPI_Allreduce");
@@ -197,6 +234,7 @@ void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data) {
 
 Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data) {
   assert(ssize(data) == comm.size());
+  if (is_alone(comm)) return Buffer<std::int64_t>(data.begin(), data.end());
   Buffer<std::int64_t> result(data.size());
   check_mpi(
       MPI_Alltoall(data.data(), 1, MPI_INT64_T, result.data(), 1, MPI_INT64_T, comm.handle().comm),
@@ -210,6 +248,11 @@ void all_to_all_rows(const Comm& comm, std::span<const T> send,
                      std::span<const std::int64_t> recv_rows, std::int64_t width) {
   assert(ssize(send_rows) == comm.size() && ssize(recv_rows) == comm.size());
   assert(ssize(send) == sum(send_rows) * width && ssize(recv) == sum(recv_rows) * width);
+  if (is_alone(comm)) {
+    assert(send.size() == recv.size());
+    std::copy(send.begin(), send.end(), recv.begin());
+    return;
+  }
   const RowType row(mpi_type<T>(), width);
   check_mpi(MPI_Alltoallv(send.data(), int_counts(send_rows).data(), int_offsets(send_rows).data(),
                           row.get(), recv.data(), int_counts(recv_rows).data(),

@@ -1,7 +1,8 @@
 // Owners of MPI: the session (init to finalize) and a communicator, and the collectives the program
 // needs, on spans. The only folder that includes <mpi.h>; every call is checked and a failure
 // throws with the call's name and MPI's own text. Every function here that takes a Comm is
-// collective over it unless it says otherwise.
+// collective over it unless it says otherwise. In a Comm of one process nothing has to travel, and
+// none of them calls MPI.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +14,13 @@
 #include "base/bfloat16.hpp"
 #include "base/buffer.hpp"
 #include "base/index.hpp"
-#include "comm/session_directory.hpp"
 
 namespace switchyard {
 
-// MPI_Init_thread … MPI_Finalize. One in a program, made before any Comm and destroyed after all.
+// MPI_Init_thread … MPI_Finalize where a launcher started this process. Where none did there is
+// this process alone and MPI stays out of it: it would need a temporary directory that can be
+// written, a home, and processes beside this one. One in a program, made before any Comm and
+// destroyed after all.
 class Session {
  public:
   Session(int& argc, char**& argv);
@@ -28,10 +31,11 @@ class Session {
   static std::string library_version();  // "Open MPI v4.1.4 …", the first line only
 
  private:
-  SessionDirectory directory_;
+  friend class Comm;
+  bool has_mpi_ = false;
 };
 
-// A duplicated communicator; move-only. MPI_ERRORS_RETURN is installed.
+// A duplicated communicator, or this process alone; move-only. MPI_ERRORS_RETURN is installed.
 class Comm {
  public:
   static Comm world(const Session& session);

@@ -1,31 +1,92 @@
 #include "comm/job.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
-#include <vector>
+#include <span>
+#include <utility>
 
 #include "base/error.hpp"
+#include "base/host.hpp"
+#include "comm/mpi.hpp"
 
 namespace switchyard {
+namespace {
 
-std::optional<EnvironmentVariable> foreign_launcher(int world_size) {
-  if (world_size != 1) return std::nullopt;
-  for (const char* name : {"PMI_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}) {
+bool is_set(const char* name) { return std::getenv(name) != nullptr; }
+
+// What a launcher says of the number of processes, where it says it.
+std::optional<EnvironmentVariable> promised_size() {
+  const bool is_task = is_set("SLURM_STEP_ID") && is_set("SLURM_PROCID");
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     const char* value = std::getenv(name);
-    if (value && std::strtol(value, nullptr, 10) > 1) return EnvironmentVariable{name, value};
+    if (value && (is_task || std::string(name) != "SLURM_STEP_NUM_TASKS"))
+      return EnvironmentVariable{name, value};
   }
   return std::nullopt;
 }
 
-void require_equal_on_all_ranks(const Comm& comm, const std::string& label,
-                                const std::string& text) {
-  const std::vector<std::string> texts = all_gather_strings(comm, text);
-  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-    if (texts[rank] == texts[0]) continue;
-    throw Error(ExitCode::mismatch,
-                "the processes disagree on " + label + ": rank 0 has \"" + texts[0] + "\", rank " +
-                    std::to_string(rank) + " has \"" + texts[rank] + "\"",
-                "start the same program on machines of the same kind");
+// The first line in which they differ, of each; of a text that has ended an empty one.
+std::pair<std::string, std::string> first_lines_that_differ(std::string a, std::string b) {
+  const auto line_end = [](const std::string& text) {
+    return std::min(text.find('\n'), text.size());
+  };
+  while (!(a.empty() && b.empty()) && a.substr(0, line_end(a)) == b.substr(0, line_end(b))) {
+    a.erase(0, line_end(a) + 1);
+    b.erase(0, line_end(b) + 1);
   }
+  return {a.substr(0, line_end(a)), b.substr(0, line_end(b))};
+}
+
+}  // namespace
+
+bool has_launcher() {
+  return std::ranges::any_of(std::array{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, is_set);
+}
+
+std::optional<EnvironmentVariable> foreign_launcher(int world_size) {
+  if (world_size != 1) return std::nullopt;
+  const auto promise = promised_size();
+  if (!promise || std::strtol(promise->value.c_str(), nullptr, 10) <= 1) return std::nullopt;
+  return promise;
+}
+
+Comm within_host(const Comm& comm) {
+  if (comm.size() == 1) return comm.duplicate();
+  MPI_Comm sharing = MPI_COMM_NULL;
+  check_mpi(
+      MPI_Comm_split_type(comm.handle().comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &sharing),
+      "MPI_Comm_split_type");
+  auto first = static_cast<int>(comm.rank().value);  // the host's, who names it
+  check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, sharing), "MPI_Bcast");
+  check_mpi(MPI_Comm_free(&sharing), "MPI_Comm_free");
+  return comm.split(first, static_cast<int>(comm.rank().value));
+}
+
+std::optional<Difference> find_difference(const Comm& comm, const std::string& text) {
+  const std::string first = broadcast_string(comm, text, Rank{0});
+  // The lowest rank that differs is the largest of these; 0 where none does.
+  std::int64_t order = text == first ? 0 : comm.size() - comm.rank().value;
+  all_reduce_max(comm, std::span(&order, 1));
+  if (order == 0) return std::nullopt;
+  const Rank rank{comm.size() - order};
+  return Difference{.rank = rank,
+                    .first_host = broadcast_string(comm, host_name(), Rank{0}),
+                    .host = broadcast_string(comm, host_name(), rank),
+                    .first = first,
+                    .other = broadcast_string(comm, text, rank)};
+}
+
+void require_equal_on_all_ranks(const Comm& comm, const std::string& label, const std::string& text,
+                                const std::string& hint) {
+  const std::optional<Difference> found = find_difference(comm, text);
+  if (!found) return;
+  const auto [first, other] = first_lines_that_differ(found->first, found->other);
+  throw Error(ExitCode::mismatch,
+              "the processes disagree on " + label + ": rank 0 on " + found->first_host +
+                  " has \"" + first + "\", rank " + std::to_string(found->rank.value) + " on " +
+                  found->host + " has \"" + other + "\"",
+              hint);
 }
 
 }  // namespace switchyard

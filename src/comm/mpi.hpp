@@ -25,14 +25,19 @@ Buffer<int> int_counts(std::span<const std::int64_t> counts);
 Buffer<int> int_offsets(std::span<const std::int64_t> counts);
 
 struct Comm::Handle : InStorage {
-  MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Comm comm = MPI_COMM_NULL;  // of this process alone where MPI has not been started
+  int size = 1, rank = 0;
 
-  explicit Handle(MPI_Comm owned) : comm(owned) {}
+  Handle() = default;
+  explicit Handle(MPI_Comm owned) : comm(owned) {
+    check_mpi(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+    check_mpi(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
+  }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
   // Freeing is collective: while one process unwinds from an error the others would never join it.
   ~Handle() {
-    if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
+    if (comm != MPI_COMM_NULL && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
   }
 };
 

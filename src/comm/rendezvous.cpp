@@ -7,6 +7,7 @@
 namespace switchyard {
 
 bool all_arrive_within(const Comm& comm, std::chrono::milliseconds patience) {
+  if (comm.size() == 1) return true;
   using Clock = std::chrono::steady_clock;
   const Clock::time_point deadline = Clock::now() + patience;
   MPI_Request request = MPI_REQUEST_NULL;

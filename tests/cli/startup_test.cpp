@@ -20,18 +20,26 @@ using ::testing::HasSubstr;
 const std::vector<std::string> words = {"train", "--config", "tiny"};
 
 TEST(Crowding, IsSilentWhereEachThreadHasACore) {
-  EXPECT_EQ(crowding_advice(2, 2, 4, 2, words), "");
-  EXPECT_EQ(crowding_advice(1, 4, 4, 4, words), "");
+  EXPECT_EQ(crowding_advice(2, 2, {.of_host = 4, .bound = 2, .quota = {}}, words), "");
+  EXPECT_EQ(crowding_advice(1, 4, {.of_host = 4, .bound = 4, .quota = 3.5}, words), "");
 }
 
 TEST(Crowding, AdvisesTheLineThatFitsTheHost) {
-  EXPECT_THAT(crowding_advice(2, 4, 4, 4, words),
+  const Cores four{.of_host = 4, .bound = 4, .quota = {}};
+  EXPECT_THAT(crowding_advice(2, 4, four, words),
               AllOf(HasSubstr("launch/local.sh -n 2 -t 2 "), EndsWith(" train --config tiny")));
-  EXPECT_THAT(crowding_advice(8, 1, 4, 4, words), HasSubstr("launch/local.sh -n 4 -t 1 "));
+  EXPECT_THAT(crowding_advice(8, 1, four, words), HasSubstr("launch/local.sh -n 4 -t 1 "));
 }
 
 TEST(Crowding, SeesThreadsBoundToFewerCores) {
-  EXPECT_THAT(crowding_advice(2, 4, 8, 1, words), HasSubstr("launch/local.sh -n 2 -t 4 "));
+  EXPECT_THAT(crowding_advice(2, 4, {.of_host = 8, .bound = 1, .quota = {}}, words),
+              AllOf(HasSubstr("bound to 1 core a process"), HasSubstr("local.sh -n 2 -t 4 ")));
+}
+
+TEST(Crowding, SeesAQuotaBelowTheCores) {
+  EXPECT_THAT(crowding_advice(2, 1, {.of_host = 4, .bound = 4, .quota = 0.5}, words),
+              AllOf(HasSubstr("2 x 1 threads share the time of 1 core, the CPU quota"),
+                    HasSubstr("launch/local.sh -n 1 -t 1 ")));
 }
 
 TEST(SlowPrecision, IsBfloat16WhereTheCpuDoesNotMultiplyIt) {

@@ -165,6 +165,7 @@ TEST(Comm, SplitsByColourInTheOrderOfKeys) {
 }
 
 TEST(Comm, ReportsTheFailedCallAndItsReason) {
+  if (test_world().size() == 1) GTEST_SKIP() << "one process calls nothing that could fail";
   std::vector<float> data(1);
   try {
     broadcast<float>(test_world(), data, Rank{test_world().size()});  // there is no such root

@@ -1,0 +1,56 @@
+#include "cli/standard_output.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ext/stdio_filebuf.h>
+#include <iostream>
+#include <string>
+
+#include "base/error.hpp"
+
+namespace switchyard {
+namespace {
+
+// open() takes the least number that is free.
+void open_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) return;
+  }
+}
+
+bool has_lost_its_reader(int descriptor) {
+  pollfd state{.fd = descriptor, .events = 0, .revents = 0};
+  return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
+}
+
+}  // namespace
+
+StandardOutput::StandardOutput() {
+  open_closed_streams();
+  descriptor_ = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (descriptor_ < 0) return;  // no descriptor is free: all stays as it is
+  dup2(STDERR_FILENO, STDOUT_FILENO);
+  buffer_ = std::make_unique<__gnu_cxx::stdio_filebuf<char>>(descriptor_, std::ios::out);
+  former_ = std::cout.rdbuf(buffer_.get());
+}
+
+StandardOutput::~StandardOutput() {
+  if (!buffer_) return;
+  std::cout.flush();
+  std::cout.rdbuf(former_);
+}
+
+void StandardOutput::finish() {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout || has_lost_its_reader(descriptor_)) return;
+  const std::string reason = errno == 0 ? "" : std::string(": ") + std::strerror(errno);
+  throw Error(ExitCode::io_error, "cannot write all of the standard output" + reason,
+              "make room where it goes to, and start the command again");
+}
+
+}  // namespace switchyard
