@@ -38,6 +38,7 @@ std::string from_here(const fs::path& file) {
 bool is_launched_by_default(const fs::path& program) {
   std::error_code missing;
   const fs::path launch = launch_directory();
+  if (launch.empty()) return false;
   return program == fs::weakly_canonical(launch / "../build/release/switchyard", missing) ||
          program == fs::weakly_canonical(launch / "../../../bin/switchyard", missing);
 }
@@ -58,6 +59,10 @@ std::string program_command_line(std::span<const std::string> words) {
 }
 
 std::string local_command_line(int processes, int threads, std::span<const std::string> words) {
+  if (launch_directory().empty()) {  // a copy of the program alone
+    return "OMP_NUM_THREADS=" + std::to_string(threads) + " " +
+           (processes == 1 ? program_command_line(words) : mpirun_command_line(processes, words));
+  }
   const std::string what =
       is_launched_by_default(program_path()) ? shell_text(words) : program_command_line(words);
   return quoted(from_here(launch_directory() / "local.sh")) + " -n " + std::to_string(processes) +

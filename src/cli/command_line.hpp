@@ -13,7 +13,8 @@ std::string shell_text(std::span<const std::string> words);
 // This program with `words`, as one process: "build/release/switchyard train --output runs/a".
 std::string program_command_line(std::span<const std::string> words);
 
-// The same on several processes of this host: "launch/local.sh -n 2 -t 1 train --output runs/a".
+// The same on several processes of this host: "launch/local.sh -n 2 -t 1 train --output runs/a"; by
+// mpirun itself where the program has no launch scripts beside it.
 std::string local_command_line(int processes, int threads, std::span<const std::string> words);
 
 // The same on the processes of several hosts, by mpirun itself.

@@ -8,11 +8,10 @@ namespace switchyard {
 // The program's own file.
 std::filesystem::path program_path();
 
-// The source tree's configs/ for a program in its build directory, else share/switchyard/configs
-// under the prefix that the program is installed in.
+// Both are found beside the program, wherever it has been moved: in the source tree whose build/ it
+// lies in, in share/switchyard below the prefix that it is installed in, or in its own directory.
+// Empty where a copy of the program lies alone.
 std::filesystem::path shipped_configs_directory();
-
-// local.sh and its like: launch/ of the source tree, or share/switchyard/launch.
-std::filesystem::path launch_directory();
+std::filesystem::path launch_directory();  // of local.sh and its like
 
 }  // namespace switchyard
