@@ -1,5 +1,6 @@
 #include "cli/arguments.hpp"
 
+#include <limits>
 #include <vector>
 
 #include "cli/nearest.hpp"
@@ -22,6 +23,17 @@ std::vector<std::string> option_names(const po::options_description& options) {
               hint.empty() ? help : hint);
 }
 
+// Takes the words that nothing else takes.
+constexpr char excess[] = "a word too many";
+
+void refuse_excess(const Command& command, const po::variables_map& values) {
+  if (!values.count(excess)) return;
+  refuse(command,
+         "'" + values[excess].as<std::vector<std::string>>().front() + "' is one word too many",
+         std::string("options begin with --; `switchyard ") + command.name +
+             " --help` shows what it takes");
+}
+
 // `--output "$RUN"` with RUN unset.
 void refuse_empty(const Command& command, const po::variables_map& values) {
   for (const auto& [name, value] : values) {
@@ -36,13 +48,17 @@ void refuse_empty(const Command& command, const po::variables_map& values) {
 po::variables_map parse_arguments(const Command& command, std::span<const std::string> arguments,
                                   const po::options_description& options,
                                   const po::positional_options_description& positional) {
+  po::options_description all;
+  all.add(options).add_options()(excess, po::value<std::vector<std::string>>());
+  po::positional_options_description places = positional;
+  if (places.max_total_count() != std::numeric_limits<unsigned>::max()) places.add(excess, -1);
   const std::vector<std::string> words(arguments.begin(), arguments.end());
   const int exact = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
   po::variables_map values;
   try {
-    po::store(
-        po::command_line_parser(words).options(options).positional(positional).style(exact).run(),
-        values);
+    po::store(po::command_line_parser(words).options(all).positional(places).style(exact).run(),
+              values);
+    refuse_excess(command, values);
     po::notify(values);
     refuse_empty(command, values);
   } catch (const po::unknown_option& error) {
@@ -50,8 +66,6 @@ po::variables_map parse_arguments(const Command& command, std::span<const std::s
     const std::string close = nearest(name, option_names(options));
     refuse(command, "there is no option " + name,
            close.empty() ? "" : "did you mean " + close + "?");
-  } catch (const po::too_many_positional_options_error&) {
-    refuse(command, "too many words; options begin with --", "");
   } catch (const po::required_option& error) {
     refuse(command, error.get_option_name() + " is missing", "");
   } catch (const po::error& error) {

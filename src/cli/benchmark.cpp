@@ -3,11 +3,11 @@
 
 #include <iostream>
 
-#include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "cli/memory.hpp"
+#include "cli/output_file.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
 #include "files/env.hpp"
@@ -43,8 +43,10 @@ BenchmarkArguments parse(std::span<const std::string> words) {
                 "bench_small is the model that others are measured by: --config bench_small");
   }
   if (arguments.steps < 1) {
-    throw Error(ExitCode::usage, "benchmark: --steps is " + std::to_string(arguments.steps) +
-                                     ", but must be 1 or more");
+    throw Error(
+        ExitCode::usage,
+        "benchmark: --steps is " + std::to_string(arguments.steps) + ", but must be 1 or more",
+        "10 are enough where nothing else runs");
   }
   return arguments;
 }
@@ -57,15 +59,6 @@ void force_load_balancing(ModelConfig& model) {
                 "it is for routings in which tokens choose by a router");
   }
   model.moe.force_load_balancing = true;
-}
-
-// A file that cannot be written is found out before anything is measured.
-void require_writable(const Comm& world, PosixEnv& env, const std::string& json) {
-  if (json.empty()) return;
-  on_first(world, [&] {
-    env.open_for_append(json)->close();
-    return std::string();
-  });
 }
 
 ExitCode run_benchmark_command(const Comm& world, std::span<const std::string> words) {
@@ -81,7 +74,7 @@ ExitCode run_benchmark_command(const Comm& world, std::span<const std::string> w
   warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   require_memory(world, settings);
   PosixEnv env;
-  require_writable(world, env, arguments.json);
+  if (!arguments.json.empty()) require_writable(world, env, arguments.json, "--json");
 
   const Benchmark benchmark = run_benchmark(world, log, settings, arguments.steps);
   if (!leads) return ExitCode::done;
@@ -125,6 +118,7 @@ const Command benchmark_command{
         "\n"
         "example:\n"
         "  launch/local.sh -n 2 -t 1 benchmark --config bench_tiny --json tiny.json\n",
-    .run = run_benchmark_command};
+    .run = run_benchmark_command,
+    .processes = Processes::all};
 
 }  // namespace switchyard

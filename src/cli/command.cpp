@@ -17,7 +17,7 @@ std::span<const Command> commands() {
 }
 
 const Command& find_command(const std::string& name) {
-  std::vector<std::string> names = {"help"};
+  std::vector<std::string> names = {"help", "--help", "--version"};
   for (const Command& command : commands()) {
     if (name == command.name) return command;
     names.push_back(command.name);

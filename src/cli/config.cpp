@@ -8,8 +8,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
+#include <string_view>
 
 #include "base/error.hpp"
+#include "cli/built_in_configs.hpp"
 #include "cli/nearest.hpp"
 #include "cli/option_fields.hpp"
 #include "cli/paths.hpp"
@@ -72,11 +75,24 @@ int column_of(const std::string& text, const FirstError& error, const std::strin
   return at == std::string::npos ? error.column : static_cast<int>(at);
 }
 
+// What to do about the parser's complaint.
+std::string syntax_hint(const std::string& message) {
+  const auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
+  if (says("the end of the file")) return "a value is missing, or the } that closes a block";
+  if (says("non ascii"))
+    return "other characters than ASCII may stand in comments and in quoted text alone";
+  if (says("boolean field")) return "it is true or false";
+  if (says("multiple times")) return "leave one of them";
+  if (says("Expected"))
+    return "write `option: value` and `block { option: value }`; text alone stands in quotes";
+  return list_options;
+}
+
 [[noreturn]] void refuse_file(const std::string& file, const std::string& text,
                               const FirstError& error) {
-  std::string hint = list_options;
   std::string message = error.message;
   if (message.ends_with("got: ")) message += "the end of the file";
+  std::string hint = syntax_hint(message);
   int column = error.column;
   if (message.find("has no field named") != std::string::npos) {
     const std::string name = quoted(message, 1);
@@ -98,19 +114,54 @@ int column_of(const std::string& text, const FirstError& error, const std::strin
               hint);
 }
 
-std::filesystem::path find_config(const std::string& name) {
-  namespace fs = std::filesystem;
-  if (fs::is_regular_file(name)) return name;
+constexpr char extension[] = ".textproto";
+
+[[noreturn]] void refuse_name(const std::string& name) {
   const std::vector<std::string> shipped = shipped_configs();
-  if (std::find(shipped.begin(), shipped.end(), name) != shipped.end()) {
-    return shipped_configs_directory() / (name + ".textproto");
-  }
   std::string known;
   for (const std::string& config : shipped) known += (known.empty() ? "" : ", ") + config;
-  const std::string close = nearest(name, shipped);
+  const std::string close = nearest(std::filesystem::path(name).stem().string(), shipped);
+  std::error_code unknown;
   throw Error(ExitCode::missing_input,
-              "--config " + name + ": no such file, nor a configuration of that name",
+              "--config " + name + ": " +
+                  (std::filesystem::is_directory(name, unknown) ? "a directory and no file"
+                                                                : "no such file") +
+                  ", nor a configuration of that name",
               (close.empty() ? "" : "did you mean " + close + "? ") + ("shipped are: " + known));
+}
+
+struct ConfigText {
+  std::string place, text;  // for messages, and what is there
+};
+
+ConfigText read_config_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file) {
+    throw Error(ExitCode::missing_input, "--config " + path.string() + " cannot be read",
+                "check its permissions");
+  }
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";  // some editors begin with it
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+  return {path.string(), std::move(text)};
+}
+
+// A file; else a shipped configuration, by the file beside the program, or built into it.
+ConfigText find_config(const std::string& name) {
+  const auto is_file = [](const std::filesystem::path& path) {
+    std::error_code unknown;
+    const auto status = std::filesystem::status(path, unknown);  // a pipe of the shell's is fine
+    return std::filesystem::exists(status) && !std::filesystem::is_directory(status);
+  };
+  if (is_file(name)) return read_config_file(name);
+  if (name.find('/') != name.npos) refuse_name(name);
+  const std::filesystem::path beside = shipped_configs_directory();
+  const std::filesystem::path shipped = beside / (name + extension);
+  if (!beside.empty() && is_file(shipped)) return read_config_file(shipped);
+  for (const BuiltInConfig& config : built_in_configs()) {
+    if (config.name == name) return {name + " (built in)", std::string(config.text)};
+  }
+  refuse_name(name);
 }
 
 // An empty file would be the defaults, and the parser has no words for bytes that are no text.
@@ -151,6 +202,20 @@ std::string upper_case(std::string text) {
   return text;
 }
 
+std::string demand(const FieldDescriptor& field) {
+  if (field.enum_type()) return one_of(*field.enum_type());
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING:
+      return "it takes a text";
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return "it is true or false";
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return "it takes a number, such as 0.5";
+    default:
+      return "it takes a whole number";
+  }
+}
+
 // Sets the field, or adds to the list. The value is text format's, but for what `--set` makes
 // easier: strings without quotes, enum values in lower case.
 void parse_value(Message& block, const FieldDescriptor& field, const std::string& value,
@@ -164,11 +229,11 @@ void parse_value(Message& block, const FieldDescriptor& field, const std::string
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   const bool is_enum = field.enum_type() != nullptr;
+  if (value.empty())
+    throw Error(ExitCode::usage, "--set " + assignment + ": there is no value", demand(field));
   if (parser.ParseFieldValueFromString(is_enum ? upper_case(value) : value, &field, &block)) return;
   if (error.message.empty()) error.message = "there is more than one value.";
-  throw Error(ExitCode::usage, "--set " + assignment + ": " + error.message,
-              is_enum ? one_of(*field.enum_type())
-                      : std::string("its value is of type ") + field.type_name());
+  throw Error(ExitCode::usage, "--set " + assignment + ": " + error.message, demand(field));
 }
 
 // "a,b" -> a, b; "" -> nothing.
@@ -180,6 +245,25 @@ std::vector<std::string> split_list(const std::string& list) {
     begin = end + 1;
   }
   return items;
+}
+
+struct Assignment {
+  std::string path, value;
+};
+
+// "model.d_model=128", or in one word of the shell "model.d_model = 128".
+Assignment split_assignment(const std::string& assignment) {
+  const std::size_t equals = assignment.find('=');
+  const std::string path = assignment.substr(0, equals);
+  const std::size_t end = path.find_last_not_of(' ') + 1;
+  if (equals == std::string::npos || end == 0) {
+    throw Error(ExitCode::usage,
+                "--set " + assignment + ": there is no " + (end == 0 ? "option before '='" : "'='"),
+                "write --set block.option=value, e.g. --set model.d_model=128");
+  }
+  std::string value = assignment.substr(equals + 1);
+  if (end < path.size()) value.erase(0, value.find_first_not_of(' '));
+  return {path.substr(0, end), value};
 }
 
 void fill_derived(RunConfig& config) {
@@ -220,14 +304,14 @@ std::vector<std::string> changes(const RunConfig& before, const RunConfig& after
 }  // namespace
 
 std::vector<std::string> shipped_configs() {
-  std::vector<std::string> names;
+  std::set<std::string> names;
+  for (const BuiltInConfig& config : built_in_configs()) names.emplace(config.name);
   std::error_code missing;
   for (const auto& entry :
        std::filesystem::directory_iterator(shipped_configs_directory(), missing)) {
-    if (entry.path().extension() == ".textproto") names.push_back(entry.path().stem());
+    if (entry.path().extension() == extension) names.insert(entry.path().stem());
   }
-  std::sort(names.begin(), names.end());
-  return names;
+  return {names.begin(), names.end()};
 }
 
 RunConfig parse_config(const std::string& text, const std::string& name) {
@@ -245,12 +329,7 @@ void merge_config(const Message& from, Message& into) {
 }
 
 void set_option(Message& config, const std::string& assignment) {
-  const std::size_t equals = assignment.find('=');
-  if (equals == std::string::npos) {
-    throw Error(ExitCode::usage, "--set " + assignment + ": there is no '='",
-                "write --set block.option=value, e.g. --set model.d_model=128");
-  }
-  const std::string path = assignment.substr(0, equals);
+  const auto [path, value] = split_assignment(assignment);
   Message* block = &config;
   for (std::size_t begin = 0;;) {
     const std::size_t end = std::min(path.find('.', begin), path.size());
@@ -269,7 +348,6 @@ void set_option(Message& config, const std::string& assignment) {
     }
     if (is_last) {
       block->GetReflection()->ClearField(block, field);
-      const std::string value = assignment.substr(equals + 1);
       for (const std::string& item :
            field->is_repeated() ? split_list(value) : std::vector<std::string>{value}) {
         parse_value(*block, *field, item, assignment);
@@ -284,16 +362,10 @@ void set_option(Message& config, const std::string& assignment) {
 RunConfig load_config(std::span<const std::string> files, std::span<const std::string> sets) {
   RunConfig config;
   for (const std::string& name : files) {
-    const std::filesystem::path path = find_config(name);
-    std::ifstream file(path, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (!file) {
-      throw Error(ExitCode::missing_input, "--config " + path.string() + " cannot be read",
-                  "check its permissions");
-    }
-    refuse_lfs_pointer(path, text);
-    require_text(text, path.string());
-    merge_config(parse_config(text, path.string()), config);
+    const ConfigText found = find_config(name);
+    refuse_lfs_pointer(found.place, found.text);
+    require_text(found.text, found.place);
+    merge_config(parse_config(found.text, found.place), config);
   }
   for (const std::string& assignment : sets) set_option(config, assignment);
   fill_derived(config);

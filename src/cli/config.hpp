@@ -12,9 +12,9 @@ namespace switchyard {
 
 // Files merge in order, then each of `sets` ("model.d_model=128"): the last one wins, a repeated
 // field replaces the earlier one. A file that is not there is looked for among the shipped
-// configurations by name ("tiny"). What depends on other options is filled in: model.d_kv,
-// model.num_decoder_layers. Throws Error(missing_input), or Error(usage) with file:line:column or
-// the assignment, and the nearest name where one is unknown.
+// configurations by name ("tiny"), first beside the program and then in it. What depends on other
+// options is filled in: model.d_kv, model.num_decoder_layers. Throws Error(missing_input), or
+// Error(usage) with file:line:column or the assignment, and the nearest name where one is unknown.
 RunConfig load_config(std::span<const std::string> files, std::span<const std::string> sets);
 
 // One RunConfig from text; `name` stands in error messages.

@@ -2,7 +2,6 @@
 // no training, what it writes into the gaps of real passages, and which pieces its experts take.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "cli/command.hpp"
 #include "cli/config.hpp"
 #include "cli/evaluate_examples.hpp"
+#include "cli/output_file.hpp"
 #include "cli/run_data.hpp"
 #include "cli/startup.hpp"
 #include "cli/validate.hpp"
@@ -126,36 +126,6 @@ void require_sparse(const ModelConfig& model, const std::string& checkpoint) {
               "leave --experts out, or give a run with moe.num_experts above 0");
 }
 
-// Finds out before minutes of evaluation rather than after. Only a regular file may be replaced:
-// /dev/null is to stay what it is.
-void require_writable(Env& env, const std::string& path) {
-  std::error_code unknown;
-  const auto status = std::filesystem::symlink_status(path, unknown);
-  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    throw Error(ExitCode::output_not_writable,
-                "cannot write " + path + ": it exists and is not a regular file",
-                "give --experts the name of a file");
-  }
-  try {
-    env.remove_file(path + ".tmp");
-    env.create(path + ".tmp")->close();
-    env.remove_file(path + ".tmp");
-  } catch (const Error& error) {
-    throw Error(ExitCode::output_not_writable, error.what(),
-                "give --experts a file in a directory that exists and that you may write to");
-  }
-}
-
-// Collective.
-void require_table_of_experts(const Comm& world, Env& env, const ModelConfig& model,
-                              const EvaluateArguments& arguments) {
-  require_sparse(model, arguments.checkpoint);
-  on_first(world, [&] {
-    require_writable(env, arguments.experts);
-    return std::string();
-  });
-}
-
 // Means over targets, as the table shows them.
 struct TableRow {
   std::string model;
@@ -254,7 +224,10 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
                        const EvaluateArguments& arguments) {
   const Settings settings = read_settings(saved.config);
   warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
-  if (!arguments.experts.empty()) require_table_of_experts(world, env, settings.model, arguments);
+  if (!arguments.experts.empty()) {
+    require_sparse(settings.model, arguments.checkpoint);
+    require_writable(world, env, arguments.experts, "--experts");
+  }
   const Dataset data = Dataset::open(env, arguments.data);
   require_its_tokenizer(saved.state, data, saved.checkpoint);
   require_vocabulary(saved.config.model(), model_origin(env, run_of(saved.checkpoint)), data);
@@ -381,6 +354,7 @@ const Command evaluate_command{
         "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n"
         "  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv\n"
         "  switchyard evaluate runs/base8 --data examples.jsonl --per-example\n",
-    .run = run_evaluate};
+    .run = run_evaluate,
+    .processes = Processes::all};
 
 }  // namespace switchyard

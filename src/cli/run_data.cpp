@@ -90,7 +90,8 @@ void take_vocabulary(const std::optional<Tokenizer>& tokenizer, RunConfig& confi
     throw Error(ExitCode::usage,
                 "neither model.vocab_size nor data.tokenizer is set, and " + config.data().train() +
                     " does not say how large its vocabulary is",
-                "set model.vocab_size to the largest id and 1");
+                "--set model.vocab_size=N, one more than the largest id, or --set "
+                "data.tokenizer=FILE");
   }
   model.set_vocab_size(tokenizer->vocabulary().rows());
 }

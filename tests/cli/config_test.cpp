@@ -154,13 +154,18 @@ TEST_F(Config, SetsThatCannotBeAreRefusedByName) {
   refused("train.steps.more=3", "did you mean train.steps?");
   refused("zzz=3", "`switchyard options`");
   refused("train.steps", "=");
-  refused("train.steps=", "int64");
-  refused("train.steps=many", "int64");
-  refused("train.steps=1e3", "int64");
-  refused("train.steps=3 seed: 4", "int64");
-  refused("train.steps=3} model {d_model: 1", "int64");
+  refused("train.steps=", "a whole number");
+  refused("train.steps=many", "a whole number");
+  refused("train.steps=1e3", "a whole number");
+  refused("train.steps=3 seed: 4", "a whole number");
+  refused("train.steps=3} model {d_model: 1", "a whole number");
   refused("model.activation=swish", "RELU, GATED_GELU");
   refused("model=3", "switchyard options model");
+}
+
+TEST_F(Config, BlanksAroundTheEqualsSignOfASetAreNoPartOfIt) {
+  EXPECT_EQ(load_config({}, Strings{"train.steps = 7"}).train().steps(), 7);
+  EXPECT_EQ(load_config({}, Strings{"data.train= a"}).data().train(), " a");
 }
 
 TEST_F(Config, AMissingFileIsMissingInputAndListsWhatShips) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -64,6 +65,17 @@ std::string made_up_lines(int examples) {
   }
   return lines;
 }
+
+class ScopedVariable {
+ public:
+  ScopedVariable(const std::string& name, const char* value) : name_(name) {
+    setenv(name_.c_str(), value, 1);
+  }
+  ~ScopedVariable() { unsetenv(name_.c_str()); }
+
+ private:
+  std::string name_;
+};
 
 // The working directory holds imported, the run that hf-tiny became; tiny.jsonl, its batch;
 // many.jsonl, made-up examples; and tokenizer.model with pieces below 256.
@@ -130,6 +142,18 @@ TEST_F(Examples, HaveTheCrossEntropyThatHuggingFaceComputes) {
     sum += row["sum"].get<double>();
   }
   EXPECT_DOUBLE_EQ(sum / report["tokens"].get<double>(), report["cross_entropy"]);
+}
+
+// What libraries print goes elsewhere: oneDNN's lines would be no JSON.
+TEST_F(Examples, AreReportedInJsonWhateverALibraryHasToSay) {
+  for (const int processes : {0, 2}) {
+    for (const std::string variable : {"ONEDNN_VERBOSE", "DNNL_VERBOSE"}) {
+      const ScopedVariable chatter(variable, "2");
+      EXPECT_THAT(succeed("evaluate imported --data tiny.jsonl", processes),
+                  HasSubstr("_verbose,"));
+      EXPECT_GT(evaluate("imported --data tiny.jsonl", processes)["tokens"], 0);
+    }
+  }
 }
 
 TEST_F(Examples, HaveTheDropsThatHuggingFaceHasWhereARowIsAGroup) {

@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <regex>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "base/host.hpp"
 #include "cli/command.hpp"
 #include "cli/option_fields.hpp"
 #include "run.pb.h"
@@ -20,6 +23,7 @@
 namespace switchyard {
 namespace {
 
+namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -153,20 +157,126 @@ TEST(Program, OptionsOfABlockAreThoseAlone) {
                     HasSubstr("default 1.25; fixed in a run"), Not(HasSubstr("model.d_model"))));
 }
 
-TEST(Program, AnotherLaunchersPromiseOfProcessesIs78) {
-  for (const char* promise : {"SLURM_NTASKS=2", "PMI_SIZE=2"}) {
-    const Outcome outcome = program("options", promise);
-    EXPECT_EQ(outcome.code, 78) << promise;
-    EXPECT_THAT(outcome.out, HasSubstr(std::string(promise).substr(0, 8)));
+// As one of several tasks, each of which would take itself for the whole job.
+TEST(Program, AParallelCommandInATaskOfAnotherLauncherIs78) {
+  for (const std::string task :
+       {"SLURM_STEP_NUM_TASKS=2 SLURM_STEP_ID=0 SLURM_PROCID=1", "PMI_SIZE=2"}) {
+    for (const Command& command : commands()) {
+      const Outcome outcome = program(command.name, task);
+      const bool refused = outcome.code == 78;
+      EXPECT_EQ(refused, command.processes == Processes::all) << command.name << outcome.out;
+      if (!refused) continue;
+      EXPECT_THAT(outcome.out, HasSubstr(task.substr(0, task.find('='))));
+    }
   }
-  EXPECT_EQ(program("options moe", "SLURM_NTASKS=1").code, 0);
+}
+
+TEST(Program, EveryCommandRunsInAnAllocationOfManyTasks) {
+  const std::string script = "SLURM_JOB_ID=1 SLURM_NTASKS=4 SLURM_NPROCS=4 SLURM_PROCID=0";
+  EXPECT_EQ(program("options moe", script).code, 0);
+  for (const Command& command : commands())
+    EXPECT_NE(program(command.name, script).code, 78) << command.name;
+}
+
+TEST(Program, ACommandForOneProcessRefusesMore) {
+  for (const Command& command : commands()) {
+    if (command.processes != Processes::one) continue;
+    const Outcome outcome = mpirun(std::string(SWITCHYARD_PROGRAM " ") + command.name);
+    EXPECT_EQ(outcome.code, 64);
+    EXPECT_EQ(count(outcome.out, " runs as one process, not 3\n  hint: start it without mpirun"), 1)
+        << outcome.out;
+  }
+}
+
+TEST(Program, SaysWhereItsOutputCouldNotBeWritten) {
+  for (const std::string words : {"options", "help", "--version", "describe --config tiny"}) {
+    const Outcome outcome = program(words + " >/dev/full");
+    EXPECT_EQ(outcome.code, 74) << words;
+    EXPECT_THAT(outcome.out,
+                AllOf(HasSubstr("cannot write all of the standard output"), HasSubstr("hint: ")));
+  }
+  EXPECT_EQ(program("options >&-").code, 0);
 }
 
 TEST(Program, MoreThreadsThanCoresIsAWarningWithALineThatFits) {
-  const long threads = sysconf(_SC_NPROCESSORS_ONLN) + 3;
-  const Outcome outcome = program("options moe", "OMP_NUM_THREADS=" + std::to_string(threads));
+  const std::string threads =
+      "OMP_NUM_THREADS=" + std::to_string(sysconf(_SC_NPROCESSORS_ONLN) + 3);
+  EXPECT_THAT(program("train --output unused", threads).out,
+              AllOf(HasSubstr("warning: "), HasSubstr("launch/local.sh -n 1 -t ")));
+  EXPECT_THAT(program("options moe", threads).out, Not(HasSubstr("warning: ")));
+}
+
+// A copy of the program in a place of its own, with some of what ships beside it.
+class CopiedProgram : public testing::Test {
+ protected:
+  CopiedProgram() {
+    std::string name = fs::temp_directory_path() / "switchyard-copy-XXXXXX";
+    place_ = mkdtemp(name.data());
+    fs::permissions(place_, fs::perms(0755));
+    fs::create_directories(place_ / "build/release");
+    fs::copy(SWITCHYARD_PROGRAM, copy());
+  }
+  ~CopiedProgram() { fs::remove_all(place_); }
+
+  fs::path copy() const { return place_ / "build/release/switchyard"; }
+  Outcome run(const std::string& words) { return shell("cd /; " + copy().string() + " " + words); }
+  void put(const std::string& path, const std::string& text) {
+    fs::create_directories((place_ / path).parent_path());
+    std::ofstream(place_ / path) << text;
+  }
+
+  fs::path place_;
+};
+
+TEST_F(CopiedProgram, KnowsTheConfigurationsThatShip) {
+  EXPECT_EQ(run("describe --config tiny").out, program("describe --config tiny").out);
+  const Outcome unknown = run("describe --config tinny");
+  EXPECT_EQ(unknown.code, 66);
+  EXPECT_THAT(unknown.out,
+              AllOf(HasSubstr("did you mean tiny? shipped are: base_128, "), HasSubstr("xxl")));
+}
+
+// MPI would want all of them. Root may write to "/", but is not to.
+TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
+  const std::string bare = "env -i TMPDIR=/switchyard-nowhere " + copy().string() + " options moe";
+  const std::string nobody = "setpriv --reuid=54321 --regid=54321 --clear-groups ";
+  for (const std::string& user : {std::string(), getuid() == 0 ? nobody : std::string()}) {
+    const Outcome outcome = shell(user + bare);
+    EXPECT_EQ(outcome.code, 0) << user << outcome.out;
+    EXPECT_THAT(outcome.out, StartsWith("moe: "));
+    EXPECT_NE(access("/switchyard-nowhere", F_OK), 0) << "it made the directory";
+  }
+}
+
+// Only MPI wants one, and only another launcher than mpirun has not made it already.
+TEST_F(CopiedProgram, TakesTheCommonDirectoryWhereMpiCannotHaveTheUsers) {
+  const Outcome outcome =
+      shell("PMI_RANK=0 TMPDIR=/switchyard-nowhere " + copy().string() + " options moe");
   EXPECT_EQ(outcome.code, 0);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("warning: "), HasSubstr("launch/local.sh -n 1 -t ")));
+  EXPECT_THAT(outcome.out, HasSubstr("warning: TMPDIR is /switchyard-nowhere, which is not a"));
+  EXPECT_NE(access("/switchyard-nowhere", F_OK), 0) << "it made the directory";
+}
+
+TEST_F(CopiedProgram, PrefersTheFilesBesideIt) {
+  for (const std::string beside :
+       {"configs", "build/share/switchyard/configs", "build/release/configs"}) {
+    put(beside + "/tiny.textproto", "train { batch_size: 3 }");
+    put(beside + "/mine.textproto", "train { batch_size: 3 }");
+    for (const std::string config : {"tiny", "mine"})
+      EXPECT_EQ(run("describe --config " + config).code, 64) << beside << config;
+    EXPECT_EQ(run("describe --config tiny_dense").code, 0);
+    fs::remove_all(place_ / beside);
+  }
+}
+
+TEST_F(CopiedProgram, AdvisesNoScriptThatIsNotThere) {
+  const std::string crowded = "train --output unused", many = "OMP_NUM_THREADS=1000 ";
+  const auto advice = [&] { return shell(many + copy().string() + " " + crowded).out; };
+  const std::string cores = std::to_string(sysconf(_SC_NPROCESSORS_ONLN));
+  EXPECT_THAT(advice(), AllOf(HasSubstr("better: OMP_NUM_THREADS=" + cores + " " + copy().string()),
+                              Not(HasSubstr("local.sh"))));
+  put("launch/local.sh", "");
+  EXPECT_THAT(advice(), HasSubstr("better: " + (place_ / "launch/local.sh").string() + " -n 1 "));
 }
 
 Outcome job_failing(const std::string& how) { return mpirun(FAILING_PROGRAM " " + how); }
@@ -196,6 +306,43 @@ TEST(Job, AUsersMistakeIsPrintedOnceAndItsCodeComesThroughMpirun) {
   const Outcome outcome = mpirun(SWITCHYARD_PROGRAM " optoins");
   EXPECT_EQ(outcome.code, 64);
   EXPECT_EQ(count(outcome.out, "there is no command 'optoins'"), 1);
+}
+
+// Two processes, each with its own words for mpirun and for the program.
+Outcome two(const std::string& first, const std::string& second) {
+  return shell(
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
+      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1 " MPIEXEC
+      " --oversubscribe --bind-to none --timeout 60 -n 1 " +
+      first + " : -n 1 " + second);
+}
+
+TEST(Job, OfUnlikeProcessesSaysWhichDifferAndInWhat) {
+  const std::string options = SWITCHYARD_PROGRAM " options moe", host = host_name();
+  const Outcome words = two(options, SWITCHYARD_PROGRAM " options model");
+  EXPECT_EQ(words.code, 78);
+  EXPECT_THAT(words.out, HasSubstr("disagree on the command line: rank 0 on " + host +
+                                   " has \"options moe\", rank 1 on " + host +
+                                   " has \"options model\"\n  hint: give every process"));
+  const Outcome machines = two(options, "env ONEDNN_MAX_CPU_ISA=SSE41 " + options);
+  EXPECT_EQ(machines.code, 78);
+  EXPECT_THAT(machines.out, AllOf(HasSubstr("disagree on the instruction set: "),
+                                  HasSubstr(" has \"SSE41\""), HasSubstr("ONEDNN_MAX_CPU_ISA")));
+}
+
+TEST(Job, OfUnlikeConfigurationsSaysWhichOptionDiffers) {
+  std::string place = fs::temp_directory_path() / "switchyard-job-XXXXXX";
+  ASSERT_NE(mkdtemp(place.data()), nullptr);
+  for (const std::string host : {"a", "b"}) {  // each host reads its own disk
+    fs::create_directory(place + "/" + host);
+    std::ofstream(place + "/" + host + "/c") << "train { steps: " << (host == "a" ? 3 : 4) << " }";
+  }
+  const std::string train = SWITCHYARD_PROGRAM " train --config c --set data.train=/d --output r";
+  const Outcome outcome = two("--wdir " + place + "/a " + train, "--wdir " + place + "/b " + train);
+  EXPECT_EQ(outcome.code, 78);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("from rank 0 on " + host_name() + " to rank 1 on "),
+                                 HasSubstr("train.steps: 3 -> 4\n  hint: ")));
+  fs::remove_all(place);
 }
 
 // What completion offers after these words.
