@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/nearest.hpp"
+#include "cli/paths.hpp"
 
 namespace switchyard {
 
@@ -45,7 +46,13 @@ std::string program_help() {
 }
 
 std::string command_help(const Command& command) {
-  return std::string("switchyard ") + command.name + ": " + command.summary + "\n\n" + command.help;
+  std::string text =
+      std::string("switchyard ") + command.name + ": " + command.summary + "\n\n" + command.help;
+  const std::string scripted = "launch/local.sh -n 2 -t 1 ";
+  const std::size_t at = text.find(scripted);
+  if (at != std::string::npos && launch_directory().empty())  // a copy of the program alone
+    text.replace(at, scripted.size(), "OMP_NUM_THREADS=1 mpirun -n 2 switchyard ");
+  return text;
 }
 
 }  // namespace switchyard

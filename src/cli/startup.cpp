@@ -19,14 +19,14 @@
 #include "tensor/instruction_set.hpp"
 
 namespace switchyard {
+
 void require_own_launcher(const Comm& world) {
   const auto promise = foreign_launcher(world.size());
   if (!promise) return;
   throw Error(ExitCode::mismatch,
               promise->name + " is " + promise->value +
                   ", but MPI knows of this one process only: another MPI's launcher started it",
-              "start it with Open MPI's mpirun (launch/local.sh), with `mpirun -n 1` for one "
-              "process, or unset " +
+              "start it with Open MPI's mpirun, with `mpirun -n 1` for one process, or unset " +
                   promise->name);
 }
 

@@ -275,6 +275,8 @@ TEST_F(CopiedProgram, AdvisesNoScriptThatIsNotThere) {
   const std::string cores = std::to_string(sysconf(_SC_NPROCESSORS_ONLN));
   EXPECT_THAT(advice(), AllOf(HasSubstr("better: OMP_NUM_THREADS=" + cores + " " + copy().string()),
                               Not(HasSubstr("local.sh"))));
+  EXPECT_THAT(run("help train").out, AllOf(HasSubstr("mpirun -n 2 switchyard train --config tiny"),
+                                           Not(HasSubstr("local.sh"))));
   put("launch/local.sh", "");
   EXPECT_THAT(advice(), HasSubstr("better: " + (place_ / "launch/local.sh").string() + " -n 1 "));
 }
