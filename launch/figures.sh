@@ -1,6 +1,9 @@
+#!/usr/bin/env bash
 # Figures from runs, for plot.sh, study.sh and watch.sh, which source this file: columns out of a
-# metrics.jsonl, and gnuplot scripts drawn as SVG and PNG. The sourcing script has set `work`, a scratch
-# directory, and `program`, its own name for messages. Knows neither studies nor terminals.
+# metrics.jsonl, and gnuplot scripts drawn as SVG and PNG. The sourcing script has sourced common.sh and
+# set `work`, a scratch directory. Knows neither studies nor terminals.
+export LC_ALL=C.UTF-8
+[[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
 # A record's number under a JSON key, or "nan".
 awk_number='function number(key,   at, text) {
@@ -28,14 +31,15 @@ smooth() {
     print }'
 }
 
-# loads BINS PREFIX < metrics.jsonl: for each sparse layer a file PREFIX<layer>.dat of: step, expert,
-# load / fair share, the mean over the steps of each of at most BINS bins.
+# loads BINS PREFIX < metrics.jsonl: for each sparse layer a file PREFIX<layer>.dat in the scratch
+# directory, of: step, expert, load / fair share, the mean over the steps of each of at most BINS bins.
 loads() {
   local lines=$work/loads.jsonl steps width
   cat >"$lines"
   steps=$(wc -l <"$lines")
   width=$(((steps + $1 - 1) / $1))
-  awk -v width="$width" -v prefix="$2" "$awk_number"'
+  prefix=$work/$2 awk -v width="$width" "$awk_number"'
+    BEGIN { prefix = ENVIRON["prefix"] }
     function write_bin(   layer, e) {
       for (layer in experts) for (e = 0; e < experts[layer]; e++) {
         print first + (width - 1) / 2, e, (total[layer] ? sum[layer, e] * experts[layer] / total[layer] : 0) > (prefix layer ".dat")
@@ -66,18 +70,33 @@ palette=('#0072B2' '#D55E00' '#009E73' '#CC79A7' '#E69F00' '#56B4E9' '#8C6D46' '
 load_palette="set palette defined (0 '#053061', 0.5 '#4393c3', 1 '#f7f7f7', 1.5 '#f4a582', 2 '#d6604d', 4 '#67001f')
 set cbrange [0:4]; set cbtics 1; set cblabel 'load / fair share'"
 
-# draw PATH WIDTH HEIGHT SCRIPT: PATH.svg and PATH.png, the latter twice as fine.
+# Text that may stand in a picture: UTF-8 in one line.
+printable() { printf '%s' "$1" | iconv -c -f UTF-8 -t UTF-8 | tr '\001-\037\177' ' '; }
+
+# Any text as a string of gnuplot's.
+gnuplot_string() {
+  local text
+  text=$(printable "$1")
+  echo "'${text//"'"/"''"}'"
+}
+
+# < text: as it stands in XML and HTML.
+escaped() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
+
+# draw PATH WIDTH HEIGHT SCRIPT: PATH.svg and PATH.png, the latter twice as fine. gnuplot works in the
+# scratch directory: SCRIPT names its files there, so that no path has to be quoted.
 draw() {
-  local format terminal
+  local format terminal title
   for format in svg png; do
     terminal="svg size $2,$3 dynamic font 'DejaVu Sans,13' background '#ffffff'"
     [ "$format" = png ] && terminal="pngcairo size $((2 * $2)),$((2 * $3)) fontscale 2 linewidth 2 pointscale 2 font 'DejaVu Sans,9.5' background '#ffffff'"
-    { echo "set terminal $terminal noenhanced"; echo "set output '$1.$format'"; echo "$style"; echo "$4"; } >"$work/script"
-    gnuplot "$work/script" 2>"$work/errors" || { cat "$work/errors" >&2; echo "$program: gnuplot failed on $1" >&2; exit 1; }
+    { echo "set terminal $terminal noenhanced"; echo "set output 'picture.$format'"; echo "$style"; echo "$4"; } >"$work/script"
+    (cd "$work" && gnuplot script) 2>"$work/errors" || { cat "$work/errors" >&2; fail 1 "gnuplot failed on $1"; }
   done
-  { sed '/<desc>/,$d; s|<title>Gnuplot|<title>'"$(basename "$1")"'|' "$1.svg"; echo "$dark_style"; sed '1,/<desc>/d' "$1.svg"; } >"$work/svg"
-  cat "$work/svg" >"$1.svg"
-  echo "$1.svg $1.png"
+  title=$(printable "$(basename -- "$1")" | escaped)
+  { sed '/<title>/,$d' "$work/picture.svg"; echo "<title>$title</title>"; echo "$dark_style"; sed '1,/<desc>/d' "$work/picture.svg"; } >"$work/svg"
+  cat "$work/svg" >"$1.svg" && cat "$work/picture.png" >"$1.png" || fail 73 "cannot write to $(dirname -- "$1")"
+  tell "$1.svg $1.png"
 }
 
 # tick LENGTH COUNT: a round distance of ticks, of which about COUNT fit into LENGTH.
@@ -89,13 +108,13 @@ tick() {
 
 # Heat maps of the files that `loads` wrote under PREFIX, one a layer.
 draw_loads() {  # PATH PREFIX
-  local data experts last=1 panels= count=0 rows
-  for data in "$2"encoder*.dat "$2"decoder*.dat; do
+  local data experts last=1 panels='' count=0 rows
+  for data in "$work/$2"encoder*.dat "$work/$2"decoder*.dat; do
     [ -e "$data" ] || continue
     read -r experts last < <(awk '$2 > most { most = $2 } END { print most + 1, $1 }' "$data")
     panels+="set title '$(basename "$data" .dat | sed 's/\.block\./ block /')'
 set ytics $((experts <= 8 ? 1 : (experts + 7) / 8))
-plot [] [-0.5:$experts-0.5] '$data' using 1:2:3 with image notitle
+plot [] [-0.5:$experts-0.5] '$2$(basename "$data")' using 1:2:3 with image notitle
 "
     count=$((count + 1))
   done

@@ -1,82 +1,188 @@
 #!/usr/bin/env bash
-# Runs a Switchyard command on several processes of this machine, bound the right way.
-#   launch/local.sh -n PROCESSES [-t THREADS] COMMAND…
+# Runs a Switchyard command on several processes of this machine, each on cores of its own.
+#   launch/local.sh [-n PROCESSES] [-t THREADS] COMMAND…      (default: 1 process of 1 thread)
 # COMMAND is a switchyard command (train --config tiny --output runs/a) or any program with arguments.
-# Ctrl-C or TERM asks the program to finish its step, save and exit with 75; a second Ctrl-C ends it.
+# Processes are bound to cores that this shell may use (taskset, containers) and that no other job of
+# local.sh has. Where there are too few, they are not bound, and it says so. It prints mpirun's line.
+# Ctrl-C, TERM or HUP asks the program to finish its step, save and exit with 75; a second Ctrl-C ends it.
+# Where nobody reads its output any more, the program goes on.
+# The exit code is the program's; 64: there is no such command; 69: mpirun has no slots for it.
 set -uo pipefail
+export LC_ALL=C.UTF-8
+# A closed standard output or error is like one that nobody reads; a reader that goes away ends nothing.
+[ -e "/proc/$$/fd/1" ] || exec >/dev/null
+[ -e "/proc/$$/fd/2" ] || exec 2>/dev/null
+trap : PIPE
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/common.sh"
+. "$here/cores.sh"
+. "$here/messages.sh"
 
 usage() {
-  echo "usage: launch/local.sh -n PROCESSES [-t THREADS] COMMAND…   e.g. launch/local.sh -n 2 -t 1 train --config tiny --output runs/a" >&2
-  exit 64
+  fail 64 "usage: launch/local.sh -n PROCESSES [-t THREADS] COMMAND…   e.g. launch/local.sh -n 2 -t 1 train --config tiny --output runs/a"
 }
+say() { echo "$program: $1" >&2 2>/dev/null; }
 
 processes=1 threads=1
-while getopts ':n:t:h' option; do
+while getopts ':n:t:h-:' option; do
   case "$option" in
     n) processes=$OPTARG ;;
     t) threads=$OPTARG ;;
+    h) show_help ;;
+    -) [ "$OPTARG" = help ] || usage; show_help ;;
     *) usage ;;
   esac
 done
 shift $((OPTIND - 1))
-[[ $processes =~ ^[1-9][0-9]*$ && $threads =~ ^[1-9][0-9]*$ && $# -gt 0 ]] || usage
+[[ $processes =~ ^[1-9][0-9]{0,5}$ && $threads =~ ^[1-9][0-9]{0,5}$ && $# -gt 0 ]] || usage
 
-# The program beside these scripts: a build tree's, or the installed one.
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for switchyard in "$here/../build/release/switchyard" "$here/../../../bin/switchyard" "$(command -v switchyard)"; do
-  [ -x "$switchyard" ] && break
-done
-if [[ $1 != */* ]] && [ -x "$switchyard" ] && "$switchyard" help "$1" >/dev/null 2>&1; then
-  set -- "$(realpath "$switchyard")" "$@"
-fi
+# Sets `command` to what the words say, and `training` where they are a `train`.
+find_command() {
+  local known
+  command=("$@") training=
+  find_switchyard
+  if [[ $1 != */* && -n $switchyard ]] && "$switchyard" help "$1" >/dev/null 2>&1; then
+    command=("$(realpath "$switchyard")" "$@")
+  elif [[ -z $(type -P -- "$1") ]]; then
+    [ -n "$switchyard" ] || fail 64 "there is no program '$1' here, and no switchyard: build it (launch/quickstart.sh does)"
+    [[ $1 != */* || ! -e $1 ]] || fail 64 "'$1' is no program that can be run"
+    known=$("$switchyard" help 2>/dev/null | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p' | paste -sd ' ')
+    fail 64 "there is no command '$1': it is neither a program nor a command of switchyard${known:+ ($known)}"
+  fi
+  [[ " ${command[*]:0:3} " != *" train "* ]] || training=1
+}
 
-cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)  # which would count those instead
-line=(mpirun -n "$processes")
-if [ $((processes * threads)) -le "$cores" ]; then
-  line+=(--map-by "slot:PE=$threads" --bind-to core)
-else
-  echo "local.sh: $processes processes x $threads threads on $cores cores: they will take turns; launch/local.sh -n $cores -t 1 uses the machine best" >&2
-  line+=(--oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
+# Open MPI reads a process of another user, or in a container that forbids the call, by way of shared
+# memory only, but finds out in the middle of a job, with a message for each process. So it is tried: does
+# a process read another one's memory by process_vm_readv (number 310)? A few percent of a step.
+single_copy_works() {
+  perl -e 'pipe(my $wait, my $hold) or exit 1; my $text = "theirs"; my $child = fork; defined $child or exit 1;
+    if (!$child) { close $hold; readline $wait; exit 0 }
+    my ($at, $got) = (pack("PQ", $text, 6), "\0" x 6); substr($text, 0, 6) = "ours!!";
+    exit !(syscall(310, $child, pack("PQ", $got, 6), 1, $at, 1, 0) == 6 && $got eq "theirs")' 2>/dev/null
+}
+
+plural() { echo "$1 $2$([ "$1" -eq 1 ] || echo "$3")"; }
+
+# Not bound: the processes share what there is, and hand it over where they wait.
+take_turns() {
+  say "$1"
+  line+=(--bind-to none --mca mpi_yield_when_idle 1)
   export OMP_WAIT_POLICY=passive
-fi
-export OMP_NUM_THREADS=$threads
-# Ranks that exit with a code of their own (75: saved) are no reason for a banner.
-line+=(--quiet -x OMP_NUM_THREADS)
-[ -n "${OMP_WAIT_POLICY:-}" ] && line+=(-x OMP_WAIT_POLICY)
-if [ "$(id -u)" -eq 0 ]; then
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
-# In containers without ptrace the single-copy transport fails loudly before it falls back.
-export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
+}
 
-echo "+ OMP_NUM_THREADS=$threads ${line[*]} $*" >&2
+# Adds to `line` where the processes run, and says what is not as one would expect.
+place() {
+  local need=$((processes * threads)) quota units who holder
+  who="$(plural "$processes" process es) x $(plural "$threads" thread s)"
+  find_cores
+  count_cores
+  quota=$(cpu_quota)
+  if [ -n "$quota" ] && [ $((100 * need)) -gt "$quota" ] && [ "$need" -le "${#cpus[@]}" ]; then
+    take_turns "$who under a CPU quota of $(hundredths "$quota") cores: they will take turns; launch/local.sh -n $(best_processes) -t 1 uses it best"
+    add_slots
+    return
+  fi
+  if [ "$need" -gt "${#cpus[@]}" ]; then
+    line+=(--oversubscribe)
+    take_turns "$who on $(plural "$core_count" core s): they will take turns; launch/local.sh -n $core_count -t 1 uses the machine best"
+    return
+  fi
+  units=("${cores[@]}")
+  if [ "$need" -gt "$core_count" ]; then
+    units=("${cpus[@]}")
+    say "$who on $(plural "$core_count" core s) of ${#cpus[@]} hardware threads: each thread has a hardware thread, and shares its core"
+  fi
+  add_slots
+  if hold_cores "$need" "process $$: ${command[*]}" "${units[@]}"; then
+    line+=(--bind-to none)
+    bind
+  else
+    take_turns "fewer than $need of $(plural "${#units[@]}" core s) are free, so the processes are not bound: another job has the others ($holder)"
+  fi
+}
+
+# Where the launcher counts cores and these are too few, it may count hardware threads.
+add_slots() {
+  [ "$processes" -le "$slots" ] || [ "$processes" -gt "$thread_slots" ] || line+=(--use-hwthread-cpus)
+}
+
+# Puts before the command what binds each process to its share of the cores that are held.
+bind() {
+  local rank share lists=()
+  for ((rank = 0; rank < processes; rank++)); do
+    share=${held[*]:rank * threads:threads}
+    lists+=("${share// /,}")
+  done
+  command=("$here/on_cores.sh" "$(IFS=:; echo "${lists[*]}")" "${command[@]}")
+}
+
+find_command "$@"
+type -P mpirun >/dev/null || fail 69 "mpirun is not installed; run launch/install_dependencies.sh"
+require_temporary_directory
+# A user without a name has no home either, of which Open MPI's launcher dies.
+export HOME=${HOME:-$(temporary_directory)}
+
+line=(mpirun -n "$processes")
+[ "$(id -u)" -ne 0 ] || line+=(--allow-run-as-root)
+place
+export OMP_NUM_THREADS=$threads
+line+=(-x OMP_NUM_THREADS)
+[ -z "${OMP_WAIT_POLICY:-}" ] || line+=(-x OMP_WAIT_POLICY)
+if [ -z "${OMPI_MCA_btl_vader_single_copy_mechanism:-}" ] && ! single_copy_works; then
+  line+=(--mca btl_vader_single_copy_mechanism none)
+fi
+echo "+ OMP_NUM_THREADS=$threads $(shell_words "${line[@]}" "${command[@]}")" >&2 2>/dev/null
+
+exec {out}> >(relay_output)
+output=$!
+exec {messages}> >(exec {out}>&-; show_messages)
+shown=$!
 
 # mpirun kills its ranks one second after a TERM or INT of its own, before a checkpoint can be saved. So
 # it runs in a process group of its own, and what it forwards at once is USR1: finish, save, exit 75. It
 # gets the same where this script is killed.
 set -m
-setpriv --pdeathsig USR1 "${line[@]}" "$@" </dev/null &
+setpriv --pdeathsig USR1 "${line[@]}" "${command[@]}" </dev/null >&"$out" 2>&"$messages" {out}>&- {messages}>&- &
 job=$!
 set +m
-asked=0
+exec {out}>&- {messages}>&-
+asked=0 stopping=
+ask_to_stop() {
+  stopping=1
+  kill -USR1 "$job" 2>/dev/null
+}
 on_interrupt() {
   asked=$((asked + 1))
   if [ "$asked" -eq 1 ]; then
-    echo "local.sh: finishing the step and saving; Ctrl-C again ends at once" >&2
-    kill -USR1 "$job" 2>/dev/null
+    say "finishing the step and saving; Ctrl-C again ends at once"
+    ask_to_stop
   else
     kill -KILL "$job" 2>/dev/null  # the ranks follow their mpirun within two seconds
   fi
 }
 trap on_interrupt INT
-trap 'kill -USR1 "$job" 2>/dev/null' TERM USR1
+trap ask_to_stop TERM HUP USR1
 
-while :; do
-  wait "$job" 2>/dev/null
-  status=$?
-  kill -0 "$job" 2>/dev/null || break
-done
-if [ "$status" -gt 128 ] && [ "$asked" -lt 2 ]; then
-  echo "local.sh: a process was ended by signal $((status - 128)) ($(kill -l $((status - 128)))), from outside or for want of memory (see dmesg); the same command goes on from the newest checkpoint" >&2
+# wait_for PID: its exit code, whatever signals arrive meanwhile.
+wait_for() {
+  local code
+  while :; do
+    wait "$1" 2>/dev/null
+    code=$?
+    kill -0 "$1" 2>/dev/null || return "$code"
+  done
+}
+wait_for "$job"
+status=$?
+wait_for "$output"
+wait_for "$shown"
+seen=$?
+
+if [ "$status" -eq 138 ] && [ -n "$stopping" ] && [ "$seen" -eq "$seen_nothing" ]; then
+  say "stopped before the program began; the same command begins it"  # mpirun itself did not expect it yet
+  exit 75
 fi
+if [ "$status" -ne 0 ] && [ "$asked" -lt 2 ]; then explain "$seen" "$status" "$training"; fi
+if [ "$status" -ne 0 ] && [ "$seen" -eq "$seen_few_slots" ]; then status=69; fi
 exit "$status"

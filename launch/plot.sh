@@ -5,48 +5,57 @@
 # drops.{svg,png}  share of tokens dropped and load imbalance by step, all runs with experts
 # load-RUN.{svg,png}  expert load over time of each run with experts: a heat map a sparse layer
 set -euo pipefail
-program=plot.sh
+export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/common.sh"
+. "$here/figures.sh"
 
+usage="usage: launch/plot.sh [-o DIRECTORY] RUN…"
 output=
-while getopts ':o:' option; do
+while getopts ':o:h-:' option; do
   case "$option" in
     o) output=$OPTARG ;;
-    *) echo "usage: launch/plot.sh [-o DIRECTORY] RUN…" >&2; exit 64 ;;
+    h) show_help ;;
+    -) [ "$OPTARG" = help ] || fail 64 "unknown argument '--$OPTARG'; $usage"; show_help ;;
+    *) fail 64 "unknown argument '-$OPTARG', or one without its value; $usage" ;;
   esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || { echo "usage: launch/plot.sh [-o DIRECTORY] RUN…" >&2; exit 64; }
-command -v gnuplot >/dev/null || { echo "plot.sh: gnuplot is not installed; run launch/install_dependencies.sh" >&2; exit 69; }
+[ $# -gt 0 ] || fail 64 "$usage"
+command -v gnuplot >/dev/null || fail 69 "gnuplot is not installed; run launch/install_dependencies.sh"
 for run in "$@"; do
-  [ -s "$run/metrics.jsonl" ] || { echo "plot.sh: $run has no metrics.jsonl: is it a run, and has it made a step?" >&2; exit 66; }
+  [ -s "$run/metrics.jsonl" ] || fail 66 "$run has no metrics.jsonl: is it a run, and has it made a step?"
 done
 output=${output:-$1/plots}
-mkdir -p "$output" || { echo "plot.sh: cannot write to $output" >&2; exit 73; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-. "$here/figures.sh"
+mkdir -p -- "$output" 2>/dev/null || fail 73 "cannot write to $output"
+make_work_directory
+
+name_of() { basename -- "$(realpath -s -- "$1")"; }
+has_experts() { grep -q '"moe/tokens_per_expert"' "$1/metrics.jsonl"; }
 
 # Training losses as means over a hundredth of the run: a line among others, not a band over them.
 # The fall that all runs begin with would press the rest into a line: what lies above the loss after a
 # twentieth of the steps is left out.
-loss_by_step= loss_by_time= drops= imbalance= top=0
+loss_by_step='' loss_by_time='' drops='' imbalance='' top=0
 number=0
 for run in "$@"; do
-  data="$work/run-$number.dat"
-  columns <"$run/metrics.jsonl" >"$data"
-  smooth $(($(wc -l <"$data") / 100 + 1)) <"$data" >"$data.smooth"
-  name=$(basename "$run" | tr -d "'")
-  top=$(awk -v top="$top" '{ s[NR] = $1; loss[NR] = $3 } END { for (i = 1; i <= NR; i++) if (20 * s[i] >= s[NR] && loss[i] > top) top = loss[i]; print top }' "$data.smooth")
-  colour=${palette[$((number % ${#palette[@]}))]}
+  data=run-$number.dat
+  columns <"$run/metrics.jsonl" >"$work/$data"
+  [ -s "$work/$data" ] || fail 66 "$run has no whole step in its metrics.jsonl yet"
+  smooth $(($(wc -l <"$work/$data") / 100 + 1)) <"$work/$data" >"$work/$data.smooth"
+  name=$(name_of "$run")
+  top=$(awk -v top="$top" '{ s[NR] = $1; loss[NR] = $3 } END { for (i = 1; i <= NR; i++) if (20 * s[i] >= s[NR] && loss[i] > top) top = loss[i]; print top }' "$work/$data.smooth")
+  line="lc rgb '${palette[$((number % ${#palette[@]}))]}'"
   for panel in step time; do
     [ $panel = step ] && x=1 || x=2
-    declare "loss_by_$panel+='$data.smooth' using $x:3 with lines lw 1 lc rgb '$colour' title '$name, training', "
-    declare "loss_by_$panel+='$data' using $x:4 with linespoints pt 7 ps 0.4 lw 2 lc rgb '$colour' title '$name, validation', "
+    declare "loss_by_$panel+='$data.smooth' using $x:3 with lines lw 1 $line title $(gnuplot_string "$name, training"), "
+    # gnuplot fails on a curve without a point.
+    awk '$4 != "nan" { found = 1 } END { exit !found }' "$work/$data" || continue
+    declare "loss_by_$panel+='$data' using $x:4 with linespoints pt 7 ps 0.4 lw 2 $line title $(gnuplot_string "$name, validation"), "
   done
-  if grep -q '"moe/tokens_per_expert"' "$run/metrics.jsonl"; then
-    drops+="'$data.smooth' using 1:5 with lines lw 1.5 lc rgb '$colour' title '$name', "
-    imbalance+="'$data.smooth' using 1:6 with lines lw 1.5 lc rgb '$colour' title '$name', "
+  if has_experts "$run"; then
+    drops+="'$data.smooth' using 1:5 with lines lw 1.5 $line title $(gnuplot_string "$name"), "
+    imbalance+="'$data.smooth' using 1:6 with lines lw 1.5 $line title $(gnuplot_string "$name"), "
   fi
   number=$((number + 1))
 done
@@ -70,10 +79,12 @@ plot ${imbalance%, }
 unset multiplot"
 fi
 
+number=0
 for run in "$@"; do
-  grep -q '"moe/tokens_per_expert"' "$run/metrics.jsonl" || continue
-  name=$(basename "$run")
-  mkdir -p "$work/$name"
-  loads 100 "$work/$name/" <"$run/metrics.jsonl"
-  draw_loads "$output/load-$name" "$work/$name/"
+  if has_experts "$run"; then
+    mkdir "$work/loads-$number"
+    loads 100 "loads-$number/" <"$run/metrics.jsonl"
+    draw_loads "$output/load-$(name_of "$run")" "loads-$number/"
+  fi
+  number=$((number + 1))
 done

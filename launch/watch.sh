@@ -3,24 +3,28 @@
 #   launch/watch.sh [--once] RUN      q or Ctrl-C quits; the run goes on
 # Reads only what the run writes anyway. Without a terminal, or with --once, it prints one view.
 set -euo pipefail
-program=watch.sh
+export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/common.sh"
+. "$here/figures.sh"
 
-once= run=
+usage="usage: launch/watch.sh [--once] RUN"
+once='' run=''
 for argument in "$@"; do
   case "$argument" in
     --once) once=1 ;;
-    -*) echo "watch.sh: unknown argument '$argument'; usage: launch/watch.sh [--once] RUN" >&2; exit 64 ;;
-    *) [ -z "$run" ] || { echo "watch.sh: one RUN at a time, not also '$argument'" >&2; exit 64; }
+    -h | --help) show_help ;;
+    -*) fail 64 "unknown argument '$argument'; $usage" ;;
+    *) [ -z "$run" ] || fail 64 "one RUN at a time, not also '$argument'"
        run=${argument%/} ;;
   esac
 done
-[ -n "$run" ] || { echo "usage: launch/watch.sh [--once] RUN" >&2; exit 64; }
-[ -f "$run/config.textproto" ] || { echo "watch.sh: $run is not a run: it has no config.textproto" >&2; exit 66; }
-command -v gnuplot >/dev/null || { echo "watch.sh: gnuplot is not installed; run launch/install_dependencies.sh" >&2; exit 69; }
-[ -t 0 ] && [ -t 1 ] || once=1
-work=$(mktemp -d)
-. "$here/figures.sh"
+[ -n "$run" ] || fail 64 "$usage"
+[ -f "$run/config.textproto" ] || fail 66 "$run is not a run: it has no config.textproto"
+command -v gnuplot >/dev/null || fail 69 "gnuplot is not installed; run launch/install_dependencies.sh"
+if [ ! -t 0 ] || [ ! -t 1 ]; then once=1; fi
+make_work_directory
+name=$(printable "$run")
 
 # Each record is read once: `seen` bytes of metrics.jsonl are in `rows`, the last whole line in `last`.
 # A resumed run cuts the file back; then all is read anew.
@@ -49,10 +53,12 @@ figures() {
   steps=$(awk '/^ *train *\{/ { inside = 1 } /^\}/ { inside = 0 } inside && $1 == "steps:" { print $2; exit }' "$run/config.textproto")
   read -r step minutes loss dropped imbalance < <(tail -n 1 "$work/rows" | awk '{ print $1, $2, $3, $5, $6 }')
   eval=$(awk '$4 != "nan" { e = $4; s = $1 } END { if (s) printf "%.4f after step %d", e, s; else print "none yet" }' "$work/rows")
-  read -r ms rate < <(tail -n 50 "$work/rows" | sort -g -k 7,7 | awk '{ ms[NR] = $7; rate[NR] = $8 } END { m = int((NR + 1) / 2); printf "%.0f %.1f\n", ms[m], rate[m] / 1000 }')
-  left=$(awk -v n=$((steps - step)) -v ms="$ms" 'BEGIN { s = n * ms / 1000; printf "%.0f", s > 0 ? s : 0 }')
-  age=$(($(date +%s) - $(stat -c %Y "$run/metrics.jsonl")))
-  printf '%s: step %s of %s, %s min of training' "$run" "$step" "$steps" "$(printf '%.1f' "$minutes")"
+  read -r ms rate < <(tail -n 50 "$work/rows" | sort -g -k 7,7 | awk '$7 != "nan" { ms[++n] = $7; rate[n] = $8 } END { m = int((n + 1) / 2); printf "%.0f %.1f\n", ms[m], rate[m] / 1000 }')
+  # A comparison in brackets: `printf "…", a > b` writes to a file.
+  left=$(awk -v n=$((steps - step)) -v ms="$ms" 'BEGIN { s = n * ms / 1000; printf "%.0f", (s > 0 ? s : 0) }')
+  age=$(($(date +%s) - $(stat -c %Y "$run/metrics.jsonl" 2>/dev/null || date +%s)))
+  [ "$age" -ge 0 ] || age=0  # by another host's clock
+  printf '%s: step %s of %s, %s min of training' "$name" "$step" "$steps" "$(printf '%.1f' "$minutes")"
   if [ "$step" -ge "$steps" ]; then printf ', done\n'; else printf ', %s left; last step %s ago\n' "$(clock "$left")" "$(clock "$age")"; fi
   printf 'loss %.4f   validation %s   %s ms a step   %s k tokens/s' "$loss" "$eval" "$ms" "$rate"
   [ "$dropped" = nan ] || printf '   dropped %.2f%%   busiest expert %.2fx' "$dropped" "$imbalance"
@@ -61,14 +67,17 @@ figures() {
 
 curve() {  # WIDTH HEIGHT
   smooth $(($(wc -l <"$work/rows") / 200 + 1)) <"$work/rows" >"$work/smooth"
-  local top colour=mono
+  local top colour=mono colours
   top=$(awk '{ s[NR] = $1; loss[NR] = $3 } END { for (i = 1; i <= NR; i++) if (20 * s[i] >= s[NR] && loss[i] > top) top = loss[i]; print top }' "$work/smooth")
-  [ -n "$once" ] || colour=ansi256
-  gnuplot 2>/dev/null <<GNUPLOT || echo "(too few steps for a curve)"
+  if [ -z "$once" ]; then
+    colours=$(tput colors 2>/dev/null || echo 0)
+    if [ "$colours" -ge 256 ]; then colour=ansi256; elif [ "$colours" -ge 8 ]; then colour=ansi; fi
+  fi
+  (cd "$work" && gnuplot 2>/dev/null) <<GNUPLOT || echo "(too few steps for a curve)"
 set terminal dumb size $1,$2 $colour
 set datafile missing 'nan'; set tics nomirror; set border 3; set key top right
 set title 'cross-entropy (nats a target token) by step'
-plot [] [*:$top] '$work/smooth' using 1:3 with points pt '.' lc rgb 'blue' title 'training', '$work/rows' using 1:4 with points pt 'O' lc rgb 'red' title 'validation'
+plot [] [*:$top] 'smooth' using 1:3 with points pt '.' lc rgb 'blue' title 'training', 'rows' using 1:4 with points pt 'O' lc rgb 'red' title 'validation'
 GNUPLOT
 }
 
@@ -86,32 +95,58 @@ bars() {  # WIDTH
         printf "  %-17s %s\n", quoted[4], line } }' "$work/last"
 }
 
+# cut_lines WIDTH < text: in a terminal, nothing wider, which would be wrapped.
+cut_lines() {
+  local line
+  while IFS= read -r line; do
+    [ -n "$once" ] || line=${line:0:$1}
+    printf '%s\n' "$line"
+  done
+}
+
 view() {  # WIDTH HEIGHT
   local layers
-  if [ ! -s "$work/rows" ]; then echo "$run: no step yet"; return; fi
-  figures
-  layers=$(bars "$1" | tee "$work/bars" | wc -l)
+  if [ ! -s "$work/rows" ]; then echo "$name: no step yet"; return; fi
+  figures | cut_lines "$1"
+  layers=$(bars "$1" | cut_lines "$1" | tee "$work/bars" | wc -l)
   curve "$1" $(($2 - layers - 4 > 10 ? $2 - layers - 4 : 10))
   cat "$work/bars"
 }
 
 if [ -n "$once" ]; then
-  trap 'rm -rf "$work"' EXIT
   read_new
   view "${COLUMNS:-100}" "${LINES:-32}"
   exit 0
 fi
 
-restore() { tput cnorm; tput smam; tput rmcup; rm -rf "$work"; }
+# What a terminal cannot do is left out: tmux and screen, say, cut wide lines off by no command.
+terminal() { tput "$@" 2>/dev/null || true; }
+
+restore() { terminal cnorm; terminal smam; terminal rmcup; rm -rf -- "$work"; }
+
+show_screen() {
+  local height width
+  read -r height width < <(stty size 2>/dev/null || echo 24 80)
+  [ "$height" -gt 0 ] || height=24
+  [ "$width" -gt 0 ] || width=80
+  view "$width" $((height - 1)) >"$work/screen"
+  terminal home
+  head -n $((height - 1)) "$work/screen" | WIPE=$(terminal el) awk '{ print $0 ENVIRON["WIPE"] }'
+  printf 'q quits; the run goes on'
+  terminal ed
+}
+
 trap restore EXIT
-trap 'exit 0' INT TERM
-tput smcup
-tput civis
-tput rmam  # what is wider than the terminal is cut off
+trap 'exit 0' INT TERM HUP
+terminal smcup
+terminal civis
+terminal rmam
 while :; do
   read_new
-  read -r height width < <(stty size)
-  view "$width" $((height - 1)) >"$work/screen"
-  { tput home; awk -v width="$width" -v rows=$((height - 1)) -v wipe="$(tput el)" 'NR <= rows { print $0 wipe }' "$work/screen"; printf 'q quits; the run goes on'; tput ed; }
-  if read -rsn 1 -t 2 key && [ "$key" = q ]; then break; fi
+  show_screen
+  if read -rsn 1 -t 2 key; then
+    [ "$key" != q ] || break
+  elif [ $? -le 128 ]; then
+    break  # the terminal is gone
+  fi
 done
