@@ -3,6 +3,8 @@
 #   launch/install_dependencies.sh           to build and run
 #   launch/install_dependencies.sh --tests   and what the tests need besides
 set -euo pipefail
+export LC_ALL=C.UTF-8
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(build-essential cmake ninja-build git openmpi-bin libopenmpi-dev libdnnl-dev ocl-icd-opencl-dev
   opencl-c-headers libprotobuf-dev protobuf-compiler libboost-program-options-dev libsentencepiece-dev
@@ -10,7 +12,8 @@ packages=(build-essential cmake ninja-build git openmpi-bin libopenmpi-dev libdn
 for argument in "$@"; do
   case "$argument" in
     --tests) packages+=(libgtest-dev libgmock-dev libbenchmark-dev clang-format-14) ;;
-    *) echo "install_dependencies.sh: unknown argument '$argument' (known: --tests)" >&2; exit 64 ;;
+    -h | --help) show_help ;;
+    *) fail 64 "unknown argument '$argument' (known: --tests)" ;;
   esac
 done
 
@@ -25,15 +28,15 @@ fi
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "install_dependencies.sh: not root and no sudo; as root run: apt-get install ${missing[*]}" >&2; exit 69; }
+  command -v sudo >/dev/null || fail 69 "not root and no sudo; as root run: apt-get install ${missing[*]}"
   as_root=(sudo)
 fi
-log=$(mktemp "${TMPDIR:-/tmp}/switchyard-install.XXXXXX.log")
+require_temporary_directory
+log=$(mktemp "$(temporary_directory)/switchyard-install.XXXXXX.log")
 echo "installing ${#missing[@]} packages: ${missing[*]}"
 if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
   tail -n 20 "$log" >&2
-  echo "install_dependencies.sh: apt-get failed; the whole output is in $log" >&2
-  exit 69
+  fail 69 "apt-get failed; the whole output is in $log"
 fi
-rm -f "$log"
+rm -f -- "$log"

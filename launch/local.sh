@@ -23,6 +23,30 @@ usage() {
 }
 say() { echo "$program: $1" >&2 2>/dev/null; }
 
+end_before_it_began() {
+  say "stopped before the program began; the same command begins it"
+  exit 75
+}
+# Before there is a job, nothing has begun.
+job='' asked=0 stopping=''
+ask_to_stop() {
+  stopping=1
+  [ -n "$job" ] || end_before_it_began
+  kill -USR1 "$job" 2>/dev/null
+}
+on_interrupt() {
+  asked=$((asked + 1))
+  [ -n "$job" ] || end_before_it_began
+  if [ "$asked" -eq 1 ]; then
+    say "finishing the step and saving; Ctrl-C again ends at once"
+    ask_to_stop
+  else
+    kill -KILL "$job" 2>/dev/null  # the ranks follow their mpirun within two seconds
+  fi
+}
+trap on_interrupt INT
+trap ask_to_stop TERM HUP USR1
+
 processes=1 threads=1
 while getopts ':n:t:h-:' option; do
   case "$option" in
@@ -147,23 +171,6 @@ setpriv --pdeathsig USR1 "${line[@]}" "${command[@]}" </dev/null >&"$out" 2>&"$m
 job=$!
 set +m
 exec {out}>&- {messages}>&-
-asked=0 stopping=
-ask_to_stop() {
-  stopping=1
-  kill -USR1 "$job" 2>/dev/null
-}
-on_interrupt() {
-  asked=$((asked + 1))
-  if [ "$asked" -eq 1 ]; then
-    say "finishing the step and saving; Ctrl-C again ends at once"
-    ask_to_stop
-  else
-    kill -KILL "$job" 2>/dev/null  # the ranks follow their mpirun within two seconds
-  fi
-}
-trap on_interrupt INT
-trap ask_to_stop TERM HUP USR1
-
 # wait_for PID: its exit code, whatever signals arrive meanwhile.
 wait_for() {
   local code
@@ -180,8 +187,7 @@ wait_for "$shown"
 seen=$?
 
 if [ "$status" -eq 138 ] && [ -n "$stopping" ] && [ "$seen" -eq "$seen_nothing" ]; then
-  say "stopped before the program began; the same command begins it"  # mpirun itself did not expect it yet
-  exit 75
+  end_before_it_began  # mpirun itself was not ready for it
 fi
 if [ "$status" -ne 0 ] && [ "$asked" -lt 2 ]; then explain "$seen" "$status" "$training"; fi
 if [ "$status" -ne 0 ] && [ "$seen" -eq "$seen_few_slots" ]; then status=69; fi

@@ -51,7 +51,8 @@ show_messages() {
     # "1 more process has sent help message …", of one that was left out.
     case $line in
       '['*' sent help message help-mpi-api.txt / mpi-abort') aggregated=1; continue ;;
-      '['*'Set MCA parameter "orte_base_help_aggregate" to 0 '*) [ -z "$aggregated" ] || { aggregated=; continue; } ;;
+      'mpirun: Forwarding signal 10 to job') continue ;;  # which local.sh has asked for
+      '['*'Set MCA parameter "orte_base_help_aggregate" to 0 '*) [ -z "$aggregated" ] || { aggregated=''; continue; } ;;
     esac
     if [ -n "$held" ] && is_of_an_exit_code "$line"; then held='' skipping=1; continue; fi
     note_reason "$line"

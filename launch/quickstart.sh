@@ -4,22 +4,28 @@
 # what was learnt. Run again, it starts from what is there.
 #   launch/quickstart.sh [--steps N] [--output DIRECTORY]     (default: the configuration's steps, quickstart/)
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export LC_ALL=C.UTF-8
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 here=quickstart
 steps=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --steps) steps=(--set "train.steps=${2:?--steps needs a number}") ;;
-    --output) here=${2:?--output needs a directory} ;;
-    *) echo "quickstart.sh: unknown argument '$1' (known: --steps N, --output DIRECTORY)" >&2; exit 64 ;;
+    -h | --help) show_help ;;
+    --steps | --output) [ -n "${2:-}" ] || fail 64 "$1 needs a value" ;;
+    *) fail 64 "unknown argument '$1' (known: --steps N, --output DIRECTORY)" ;;
+  esac
+  case "$1" in
+    --steps) steps=(--set "train.steps=$2") ;;
+    --output) here=$2 ;;
   esac
   shift 2
 done
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 run=$here/run
 switchyard=build/release/switchyard
 start=$SECONDS
-mkdir -p "$here"
+mkdir -p -- "$here" 2>/dev/null || fail 73 "cannot write to $here"
 
 stage() { printf '\n[%d:%02d] %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$*"; }
 
@@ -30,8 +36,7 @@ logged() {
   "$@" >"$log" 2>&1 || {
     local status=$?
     tail -n 30 "$log" >&2
-    echo "quickstart.sh: '$*' failed with exit code $status; its whole output is in $log" >&2
-    exit "$status"
+    fail "$status" "'$*' failed with exit code $status; its whole output is in $log"
   }
 }
 
@@ -59,7 +64,7 @@ done
 stage "prepare: tokenizer and token files"
 if [ ! -s "$here/data/dataset.textproto" ]; then
   $switchyard prepare --input "$here/bible.txt" --vocab-size 4000 --output "$here/data" 2>"$here/prepare.log" | sed 's/^/  /' ||
-    { tail -n 20 "$here/prepare.log" >&2; exit 1; }
+    { tail -n 20 "$here/prepare.log" >&2; fail 1 "prepare failed; what it said is in $here/prepare.log"; }
 else
   echo "  $here/data is there already"
 fi
@@ -69,7 +74,8 @@ if [ -d "$run" ]; then echo "  $run is there already: training goes on from its 
 launch/local.sh -n 2 -t 1 train --config tiny --set data.train="$here/data" "${steps[@]}" --output "$run"
 
 stage "what was learnt: the same validation passages, before and after training"
-launch/local.sh -n 2 -t 1 evaluate --checkpoint "$run" --untrained --unigram --show 2 2>/dev/null | tee "$here/evaluation.txt"
+launch/local.sh -n 2 -t 1 evaluate --checkpoint "$run" --untrained --unigram --show 2 2>"$here/evaluate.log" | tee "$here/evaluation.txt" ||
+  { tail -n 20 "$here/evaluate.log" >&2; fail 1 "the evaluation failed; what it said is in $here/evaluate.log"; }
 
 stage "the same bits on any number of processes: 20 steps on 1 and on 2"
 for processes in 1 2; do

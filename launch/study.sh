@@ -4,25 +4,26 @@
 #   launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR]
 #   launch/study.sh FILE --csv    the table and the pictures again, from the runs that are there
 #   launch/study.sh FILE --list   what would be run, and how far it is
-# Stopped (Ctrl-C, TERM; a second Ctrl-C ends at once) or killed, the same command goes on.
+# Stopped (Ctrl-C, TERM, HUP; a second Ctrl-C ends at once) or killed, the same command goes on.
 set -euo pipefail
-program=study.sh
+export LC_ALL=C.UTF-8
+trap : PIPE  # where nobody reads what it says, the study goes on
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$here/common.sh"
+. "$here/cores.sh"
 . "$here/figures.sh"
 . "$here/study_file.sh"
 . "$here/study_table.sh"
 . "$here/study_page.sh"
 
-fail() { echo "study.sh: $2" >&2; exit "$1"; }
 usage="launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR] [--csv | --list]"
 
-file= runs= output= mode=run
+file='' runs='' output='' mode=run
 declare -A over=()
 more_settings=()
 while [ $# -gt 0 ]; do
   case "$1" in
+    -h | --help) show_help ;;
     --csv | --list) mode=${1#--}; shift; continue ;;
     --data | --steps | --minutes | --set | --runs | --output) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
     -*) fail 64 "unknown argument '$1'; usage: $usage" ;;
@@ -38,15 +39,13 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$file" ] || fail 64 "no study is given; usage: $usage"
 [ -f "$file" ] || fail 66 "$file is not there"
+name=$(basename -- "$file" .study)
 read_study "$file"
-name=$(basename "$file" .study)
-cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)  # which would count those instead
+make_work_directory
 runs=${runs:-runs/$name} output=${output:-${runs:-.}}
 
-for switchyard in "$here/../build/release/switchyard" "$here/../../../bin/switchyard" "$(command -v switchyard || true)"; do
-  [ -x "$switchyard" ] && break
-done
-[ -x "$switchyard" ] || fail 69 "there is no switchyard program: build it (launch/quickstart.sh does), or install it"
+find_switchyard
+[ -n "$switchyard" ] || fail 69 "there is no switchyard program: build it (launch/quickstart.sh does), or install it"
 
 # What the program says of a mistake is said before the first run, not at the fifth.
 check_values() {
@@ -68,12 +67,17 @@ progress() {
   diverged=${figures##*,}
 }
 
-# figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell has no comma.
+# figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell has no comma. What
+# the program says of a failure stands above; a run is to blame only where the program says so.
 figures_of() {
-  figures=$(cd "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") || {
-    [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
-    fail 65 "$1 cannot be read: move it away to run it again"
-  }
+  local code=0
+  figures=$(cd -- "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") || code=$?
+  [ "$code" -ne 0 ] || return 0
+  [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
+  case $code in
+    65 | 66) fail 65 "$1 cannot be read: move it away to run it again" ;;
+    *) exit "$code" ;;
+  esac
 }
 
 # status RUN, after progress: missing, unfinished, finished or diverged.
@@ -148,8 +152,8 @@ config $config_digest
 data $data_digest
 processes ${processes:-$default_processes}
 threads $threads
-machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), $cores cores"
-  mkdir -p "$run" || fail 73 "cannot write to $runs"
+machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), ${#cores[@]} cores"
+  mkdir -p -- "$run" 2>/dev/null || fail 73 "cannot write to $runs"
   if [ -f "$run/study.txt" ] && ! diff -q <(sed -n 1,5p "$run/study.txt") <(sed -n 1,5p <<<"$text") >/dev/null; then
     fail 78 "$run was made with another study, configuration or data (see $run/study.txt): name other --runs, or move it away"
   fi
@@ -162,35 +166,38 @@ run_missing() {
   [ -e "$data" ] || fail 66 "$data is not there: 'switchyard prepare' makes it"
   check_values
   data_digest=$(digest_of_data)
+  find_cores
+  count_cores
+  most_processes=$(best_processes)
   for entry in "${wanted[@]}"; do
     number=$((number + 1))
     [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
-    settle $entry
-    default_processes=$((ranks[$value] < cores ? ranks[$value] : cores))
+    settle "$entry"
+    default_processes=$((ranks[$value] < most_processes ? ranks[$value] : most_processes))
     progress "$run"
     state=$(status)
     [ -f "$run/study.txt" ] || [ "$state" = missing ] || fail 78 "$run is there, but is no run of a study: name other --runs"
     describe_run
     if [ "$state" = missing ] || [ "$state" = unfinished ]; then
-      echo "[$number/${#wanted[@]}] $axis $value, seed $seed: $([ "$state" = missing ] && echo begins || echo "goes on after step $steps") (launch/watch.sh $run)"
+      tell "[$number/${#wanted[@]}] $axis $value, seed $seed: $([ "$state" = missing ] && echo begins || echo "goes on after step $steps") (launch/watch.sh $(shell_words "$run"))"
       run_to_its_end
       state=$(status)
     fi
-    echo "[$number/${#wanted[@]}] $axis $value, seed $seed: $state, $steps steps in $(awk -v s="$seconds" 'BEGIN { printf "%.1f", s / 60 }') minutes of training"
+    tell "[$number/${#wanted[@]}] $axis $value, seed $seed: $state, $steps steps in $(awk -v s="$seconds" 'BEGIN { printf "%.1f", s / 60 }') minutes of training"
   done
 }
 
 list_runs() {
   local entry
   for entry in "${wanted[@]}"; do
-    settle $entry
+    settle "$entry"
     progress "$run"
     printf '%-11s %9s steps  %s: %s\n' "$(status)" "$steps" "$run" "${settings[*]}"
   done
 }
 
 # local.sh knows what Ctrl-C and TERM mean; it is in a process group of its own, so that each comes once.
-job= stopping=0
+job='' stopping=0
 on_stop() {
   stopping=1
   [ -z "$job" ] || kill "-$1" "$job" 2>/dev/null || true

@@ -1,12 +1,15 @@
+#!/usr/bin/env bash
 # A study's file, for study.sh, which sources this: read once into variables, every mistake a sentence
 # with file and line. Knows nothing of runs. cluster/scaling/README.md tells the format.
+export LC_ALL=C.UTF-8
+[[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
 declare -A study=() own=() seeds_of=() ranks=()
 values=() common=() wanted=()
 endless=1000000000  # more steps than any budget in minutes has
 
 read_study() {
-  local line number=0 key rest seed_lines=()
+  local line number=0 key rest seed_places=() seed_lines=() i
   while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))
     read -r key rest <<<"${line%%#*}" || true
@@ -19,15 +22,19 @@ read_study() {
         study[$key]=$rest ;;
       set) take_settings "$rest"; common+=("${taken[@]}") ;;
       values) read -ra taken <<<"$rest"; for value in "${taken[@]}"; do add_value "$value"; done ;;
-      value) add_value $rest ;;
-      seeds) seed_lines+=("$where $rest") ;;
+      value) read -ra taken <<<"$rest"; add_value "${taken[@]}" ;;
+      seeds) seed_places+=("$where") seed_lines+=("$rest") ;;
       *) fail 64 "$where: unknown word '$key' (known: title config set axis label value values baseline seeds claim steps minutes data)" ;;
     esac
   done <"$1"
   where=$1
   check_study
-  local seed_line
-  for seed_line in "${seed_lines[@]:-$1 1}"; do take_seeds $seed_line; done
+  [ ${#seed_lines[@]} -gt 0 ] || { seed_places=("$1") seed_lines=(1); }
+  for i in "${!seed_lines[@]}"; do
+    where=${seed_places[i]}
+    read -ra taken <<<"${seed_lines[i]}"
+    take_seeds "${taken[@]}"
+  done
   for value in "${values[@]}"; do
     [ -n "${seeds_of[$value]:-}" ] || fail 64 "$1: value $value has no seed"
   done
@@ -67,19 +74,17 @@ check_study() {
   [ -n "$budget_steps$budget_minutes" ] || fail 64 "$where: there is no budget: 'steps N' or 'minutes M'"
   [[ -z $budget_steps || $budget_steps =~ ^[1-9][0-9]*$ ]] || fail 64 "$where: '$budget_steps' is no number of steps"
   [[ -z $budget_minutes || $budget_minutes =~ ^[0-9]*\.?[0-9]+$ ]] || fail 64 "$where: '$budget_minutes' is no number of minutes"
-  baseline=${study[baseline]:-${values[0]}} title=${study[title]:-$(basename "$where" .study)}
+  baseline=${study[baseline]:-${values[0]}} title=${study[title]:-$(basename -- "$where" .study)}
   [ -n "${own[$baseline]+there}" ] || fail 64 "$where: the baseline $baseline is none of the values"
   config=${study[config]}
-  [[ $config == /* || ! -f $(dirname "$where")/$config ]] || config=$(dirname "$where")/$config
+  [[ $config == /* || ! -f $(dirname -- "$where")/$config ]] || config=$(dirname -- "$where")/$config
   config_digest=$config
   [ ! -f "$config" ] || config_digest=$(grep -v '^[[:space:]]*#' "$config" | sha256sum | cut -c 1-12)  # comments may change
 }
 
-# take_seeds WHERE SEED… [for VALUE…]: the runs come in the order of the lines, each once.
+# take_seeds SEED… [for VALUE…]: the runs come in the order of the lines, each once.
 take_seeds() {
   local seeds=() these=("${values[@]}")
-  where=$1
-  shift
   while [ $# -gt 0 ] && [ "$1" != for ]; do seeds+=("$1"); shift; done
   [ $# -eq 0 ] || these=("${@:2}")
   for value in "${these[@]}"; do
@@ -93,10 +98,11 @@ take_seeds() {
   done
 }
 
-# settle VALUE SEED: sets run, value, seed, processes, threads and settings of one run.
+# settle "VALUE SEED": sets run, value, seed, processes, threads and settings of one run.
 settle() {
   local setting all=("${common[@]}")
-  value=$1 seed=$2 run=$runs/$1-seed$2 processes= threads=1 settings=()
+  value=${1% *} seed=${1#* } processes='' threads=1 settings=()
+  run=$runs/$value-seed$seed
   # A value that sets the axis itself is a name: `value dense moe.num_experts=0`.
   if [[ " ${own[$value]}" != *" $axis="* ]] && [[ $axis == *.* || $axis == processes || $axis == threads ]]; then
     all+=("$axis=$value")

@@ -1,6 +1,9 @@
+#!/usr/bin/env bash
 # A study's pictures and its page, for study.sh, which sources this, after write_table: one gnuplot
 # picture a question, as SVG and PNG beside the table, and NAME.html, which holds all of them.
 # Reads the table's files and the curves; computes no figure that the table has not.
+export LC_ALL=C.UTF-8
+[[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
 pictures=()  # drawn ones, in the page's order: "FILE caption"
 loss_label='validation loss (nats a target token)'
@@ -20,8 +23,8 @@ colour_of() {  # VALUE
 # seeds wherever they are given, those that the baseline has too: seeds that drop out would bend a curve.
 # Claimed seeds alone count, as in the table.
 mean_curves() {
-  awk -v baseline="$baseline" -v claim="${study[claim]:-}" -v prefix="$work/mean-" '
-    BEGIN { split(claim, list, " "); for (i in list) claims[list[i]] = 1 }
+  prefix=$work/mean- awk -v baseline="$baseline" -v claim="${study[claim]:-}" '
+    BEGIN { prefix = ENVIRON["prefix"]; split(claim, list, " "); for (i in list) claims[list[i]] = 1 }
     { r = $1 SUBSEP $2; i = ++points[r]; step[r, i] = $3; second[r, i] = $4; at[r, i] = $5; at_step[r, $3] = $5
       if (i == 1) { every[$1]++; of[$1, every[$1]] = r; seed[r] = $2; if ($2 in claims) claimed[$1] = 1 } }
     function at_time(r, time,   i) {
@@ -46,9 +49,9 @@ mean_curves() {
 lines() {
   local value plot=
   for value in "${values[@]}"; do
-    [ -s "$work/mean-$value" ] && [ "$value" != "${3:-}" ] || continue
+    if [ ! -s "$work/mean-$value" ] || [ "$value" = "${3:-}" ]; then continue; fi
     awk -v y="$2" '$y != "nan" { found = 1 } END { exit !found }' "$work/mean-$value" || continue
-    plot+="'$work/mean-$value' using ($1):$2 with linespoints pt 7 ps 0.35 lw 2 lc rgb '$(colour_of "$value")' title '$value', "
+    plot+="'mean-$value' using ($1):$2 with linespoints pt 7 ps 0.35 lw 2 lc rgb '$(colour_of "$value")' title '$value', "
   done
   echo "${plot%, }"
 }
@@ -63,7 +66,7 @@ draw_curves() {
   local top key
   top=$(awk '{ if ($3 > last[$1 " " $2]) last[$1 " " $2] = $3; n++; s[n] = $3; r[n] = $1 " " $2; l[n] = $5 }
     END { for (i = 1; i <= n; i++) if (s[i] > last[r[i]] / 10 && l[i] > top) top = l[i]; print top }' "$curves")
-  key="set key top right title '$label' textcolor rgb '$ink'; set yrange [*:$top]"
+  key="set key top right title $(gnuplot_string "$label") textcolor rgb '$ink'; set yrange [*:$top]"
   picture loss-by-step 640 400 "Validation loss by step, mean over seeds." "$key
 set xlabel 'step'; set ylabel '$loss_label'
 plot $(lines '$1' 3)"
@@ -71,7 +74,7 @@ plot $(lines '$1' 3)"
 set xlabel 'training time (minutes)'; set ylabel '$loss_label'
 plot $(lines '$2/60' 3)"
   [ -n "$(lines '$1' 4 "$baseline")" ] || return 0
-  key="set key outside right top title '$label' textcolor rgb '$ink'; set xzeroaxis lc rgb '$ink' lw 1.5"
+  key="set key outside right top title $(gnuplot_string "$label") textcolor rgb '$ink'; set xzeroaxis lc rgb '$ink' lw 1.5"
   picture gain-by-step 640 400 "How far the validation loss lies below that of $baseline at the same step; above 0 is better." "$key
 set xtics $(tick_distance "$(awk '$3 > most { most = $3 } END { print most }' "$curves")"); set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$1' 4 "$baseline")"
@@ -89,34 +92,34 @@ draw_losses() {
   awk -F'\t' -v order="${values[*]}" 'BEGIN { n = split(order, v, " "); for (i = 1; i <= n; i++) place[v[i]] = i - 1 }
     { print place[$1], $4, $5 + 0, ($3 == "" ? "nan" : $3 / 1e6), $16, $1, ($10 == "" ? "nan" : $10), $11 + 0, ($12 == "" ? "nan" : $12), $13 + 0 }' "$work/summary" >"$work/means"
   [ -s "$work/means" ] || return 0
-  local value rates=
-  local tics="set xtics ($(for i in "${!values[@]}"; do printf "%s'%s' %d" "$([ "$i" -eq 0 ] || echo ', ')" "${values[$i]}" "$i"; done)); set xrange [-0.5:${#values[@]}-0.5]"
-  local bars="with yerrorbars pt 7 ps 0.7 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
-  local each="pt 7 ps 0.35 lc rgb '${palette[1]}' title 'a run'"
+  local value rates='' tics bars each
+  tics="set xtics ($(for i in "${!values[@]}"; do printf "%s'%s' %d" "$([ "$i" -eq 0 ] || echo ', ')" "${values[$i]}" "$i"; done)); set xrange [-0.5:${#values[@]}-0.5]"
+  bars="with yerrorbars pt 7 ps 0.7 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
+  each="pt 7 ps 0.35 lc rgb '${palette[1]}' title 'a run'"
   picture loss-by-value 640 400 "Final validation loss: means over seeds with standard deviations, and every run beside them." "$tics
-set key top right; set xlabel '$label'; set ylabel '$loss_label'
-plot '$work/means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, '$work/runs' using (\$1+0.12):2 with points $each"
+set key top right; set xlabel $(gnuplot_string "$label"); set ylabel '$loss_label'
+plot 'means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, 'runs' using (\$1+0.12):2 with points $each"
   if [ "$(awk '$4 != "nan" && !seen[$4]++' "$work/means" | wc -l)" -gt 1 ]; then
     picture loss-by-parameters 640 400 "Final validation loss against all parameters of the model (logarithmic)." "set key outside top center; set logscale x
 $(spread_ticks 4)
 set xlabel 'parameters (millions)'; set ylabel '$loss_label'; set offsets 0, 0, graph 0.08, graph 0.05
-plot '$work/means' using 4:2:3 $bars, '' using 4:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
+plot 'means' using 4:2:3 $bars, '' using 4:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   fi
   picture loss-by-step-time 640 400 "Final validation loss against the time of a step: what lies lower and further left is better." "set key outside top center
 set xlabel 'time of a step (ms)'; set ylabel '$loss_label'; set offsets graph 0.08, graph 0.12, graph 0.08, graph 0.05
-plot '$work/means' using 5:2:3 $bars, '' using 5:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
+plot 'means' using 5:2:3 $bars, '' using 5:2:6 with labels offset char 1.2,0.7 left textcolor rgb '$ink' notitle"
   if awk -v b="$baseline" '$6 != b && ($7 != "nan" || $9 != "nan") { found = 1 } END { exit !found }' "$work/means"; then
     picture speed-up 640 400 "Steps (training time) of $baseline / those after which a run has its final loss. 1 is as fast; a value without a point has not reached it with every seed." "$tics
-set key top left; set xlabel '$label'; set ylabel 'speed-up to the loss of $baseline'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
-plot 1 with lines lw 1.5 lc rgb '$ink' notitle, '$work/means' using (\$1-0.08):7:8 with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'in steps', \
+set key top left; set xlabel $(gnuplot_string "$label"); set ylabel 'speed-up to the loss of $baseline'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
+plot 1 with lines lw 1.5 lc rgb '$ink' notitle, 'means' using (\$1-0.08):7:8 with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'in steps', \
   '' using (\$1+0.08):9:10 with yerrorbars pt 5 ps 0.7 lw 2 lc rgb '${palette[1]}' title 'in time'"
   fi
   if [ "$(awk '!seen[$5]++' "$work/runs" | wc -l)" -gt 1 ]; then
     for value in "${values[@]}"; do
       awk -v value="$value" '$7 == value' "$work/runs" >"$work/rates-$value"
-      [ ! -s "$work/rates-$value" ] || rates+="'$work/rates-$value' using 5:(\$6/1000) with points pt 7 ps 0.8 lc rgb '$(colour_of "$value")' title '$value', "
+      [ ! -s "$work/rates-$value" ] || rates+="'rates-$value' using 5:(\$6/1000) with points pt 7 ps 0.8 lc rgb '$(colour_of "$value")' title '$value', "
     done
-    picture throughput 640 400 "Tokens a second against processes, median over the steps of each run." "set key outside right top title '$label' textcolor rgb '$ink'
+    picture throughput 640 400 "Tokens a second against processes, median over the steps of each run." "set key outside right top title $(gnuplot_string "$label") textcolor rgb '$ink'
 set xrange [0:*]; set yrange [0:*]; set xtics 1; set xlabel 'processes'; set ylabel 'thousand tokens a second'; set offsets 0, 0.5, graph 0.1, 0
 plot ${rates%, }"
   fi
@@ -132,16 +135,17 @@ spread_ticks() {
 
 # Drops, imbalance and loads of each value's first run that has experts.
 draw_routing() {
-  local value seed drops= imbalance=
+  local value seed drops='' imbalance=''
   for value in "${values[@]}"; do
     seed=$(awk -F, -v value="$value" '$2 == value && $13 != "" { print $3; exit }' "$csv")
     [ -n "$seed" ] || continue
     smooth $(($(wc -l <"$work/$value-$seed.dat") / 100 + 1)) <"$work/$value-$seed.dat" >"$work/routing-$value"
-    drops+="'$work/routing-$value' using 1:5 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$value', "
-    imbalance+="'$work/routing-$value' using 1:6 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$value', "
+    drops+="'routing-$value' using 1:5 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$value', "
+    imbalance+="'routing-$value' using 1:6 with lines lw 1.5 lc rgb '$(colour_of "$value")' title '$value', "
   done
   [ -n "$drops" ] || return 0
-  local key="set key top right title '$label' textcolor rgb '$ink'; set xlabel 'step'"
+  local key
+  key="set key top right title $(gnuplot_string "$label") textcolor rgb '$ink'; set xlabel 'step'"
   picture dropped 640 400 "Share of tokens whose expert was full, mean over a hundredth of the run; first seed." "$key
 set ylabel 'dropped tokens (%)'; set yrange [0:*]
 plot ${drops%, }"
@@ -152,8 +156,8 @@ plot ${imbalance%, }"
     seed=$(awk -F, -v value="$value" '$2 == value && $13 != "" && $14 > 1 { print $3; exit }' "$csv")
     [ -n "$seed" ] || continue
     mkdir -p "$work/loads-$value"
-    loads 100 "$work/loads-$value/" <"$runs/$value-seed$seed/metrics.jsonl"
-    draw_loads "$output/load-$value" "$work/loads-$value/"
+    loads 100 "loads-$value/" <"$runs/$value-seed$seed/metrics.jsonl"
+    draw_loads "$output/load-$value" "loads-$value/"
     [ ! -f "$output/load-$value.svg" ] || pictures+=("load-$value Expert load over time, $label $value, seed $seed: tokens that wanted an expert / its fair share.")
   done
 }
@@ -168,8 +172,6 @@ draw_study() {
   draw_routing
 }
 
-escaped() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
-
 # All that a reader needs in one file: no script, nothing fetched.
 write_page() {
   local entry
@@ -177,7 +179,7 @@ write_page() {
     cat <<HTML
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$(escaped <<<"$title")</title>
+<title>$(printable "$title" | escaped)</title>
 <style>
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd }
 @media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #16191d; --line: #444a52 } }
@@ -188,7 +190,7 @@ th:first-child, td:first-child { text-align: left } td { white-space: nowrap }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(600px, 100%), 1fr)); gap: 1.5em }
 figure { margin: 0 } figure svg { width: 100%; height: auto } figcaption { font-size: 12px }
 </style></head><body>
-<h1>$(escaped <<<"$title")</h1>
+<h1>$(printable "$title" | escaped)</h1>
 HTML
     echo '<div class="wide"><table>'
     table_cells | escaped | awk -F'\t' '{ tag = NR == 1 ? "th" : "td"; printf "<tr>"
@@ -202,7 +204,7 @@ HTML
       sed -E "1d; s/ id=(['\"])/ id=\1${entry%% *}-/g; s/href='#/href='#${entry%% *}-/g; s/url\(#/url(#${entry%% *}-/g" "$output/${entry%% *}.svg"
       echo "<figcaption>$(escaped <<<"${entry#* }")</figcaption></figure>"
     done
-    echo "</main><h2>Runs</h2><div class=\"wide\"><pre>$(escaped <"$csv")</pre></div></body></html>"
-  } >"$output/$name.html"
-  echo "$output/$name.html"
+    echo "</main><h2>Runs</h2><div class=\"wide\"><pre>$(escaped <"$published")</pre></div></body></html>"
+  } >"$output/$name.html" || fail 73 "cannot write to $output"
+  tell "$output/$name.html"
 }

@@ -1,12 +1,17 @@
+#!/usr/bin/env bash
 # A study's figures, for study.sh, which sources this: NAME.csv, a row a run, from what the runs have
 # recorded; and NAME.md, a row a value, the means over its seeds and what it gains over the baseline.
 # Runs nothing and draws nothing.
+export LC_ALL=C.UTF-8
+[[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
 csv_header=study,value,seed,status,steps,tokens,seconds,final_neg_log_perplexity,best_neg_log_perplexity,best_step
 csv_header+=,late_train_loss,tokens_per_second,dropped_fraction,load_imbalance,tokens_per_expert,peak_memory_bytes
 csv_header+=,parameters,active_parameters,processes,threads,commit,machine,data,settings
 
 quoted() { printf '"%s"' "${1//\"/\"\"}"; }
+# Only where it has to be.
+cell() { if [[ $1 == *[,\"$'\n']* ]]; then quoted "$1"; else printf '%s' "$1"; fi; }
 said() { sed -n "s/^$2 //p" "$1/study.txt" | tr -d '\n'; }
 
 # Tokens that wanted an expert, mean over the experts of a layer and over the layers, all steps together.
@@ -20,36 +25,39 @@ tokens_per_expert() {
     END { for (line in layers) steps++; if (entries) printf "%.0f", sum * steps / entries }' "$1/metrics.jsonl"
 }
 
-# One row of the CSV: the run that `settle` has described and `progress` has read.
+# One row of the CSV but for its first cell, the study's name, which is the same in all: the run that
+# `settle` has described and `progress` has read.
 table_row() {
   local tokens final best best_step late rate dropped imbalance memory parameters active
   IFS=, read -r _ _ tokens _ _ final best_step best late rate dropped imbalance memory parameters active _ <<<"${figures#*,}"
-  printf '%s,' "$name" "$value" "$seed" "$(status)" "$steps" "$tokens" "$seconds" "$final" "$best" "$best_step" "$late" \
+  printf ',%s' "$value" "$seed" "$(status)" "$steps" "$tokens" "$seconds" "$final" "$best" "$best_step" "$late" \
     "$rate" "$dropped" "$imbalance" "$(tokens_per_expert "$run")" "$memory" "$parameters" "$active" \
     "$(said "$run" processes)" "$(said "$run" threads)" \
     "$(awk '/^commit / && !seen[$2]++ { printf "%s%s", (n++ ? "+" : ""), $2 }' "$run/build.txt")"
-  printf '%s,%s,%s\n' "$(quoted "$(said "$run" machine)")" "$(said "$run" data)" "$(quoted "$(said "$run" settings)")"
+  printf ',%s,%s,%s\n' "$(quoted "$(said "$run" machine)")" "$(said "$run" data)" "$(quoted "$(said "$run" settings)")"
 }
 
-# From the runs alone, whoever made them and whenever.
+# From the runs alone, whoever made them and whenever. `csv` is without the study's name, which may hold
+# any sign: all that is computed is computed from it. `published` is with it.
 write_table() {
   local entry
-  csv=$output/$name.csv curves=$work/curves
-  echo "$csv_header" >"$work/table"
+  published=$output/$name.csv curves=$work/curves csv=$work/table
+  echo "${csv_header#study}" >"$csv"
   : >"$curves"
   for entry in "${wanted[@]}"; do
-    settle $entry
+    settle "$entry"
     progress "$run"
-    [ "$steps" -gt 0 ] && [ -f "$run/study.txt" ] || continue
-    table_row >>"$work/table"
+    if [ "$steps" -eq 0 ] || [ ! -f "$run/study.txt" ]; then continue; fi
+    table_row >>"$csv"
     columns <"$run/metrics.jsonl" >"$work/$value-$seed.dat"
     awk -v value="$value" -v seed="$seed" '$4 != "nan" { print value, seed, $1, 60 * $2, $4 }' "$work/$value-$seed.dat" >>"$curves"
   done
-  [ "$(wc -l <"$work/table")" -gt 1 ] || fail 66 "no run of $file has made a step in $runs"
-  mkdir -p "$output" && cp "$work/table" "$csv.tmp" && mv "$csv.tmp" "$csv" || fail 73 "cannot write to $output"
-  awk -F, -v baseline="$baseline" -v claim="${study[claim]:-}" -v curves="$curves" "$summary" "$csv" >"$work/summary"
+  [ "$(wc -l <"$csv")" -gt 1 ] || fail 66 "no run of $file has made a step in $runs"
+  { mkdir -p -- "$output" && name=$(cell "$name") awk '{ print (NR == 1 ? "study" : ENVIRON["name"]) $0 }' "$csv" >"$published.tmp" &&
+    mv -- "$published.tmp" "$published"; } 2>/dev/null || fail 73 "cannot write to $output"
+  (cd "$work" && awk -F, -v baseline="$baseline" -v claim="${study[claim]:-}" -v curves=curves "$summary" "$csv") >"$work/summary"
   markdown >"$output/$name.md"
-  echo "$csv $output/$name.md"
+  tell "$published $output/$name.md"
 }
 
 # A line a value, with tabs: value, seeds, parameters, then mean and deviation over the seeds of: final
@@ -107,7 +115,8 @@ END {
 
 # The summary's columns as people read them, with tabs; the first line is the heading.
 table_cells() {
-  awk -F'\t' -v axis="$label" -v baseline="$baseline" '
+  axis=${label//[[:cntrl:]]/ } awk -F'\t' -v baseline="$baseline" '
+    BEGIN { axis = ENVIRON["axis"] }
     function cell(m, d, decimals) { if (m == "") return "–"
       return sprintf("%." decimals "f", m) (d == "" ? "" : sprintf(" ± %." decimals "f", d)) }
     function speed_up(m, d) { if ($1 == baseline) return "1"

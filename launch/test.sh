@@ -3,15 +3,18 @@
 #   launch/test.sh          release: every test
 #   launch/test.sh --asan   the unit tests again under AddressSanitizer and UndefinedBehaviorSanitizer
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export LC_ALL=C.UTF-8
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 preset=release
 for argument in "$@"; do
   case "$argument" in
     --asan) preset=asan ;;
-    *) echo "test.sh: unknown argument '$argument' (known: --asan)" >&2; exit 64 ;;
+    -h | --help) show_help ;;
+    *) fail 64 "unknown argument '$argument' (known: --asan)" ;;
   esac
 done
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/install_dependencies.sh --tests
 mkdir -p build
@@ -19,7 +22,6 @@ log=build/$preset.build.log
 echo "building build/$preset (output in $log)"
 if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
   tail -n 40 "$log" >&2
-  echo "test.sh: the build failed; the whole output is in $log" >&2
-  exit 1
+  fail 1 "the build failed; the whole output is in $log"
 fi
 ctest --preset "$preset" --parallel "$(env -u OMP_NUM_THREADS nproc)"

@@ -5,10 +5,13 @@
 # OUTPUT/validation.txt has all of Jane Austen, OUTPUT/train.txt all others: a paragraph a line, a blank line
 # between documents of up to 3,000 bytes. Headings and the signs of Markdown are left out.
 set -euo pipefail
-[ $# -eq 2 ] || { echo "usage: cluster/scaling/books.sh CLONE OUTPUT" >&2; exit 64; }
+export LC_ALL=C.UTF-8
+. "$(dirname "${BASH_SOURCE[0]}")/../../launch/common.sh"
+case ${1:-} in -h | --help) show_help ;; esac
+[ $# -eq 2 ] || fail 64 "usage: cluster/scaling/books.sh CLONE OUTPUT"
 clone=$1 output=$2
-[ -d "$clone/Jane Austen" ] || { echo "books.sh: $clone has no 'Jane Austen': is it a clone of classic-books-markdown?" >&2; exit 66; }
-mkdir -p "$output" || { echo "books.sh: cannot write to $output" >&2; exit 73; }
+[ -d "$clone/Jane Austen" ] || fail 66 "$clone has no 'Jane Austen': is it a clone of classic-books-markdown?"
+mkdir -p -- "$output" 2>/dev/null || fail 73 "cannot write to $output"
 
 documents() {  # Markdown files, one a line
   local book

@@ -7,7 +7,7 @@
 # are balanced by force here, so that every token is computed; the peer computes its capacity anyway.
 # --stock: PyTorch as Debian has it, with OpenBLAS; without it, tuned: BLIS and jemalloc.
 set -euo pipefail
-program=beside_peer.sh
+export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
 
 cases=() rounds=5 steps=5 ours=2x1 peer=1x2 environment=tuned output=$root/build/bench/beside_peer
@@ -49,7 +49,7 @@ run_peer() {
   local processes=${1%x*} threads=${1#*x} log=$2 variables=(LD_LIBRARY_PATH="$blas")
   shift 2
   [ "$environment" = stock ] || variables+=(BLIS_ARCH_TYPE=0 BLIS_NUM_THREADS="$threads" OMP_NUM_THREADS="$threads"
-    LD_PRELOAD="$libraries/libjemalloc.so.2" MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always)
+    LD_PRELOAD="$libraries/libjemalloc.so.2" "MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always")
   env "${variables[@]}" "$python" "$root/tests/bench/peer/peer_torch.py" --procs "$processes" --threads "$threads" \
     --steps "$steps" "$@" >"$log" 2>&1 </dev/null
 }

@@ -8,7 +8,7 @@
 #
 # Loads are balanced by force: an untrained router drops many tokens, whose operations count all the same.
 set -euo pipefail
-program=goals.sh
+export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
 
 goals=() rounds=5 steps=5 output=$root/build/bench/goals
@@ -28,7 +28,7 @@ mkdir -p "$output" || fail 73 "cannot write to $output"
 
 # The runs of a goal, name -> layout and arguments; `alternate` makes them, round after round. One that
 # fails is left out of the table, with what it said.
-declare -A layout arguments
+declare -A layout arguments  # the latter in a string, without blanks of their own
 order=()
 plan() {  # NAME LAYOUT ARGUMENT…
   order+=("$1")
@@ -38,13 +38,14 @@ plan() {  # NAME LAYOUT ARGUMENT…
 forget() { layout=() arguments=() order=(); }
 
 alternate() {  # GOAL ROUNDS
-  local round name file
+  local round name file words
   rm -f "$output/$1".*
   for ((round = 1; round <= $2; round++)); do
     for name in "${order[@]}"; do
+      read -ra words <<<"${arguments[$name]}"
       echo "$program: $1, round $round of $2: $name" >&2
       file=$output/$1.$name.$round
-      run_benchmark "${layout[$name]}" "$file.json" --steps "$steps" --config ${arguments[$name]} ||
+      run_benchmark "${layout[$name]}" "$file.json" --steps "$steps" --config "${words[@]}" ||
         { rm -f "$file.json"; echo "$program: $name did not finish: $(tail -n 2 "$file.log" | tr '\n' ' ')" >&2; }
     done
   done
@@ -123,9 +124,9 @@ experts() {
 
 # How far apart two step times are, as a share of the second.
 ranks() {
-  local of_four='--set parallel.virtual_ranks=4'
-  plan threads 1x2 bench_small $force $of_four
-  plan processes 2x1 bench_small $force $of_four
+  local of_four=(--set parallel.virtual_ranks=4)
+  plan threads 1x2 bench_small $force "${of_four[@]}"
+  plan processes 2x1 bench_small $force "${of_four[@]}"
   plan two 2x1 bench_small $force
   alternate ranks "$rounds"
   row "V = 4: a step of 1 process x 2 threads / of 2 processes x 1 thread" "0.95 to 1.05" \
@@ -135,7 +136,7 @@ ranks() {
 }
 
 # Operations of the scores (QK^T and weights x V of all attentions) that `describe` counts in a step.
-score_operations() { "$switchyard" describe --config $1 | sed -n 's/^ *attention scores *//p'; }
+score_operations() { "$switchyard" describe --config "$1" | sed -n 's/^ *attention scores *//p'; }
 
 # Time beyond attention's own operations: the step without what the operations of its scores take at the
 # matmul rate of the same run. A token: over encoder and decoder positions. A long row has fewer targets a
@@ -158,7 +159,7 @@ long() {
     inputs=()
     for name in $kind small; do
       for key in positions step_seconds matmul_gflops model_gflop; do
-        series long $name $key >"$output/long.$name.$key"
+        series long "$name" "$key" >"$output/long.$name.$key"
         inputs+=("$output/long.$name.$key")
       done
     done

@@ -1,23 +1,20 @@
+#!/usr/bin/env bash
 # What beside_peer.sh and goals.sh share, which source this: one run of `switchyard benchmark`, what its
-# JSON says, and medians. Prints nothing of its own. $program is the name of the script.
-
-fail() { echo "$program: $2" >&2; exit "$1"; }
+# JSON says, and medians. Prints nothing of its own.
+export LC_ALL=C.UTF-8
+[[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/../../launch/common.sh"; show_help; }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$root/launch/common.sh"
+case " $* " in *" --help "* | *" -h "*) show_help ;; esac
 switchyard=${SWITCHYARD_PROGRAM:-$root/build/release/switchyard}
 [ -x "$switchyard" ] || fail 69 "there is no $switchyard: build it, or name another by SWITCHYARD_PROGRAM"
-if [ "$(id -u)" -eq 0 ]; then
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
-export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
 
 # run_benchmark PROCESSESxTHREADS JSON ARGUMENT…   what it prints goes to JSON with .log for .json
 run_benchmark() {
-  local processes=${1%x*} threads=${1#*x} json=$2 binding=core
+  local processes=${1%x*} threads=${1#*x} json=$2
   shift 2
-  [ "$threads" -eq 1 ] || binding=none
-  OMP_NUM_THREADS=$threads mpirun -n "$processes" --bind-to "$binding" --quiet -x OMP_NUM_THREADS \
-    "$switchyard" benchmark "$@" --json "$json" >"${json%.json}.log" 2>&1 </dev/null
+  "$root/launch/local.sh" -n "$processes" -t "$threads" "$switchyard" benchmark "$@" --json "$json" >"${json%.json}.log" 2>&1 </dev/null
 }
 
 # figure JSON NAME   a number of the top level, or of `phases`
