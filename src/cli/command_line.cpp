@@ -1,7 +1,11 @@
 #include "cli/command_line.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/paths.hpp"
@@ -43,6 +47,28 @@ bool is_launched_by_default(const fs::path& program) {
          program == fs::weakly_canonical(launch / "../../../bin/switchyard", missing);
 }
 
+fs::path local_script() { return launch_directory() / "local.sh"; }
+
+// "n1:2,n2:2", each host once, in the order of its first rank. That ranks may come to lie elsewhere
+// than they do now changes no number.
+std::string host_list(std::span<const std::string> hosts) {
+  std::vector<std::pair<std::string, int>> counts;
+  for (const std::string& host : hosts) {
+    // From behind: the ranks of a host mostly follow each other.
+    auto known = std::ranges::find(counts.rbegin(), counts.rend(), host,
+                                   &std::pair<std::string, int>::first);
+    if (known == counts.rend()) {
+      counts.emplace_back(host, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  std::string list;
+  for (const auto& [host, count] : counts)
+    list += (list.empty() ? "" : ",") + host + ":" + std::to_string(count);
+  return list;
+}
+
 }  // namespace
 
 std::string shell_text(std::span<const std::string> words) {
@@ -65,12 +91,22 @@ std::string local_command_line(int processes, int threads, std::span<const std::
   }
   const std::string what =
       is_launched_by_default(program_path()) ? shell_text(words) : program_command_line(words);
-  return quoted(from_here(launch_directory() / "local.sh")) + " -n " + std::to_string(processes) +
-         " -t " + std::to_string(threads) + " " + what;
+  return quoted(from_here(local_script())) + " -n " + std::to_string(processes) + " -t " +
+         std::to_string(threads) + " " + what;
 }
 
-std::string mpirun_command_line(int processes, std::span<const std::string> words) {
-  return "mpirun -n " + std::to_string(processes) + " " + program_command_line(words);
+std::string job_command_line(const Placement& job, std::span<const std::string> words) {
+  const auto processes = static_cast<int>(job.hosts.size());
+  if (processes == 1) return program_command_line(words);
+  std::error_code missing;
+  const bool one_host = std::ranges::count(job.hosts, job.hosts.front()) == processes;
+  if (one_host && fs::exists(local_script(), missing))
+    return local_command_line(processes, job.threads, words);
+  const std::string threads = std::to_string(job.threads);
+  return "OMP_NUM_THREADS=" + threads + " mpirun" + (geteuid() == 0 ? " --allow-run-as-root" : "") +
+         " --host " + quoted(host_list(job.hosts)) + " -n " + std::to_string(processes) +
+         (job.bound ? " --map-by slot:PE=" + threads + " --bind-to core" : " --bind-to none") +
+         " -x OMP_NUM_THREADS " + program_command_line(words);
 }
 
 }  // namespace switchyard

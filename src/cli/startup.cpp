@@ -19,6 +19,13 @@
 #include "tensor/instruction_set.hpp"
 
 namespace switchyard {
+namespace {
+
+int cores_of_host() { return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)); }
+
+int usable_cores() { return static_cast<int>(std::thread::hardware_concurrency()); }
+
+}  // namespace
 
 void require_own_launcher(const Comm& world) {
   const auto promise = foreign_launcher(world.size());
@@ -29,6 +36,8 @@ void require_own_launcher(const Comm& world) {
               "start it with Open MPI's mpirun, with `mpirun -n 1` for one process, or unset " +
                   promise->name);
 }
+
+bool is_bound_to_cores() { return usable_cores() < cores_of_host(); }
 
 void require_one_job(const Comm& world, std::span<const std::string> words) {
   if (world.size() == 1) return;
@@ -95,9 +104,8 @@ void warn_of_crowding(const Comm& world, std::span<const std::string> words) {
   const std::vector<std::string> hosts = all_gather_strings(world, host_name());
   if (world.rank() != Rank(0)) return;
   const auto here = static_cast<int>(std::count(hosts.begin(), hosts.end(), hosts[0]));
-  const Cores cores{.of_host = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)),
-                    .bound = static_cast<int>(std::thread::hardware_concurrency()),
-                    .quota = processor_quota_of_groups()};
+  const Cores cores{
+      .of_host = cores_of_host(), .bound = usable_cores(), .quota = processor_quota_of_groups()};
   const std::string advice = crowding_advice(here, omp_get_max_threads(), cores, words);
   if (!advice.empty()) std::cerr << advice + "\n" << std::flush;
 }

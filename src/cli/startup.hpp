@@ -18,6 +18,9 @@ namespace switchyard {
 // Throws Error(mismatch) when another MPI's launcher started the program as one of several tasks.
 void require_own_launcher(const Comm& world);
 
+// Whether this process may use fewer cores than its host has.
+bool is_bound_to_cores();
+
 // Throws Error(mismatch) when processes run different programs, were given other words, or would
 // compute different bits. Collective.
 void require_one_job(const Comm& world, std::span<const std::string> words);

@@ -69,12 +69,10 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
 
 std::string continue_command(const Comm& world, const std::string& host,
                              const std::string& output) {
-  const std::vector<std::string> words = {"train", "--output", output};
-  if (world.size() == 1) return program_command_line(words);
-  for (const std::string& other : all_gather_strings(world, host)) {
-    if (other != host) return mpirun_command_line(world.size(), words);
-  }
-  return local_command_line(world.size(), omp_get_max_threads(), words);
+  const std::vector<std::string> hosts = all_gather_strings(world, host);
+  const Placement job{
+      .hosts = hosts, .threads = omp_get_max_threads(), .bound = is_bound_to_cores()};
+  return job_command_line(job, std::vector<std::string>{"train", "--output", output});
 }
 
 ExitCode run_train(const Comm& world, std::span<const std::string> words) {

@@ -32,5 +32,30 @@ TEST(CommandLine, NamesAProgramThatALauncherWouldNotFind) {
   EXPECT_NE(line.find("cli_test train"), std::string::npos) << line;
 }
 
+TEST(CommandLine, OfAJobOnOneHostIsLocalAndOfOneProcessTheProgram) {
+  const Strings two = {"n1", "n1"}, one = {"n1"}, words = {"train", "--output", "runs/a"};
+  EXPECT_EQ(job_command_line({.hosts = two, .threads = 3}, words), local_command_line(2, 3, words));
+  EXPECT_EQ(job_command_line({.hosts = one, .threads = 3}, words), program_command_line(words));
+}
+
+TEST(CommandLine, OfAJobOnSeveralHostsNamesThemWithTheirProcesses) {
+  const Strings hosts = {"n2", "n1", "n1", "n2", "n3"}, words = {"train", "--output", "my run"};
+  const std::string bound = job_command_line({.hosts = hosts, .threads = 4, .bound = true}, words);
+  EXPECT_TRUE(bound.starts_with("OMP_NUM_THREADS=4 mpirun ")) << bound;
+  for (const char* part : {" --host n2:2,n1:2,n3:1 -n 5 ", " --map-by slot:PE=4 --bind-to core ",
+                           " -x OMP_NUM_THREADS ", "cli_test train --output 'my run'"})
+    EXPECT_NE(bound.find(part), std::string::npos) << bound;
+  const std::string free = job_command_line({.hosts = hosts, .threads = 4}, words);
+  EXPECT_NE(free.find(" --bind-to none "), std::string::npos) << free;
+}
+
+// This host under two of its names is two hosts to whoever reads the line.
+TEST(CommandLine, OfAJobOnSeveralHostsRunsAsItStands) {
+  const Strings hosts = {"localhost", "localhost", "127.0.0.1"};
+  const std::string line = job_command_line({.hosts = hosts}, Strings{"--gtest_list_tests"});
+  const test::Outcome outcome = test::run_shell(line);
+  EXPECT_EQ(outcome.exit_code, 0) << line << "\n" << outcome.output;
+}
+
 }  // namespace
 }  // namespace switchyard

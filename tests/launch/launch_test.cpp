@@ -1,10 +1,11 @@
-// The launch scripts, as a user runs them: what local.sh passes on, how it stops a run, what
-// plot.sh draws, and the quickstart from end to end, cut to a few steps.
+// The launch scripts, as a user runs them: what all of them have, how local.sh stops a run, what
+// plot.sh draws and watch.sh shows of it, and the quickstart from end to end, cut to a few steps.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "support/program.hpp"
 #include "support/synthetic_text.hpp"
@@ -12,36 +13,53 @@
 namespace switchyard::test {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 Outcome launch(const std::string& command) { return run_shell(LAUNCH_DIRECTORY "/" + command); }
 
-TEST(LocalScript, PrintsItsMpirunLineAndPassesTheExitCodeOn) {
-  const Outcome outcome = launch("local.sh -n 2 -t 1 /bin/sh -c 'exit 66'");
-  EXPECT_EQ(outcome.exit_code, 66);
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("mpirun -n 2"), HasSubstr("OMP_NUM_THREADS=1")));
-}
-
-TEST(LocalScript, WarnsOfMoreThreadsThanCoresAndRunsAllTheSame) {
-  const Outcome outcome = launch("local.sh -n 2 -t 999 /bin/true");
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("take turns"), HasSubstr("--oversubscribe")));
-}
-
-TEST(LocalScript, CountsTheCoresWhateverOmpNumThreadsSays) {
-  const std::string command = LAUNCH_DIRECTORY "/local.sh -n 2 -t 1 /bin/true";
-  EXPECT_EQ(run_shell("OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 " + command).output,
-            run_shell("unset OMP_NUM_THREADS; " + command).output);
-}
-
-TEST(LocalScript, RefusesWhatItDoesNotUnderstand) {
-  EXPECT_EQ(launch("local.sh").exit_code, 64);
-  EXPECT_EQ(launch("local.sh -n many train").exit_code, 64);
+TEST(Scripts, RefuseWhatTheyDoNotUnderstand) {
   EXPECT_EQ(launch("install_dependencies.sh --nonsense").exit_code, 64);
   EXPECT_EQ(launch("quickstart.sh --nonsense").exit_code, 64);
+  EXPECT_EQ(launch("quickstart.sh --steps").exit_code, 64);
+  EXPECT_EQ(launch("test.sh --nonsense").exit_code, 64);
   EXPECT_EQ(launch("plot.sh").exit_code, 64);
+  EXPECT_EQ(launch("plot.sh --nonsense").exit_code, 64);
   EXPECT_EQ(launch("plot.sh /nowhere").exit_code, 66);
+}
+
+std::vector<std::string> all_scripts() {
+  std::vector<std::string> scripts;
+  for (const char* folder : {"", "/../cluster", "/../tests/bench"}) {
+    for (const auto& entry :
+         fs::recursive_directory_iterator(std::string(LAUNCH_DIRECTORY) + folder))
+      if (entry.path().extension() == ".sh") scripts.push_back(entry.path());
+  }
+  return scripts;
+}
+
+// Decimal commas and other orders of letters come from the user's locale.
+TEST(Scripts, HaveHelpAndALocaleOfTheirOwn) {
+  const std::vector<std::string> scripts = all_scripts();
+  EXPECT_GE(scripts.size(), 19U);
+  for (const std::string& script : scripts) {
+    const Outcome help = run_shell("bash '" + script + "' --help 2>/dev/null");
+    EXPECT_EQ(help.exit_code, 0) << script;
+    EXPECT_THAT(help.output, AllOf(Not(testing::IsEmpty()), Not(testing::StartsWith("#"))))
+        << script;
+    EXPECT_EQ(run_shell("bash '" + script + "' --help 2>&1 >/dev/null").output, "") << script;
+    EXPECT_THAT(read_text(script), HasSubstr("\nexport LC_ALL=C.UTF-8\n")) << script;
+  }
+}
+
+TEST(Scripts, HaveNothingThatShellcheckWarnsOf) {
+  if (run_shell("command -v shellcheck").exit_code != 0) GTEST_SKIP() << "no shellcheck here";
+  for (const std::string& script : all_scripts()) {
+    const Outcome outcome = run_shell("shellcheck '" + script + "'");
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  }
 }
 
 // A run that a TERM stopped after a few of its many steps.
@@ -93,6 +111,95 @@ TEST_F(StoppedRun, IsDrawnAsSvgAndPng) {
   for (const char* picture : {"loss", "drops", "load-run"}) {
     EXPECT_THAT(read_text(path("run/plots/") + picture + ".svg"), HasSubstr("</svg>")) << picture;
     EXPECT_EQ(read_text(path("run/plots/") + picture + ".png").substr(1, 3), "PNG") << picture;
+  }
+}
+
+TEST_F(StoppedRun, IsDrawnUnderAnyName) {
+  const struct {
+    std::string name, title;
+  } names[] = {{"it's", "it's"}, {"a|b", "a|b"},
+               {"a\\b", "a\\b"}, {"a & <b>", "a &amp; &lt;b&gt;"},
+               {"a\nb", "a b"},  {"-x $HOME", "-x $HOME"}};
+  for (const auto& [name, title] : names) {
+    const std::string run = path("names/" + name);
+    fs::create_directories(run);
+    fs::copy_file(path("run/metrics.jsonl"), run + "/metrics.jsonl");
+    write_text(path("name"), run);
+    const Outcome drawn = launch("plot.sh \"$(cat " + path("name") + ")\"");
+    EXPECT_EQ(drawn.exit_code, 0) << drawn.output;
+    const std::string load = read_text(run + "/plots/load-" + name + ".svg");
+    EXPECT_THAT(load, AllOf(HasSubstr("<title>load-" + title + "</title>"), HasSubstr("</svg>")));
+    EXPECT_THAT(read_text(run + "/plots/loss.svg"), HasSubstr(title + ", training"));
+  }
+}
+
+// As where the run is not stopped: most of its steps are to come. In a directory in which a
+// script's mistakes would leave files.
+TEST_F(StoppedRun, IsWatchedByEachAwkAndLeavesNoFile) {
+  fs::create_directories(path("here"));
+  for (const char* awk : {"mawk", "gawk", "original-awk", "busybox"}) {
+    const Outcome found = run_shell(std::string("command -v ") + awk);
+    if (found.exit_code != 0) continue;
+    fs::create_directories(path(awk));
+    write_text(path(std::string(awk) + "/awk"), std::string("#!/bin/sh\nexec ") + awk +
+                                                    (std::string(awk) == "busybox" ? " awk" : "") +
+                                                    " \"$@\"\n");
+    fs::permissions(path(std::string(awk) + "/awk"), fs::perms::owner_all);
+    const Outcome outcome = run_shell("cd " + path("here") + "; PATH=" + path(awk) +
+                                      ":$PATH " LAUNCH_DIRECTORY "/watch.sh --once " + path("run"));
+    EXPECT_EQ(outcome.exit_code, 0) << awk << outcome.output;
+    EXPECT_THAT(outcome.output, AllOf(HasSubstr(" of 1000000, "), HasSubstr(" left; last step "),
+                                      HasSubstr("encoder.block.1")))
+        << awk;
+  }
+  EXPECT_TRUE(fs::is_empty(path("here")));
+}
+
+TEST_F(StoppedRun, IsWatchedInTmux) {
+  if (run_shell("command -v tmux").exit_code != 0) GTEST_SKIP() << "no tmux here";
+  const std::string tmux = "TMUX_TMPDIR=" + path("") + " tmux -f /dev/null -L test ";
+  for (const char* terminal : {"screen", "tmux-256color", "dumb", "nothing-known"}) {
+    fs::remove(path("code"));
+    write_text(path("watch.sh"), std::string("TERM=") + terminal +
+                                     " " LAUNCH_DIRECTORY "/watch.sh " + path("run") +
+                                     "; echo $? >" + path("code") + "; sleep 60");
+    const Outcome shown = run_shell(tmux + "new-session -d -x 80 -y 24 'bash " + path("watch.sh") +
+                                    "'; for i in $(seq 100); do sleep 0.1; " + tmux +
+                                    "capture-pane -p | grep -q 'q quits' && " + "break; done; " +
+                                    tmux + "capture-pane -p; " + tmux +
+                                    "send-keys q; for i in $(seq 100); do [ -s " + path("code") +
+                                    " ] && break; sleep 0.1; "
+                                    "done; " +
+                                    tmux + "kill-server");
+    EXPECT_THAT(shown.output, AllOf(HasSubstr("of 1000000, "), HasSubstr("q quits"))) << terminal;
+    EXPECT_EQ(read_text(path("code")), "0\n") << terminal << shown.output;
+  }
+}
+
+TEST_F(StoppedRun, LooksTheSameWhereNumbersHaveCommas) {
+  const std::string locale = "LOCPATH=" + path("locales") + " LC_ALL=de_DE.UTF-8 ";
+  fs::create_directories(path("locales"));
+  if (run_shell("localedef -i de_DE -f UTF-8 " + path("locales/de_DE.UTF-8")).exit_code != 0)
+    GTEST_SKIP() << "no sources of locales here";
+  const std::string scripts = LAUNCH_DIRECTORY "/";
+  for (const std::string& set : {std::string(), locale}) {
+    const std::string output = path(set.empty() ? "points" : "commas");
+    EXPECT_EQ(run_shell(set + scripts + "plot.sh -o " + output + " " + path("run")).exit_code, 0);
+    const Outcome shown = run_shell(set + scripts + "watch.sh --once " + path("run"));
+    EXPECT_EQ(shown.exit_code, 0) << shown.output;
+    EXPECT_EQ(shown.output.find("loss 0.0000"), std::string::npos);
+    EXPECT_THAT(shown.output, testing::ContainsRegex("loss [0-9]+\\.[0-9]{4} "));
+  }
+  for (const char* picture : {"/loss.svg", "/drops.svg", "/load-run.svg"})
+    EXPECT_EQ(read_text(path("points") + picture), read_text(path("commas") + picture)) << picture;
+}
+
+TEST_F(StoppedRun, IsNotDrawnWhereNothingCanBeWritten) {
+  for (const char* command : {"plot.sh ", "watch.sh --once "}) {
+    const Outcome outcome =
+        run_shell("TMPDIR=/nowhere/at/all " LAUNCH_DIRECTORY "/" + (command + path("run")));
+    EXPECT_EQ(outcome.exit_code, 73) << command;
+    EXPECT_THAT(outcome.output, HasSubstr("sh: TMPDIR is '/nowhere/at/all', where ")) << command;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <regex>
 #include <sstream>
 
 #include "support/program.hpp"
@@ -285,6 +286,78 @@ TEST_F(Study, TakesABudgetOfTrainingTime) {
     EXPECT_TRUE(records.back().contains("eval/loss")) << "the last step is evaluated";
   }
   EXPECT_TRUE(fs::exists(path("timed/throughput.svg")));
+}
+
+// The runs are there already: what another name of the file changes is the table and the pictures.
+TEST_F(Study, TakesAFileOfAnyName) {
+  for (const std::string name : {"a small one", "it's", "a, b & <c>"}) {
+    fs::copy_file(path("small.study"), path(name + ".study"));
+    write_text(path("name"), path(name + ".study"));
+    const Outcome outcome =
+        launch("study.sh \"$(cat " + path("name") + ")\" --data " + path("data") + " --runs " +
+               path("runs") + " --output " + path("named"));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+    const std::vector<Row> rows = read_csv(path("named/" + name + ".csv"));
+    ASSERT_EQ(rows.size(), 4U);
+    for (const Row& row : rows) EXPECT_EQ(row.at("study"), name);
+    expect_well_formed(read_text(path("named/" + name + ".html")), name);
+    const std::string table = read_text(path("named/" + name + ".md"));
+    EXPECT_EQ(table.substr(0, table.find("* Machine")),
+              read_text(path("out/small.md")).substr(0, table.find("* Machine")));
+  }
+}
+
+TEST_F(Study, QuotesWhatItsFileSays) {
+  const std::string text = read_text(path("small.study"));
+  write_text(path("odd.study"), std::regex_replace(text, std::regex("label experts"),
+                                                   "label exp'erts\\ & <more> \"quoted\""));
+  const Outcome outcome = launch("study.sh " + path("odd.study") + " --csv --runs " + path("runs") +
+                                 " --output " + path("odd"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(read_text(path("odd/odd.md")), HasSubstr("| exp'erts\\ & <more> \"quoted\" |"));
+  const std::string svg = read_text(path("odd/loss-by-step.svg"));
+  expect_well_formed(svg, "loss-by-step");
+  EXPECT_THAT(svg, HasSubstr("exp'erts\\ &amp; &lt;more&gt;"));
+}
+
+TEST_F(Study, HasPointsInItsTableWhereNumbersHaveCommas) {
+  fs::create_directories(path("locales"));
+  if (run_shell("localedef -i de_DE -f UTF-8 " + path("locales/de_DE.UTF-8")).exit_code != 0)
+    GTEST_SKIP() << "no sources of locales here";
+  const Outcome outcome = run_shell(
+      "LOCPATH=" + path("locales") + " LC_ALL=de_DE.UTF-8 " LAUNCH_DIRECTORY "/study.sh " +
+      path("small.study") + " --csv --runs " + path("runs") + " --output " + path("commas"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  for (const char* file : {"/small.csv", "/small.md", "/small.html", "/loss-by-value.svg"})
+    EXPECT_EQ(read_text(path("commas") + file), read_text(path("out") + file)) << file;
+}
+
+// The scripts beside a program of ours, which cannot compare.
+TEST_F(Study, BlamesARunOnlyWhereTheProgramDoes) {
+  fs::create_directories(path("clone/build/release"));
+  fs::copy(LAUNCH_DIRECTORY, path("clone/launch"), fs::copy_options::recursive);
+  const std::string program = path("clone/build/release/switchyard");
+  for (const int code : {69, 78, 65}) {
+    write_text(program, "#!/bin/sh\n[ \"$1\" = compare ] || exec " SWITCHYARD_PROGRAM
+                        " \"$@\"\necho 'switchyard: a reason' >&2\nexit " +
+                            std::to_string(code) + "\n");
+    fs::permissions(program, fs::perms::owner_all);
+    const Outcome outcome = run_shell(path("clone/launch/study.sh") + " " + path("small.study") +
+                                      " --csv --runs " + path("runs") + " --output " + path("no"));
+    EXPECT_EQ(outcome.exit_code, code);
+    EXPECT_THAT(outcome.output, HasSubstr("switchyard: a reason\n"));
+    EXPECT_EQ(outcome.output.find("cannot be read: move it away") != std::string::npos, code == 65);
+  }
+}
+
+TEST_F(Study, GoesOnWhereNobodyReadsWhatItPrints) {
+  run_shell("{ " + command("--csv --output " + path("unread")) + "; echo $? >" + path("code") +
+            "; } 2>&1 | head -n 1; until [ -s " + path("code") + " ]; do sleep 0.1; done");
+  EXPECT_EQ(read_text(path("code")), "0\n");
+  EXPECT_TRUE(fs::exists(path("unread/small.html")));
+  const Outcome refused = run_shell("TMPDIR=/nowhere/at/all " + command("--list"));
+  EXPECT_EQ(refused.exit_code, 73);
+  EXPECT_THAT(refused.output, HasSubstr("study.sh: TMPDIR is '/nowhere/at/all', where "));
 }
 
 // Steps so long that the run cannot end by itself between the two.
