@@ -98,13 +98,14 @@ best_processes() {
 # frees a core when its job ends, however it ends.
 # Not below TMPDIR, which may be another one in each shell; SWITCHYARD_CORE_LOCKS is for jobs in containers
 # that share a machine, each of which has a /dev/shm of its own.
+locks=${SWITCHYARD_CORE_LOCKS:-/dev/shm/switchyard-cores-$(id -u)}
+
 find_locks() {
-  locks=${SWITCHYARD_CORE_LOCKS:-/dev/shm/switchyard-cores-$(id -u)}
   mkdir -m 700 -- "$locks" 2>/dev/null
   [ -d "$locks" ] && [ ! -L "$locks" ] && [ -O "$locks" ] && [ -w "$locks" ]
 }
 
-# hold_unit LIST NAME: all of these hardware threads, or none. Sets `holder` to what has one of them.
+# hold_unit LIST NAME: all of these hardware threads, or none; then `holder` is what has one of them.
 hold_unit() {
   local cpu descriptor taken=()
   for cpu in ${1//,/ }; do
@@ -125,16 +126,17 @@ hold_unit() {
 
 release() {
   local descriptor
-  for descriptor in "$@"; do exec {descriptor}>&-; done
+  for descriptor; do exec {descriptor}>&-; done
 }
 
 # hold_cores COUNT NAME LIST…: holds the first COUNT units that are free, and sets `held` to them; or
-# holds none, sets `holder` to a job that has one, and fails. One shell at a time looks for its cores.
+# holds none, says `why`, and fails. One shell at a time looks for its cores.
 hold_cores() {
-  local unit guard count=$1 name=$2
+  local unit guard holder='' count=$1 name=${2:0:100}
   shift 2
   held=() descriptors=()
-  find_locks || { holder="the locks in $locks are another user's"; return 1; }
+  why="$locks is no directory of ours for the locks of cores"
+  find_locks || return 1
   { exec {guard}>>"$locks/guard"; } 2>/dev/null && flock "$guard" || return 1
   for unit in "$@"; do
     [ "${#held[@]}" -lt "$count" ] || break
@@ -142,6 +144,7 @@ hold_cores() {
   done
   release "$guard"
   [ "${#held[@]}" -lt "$count" ] || return 0
+  why="${#held[@]} of $# cores are free, another is held by $holder"
   release "${descriptors[@]}"
   return 1
 }

@@ -32,7 +32,15 @@ job='' asked=0 stopping=''
 ask_to_stop() {
   stopping=1
   [ -n "$job" ] || end_before_it_began
+  # What mpirun is sent before it has started its processes, it forwards to none of them.
+  until has_children "$job"; do sleep 0.1; done
   kill -USR1 "$job" 2>/dev/null
+}
+# has_children PID: whether it has, or has ended, or the kernel does not tell.
+has_children() {
+  local list
+  list=$(cat "/proc/$1/task/"*/children 2>/dev/null) || return 0
+  [ -n "$list" ]
 }
 on_interrupt() {
   asked=$((asked + 1))
@@ -97,7 +105,7 @@ take_turns() {
 
 # Adds to `line` where the processes run, and says what is not as one would expect.
 place() {
-  local need=$((processes * threads)) quota units who holder
+  local need=$((processes * threads)) quota units who
   who="$(plural "$processes" process es) x $(plural "$threads" thread s)"
   find_cores
   count_cores
@@ -122,7 +130,7 @@ place() {
     line+=(--bind-to none)
     bind
   else
-    take_turns "fewer than $need of $(plural "${#units[@]}" core s) are free, so the processes are not bound: another job has the others ($holder)"
+    take_turns "the processes are not bound to cores: $why"
   fi
 }
 
@@ -186,8 +194,9 @@ wait_for "$output"
 wait_for "$shown"
 seen=$?
 
-if [ "$status" -eq 138 ] && [ -n "$stopping" ] && [ "$seen" -eq "$seen_nothing" ]; then
-  end_before_it_began  # mpirun itself was not ready for it
+# A training that has begun is not ended by USR1; what has not is, as mpirun is until it expects signals.
+if [ "$status" -eq 138 ] && [ -n "$stopping" ] && { [ -n "$training" ] || [ "$seen" -eq "$seen_nothing" ]; }; then
+  end_before_it_began
 fi
 if [ "$status" -ne 0 ] && [ "$asked" -lt 2 ]; then explain "$seen" "$status" "$training"; fi
 if [ "$status" -ne 0 ] && [ "$seen" -eq "$seen_few_slots" ]; then status=69; fi
