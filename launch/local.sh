@@ -33,7 +33,11 @@ ask_to_stop() {
   stopping=1
   [ -n "$job" ] || end_before_it_began
   # What mpirun is sent before it has started its processes, it forwards to none of them.
-  until has_children "$job"; do sleep 0.1; done
+  local wait
+  for ((wait = 0; wait < 100; wait++)); do
+    ! has_children "$job" || break
+    sleep 0.1
+  done
   kill -USR1 "$job" 2>/dev/null
 }
 # has_children PID: whether it has, or has ended, or the kernel does not tell.
