@@ -57,4 +57,5 @@ TEST(SlowPrecision, IsBfloat16WhereTheCpuDoesNotMultiplyIt) {
   EXPECT_THAT(console.str(), HasSubstr("no AVX-512: BFLOAT16's products are computed in f32"));
 }
 
+}  // namespace
 }  // namespace switchyard
