@@ -183,14 +183,10 @@ setpriv --pdeathsig USR1 "${line[@]}" "${command[@]}" </dev/null >&"$out" 2>&"$m
 job=$!
 set +m
 exec {out}>&- {messages}>&-
-# wait_for PID: its exit code, whatever signals arrive meanwhile.
+# wait_for PID: its exit code, whatever signals arrive meanwhile, of which `wait` would return the number.
 wait_for() {
-  local code
-  while :; do
-    wait "$1" 2>/dev/null
-    code=$?
-    kill -0 "$1" 2>/dev/null || return "$code"
-  done
+  while kill -0 "$1" 2>/dev/null; do wait "$1" 2>/dev/null; done
+  wait "$1" 2>/dev/null
 }
 wait_for "$job"
 status=$?

@@ -101,9 +101,10 @@ start() {
   set +m
   while :; do
     if [ -n "$budget_minutes" ] && [ "$1" -eq "$endless" ]; then stop_when_over; fi
-    code=0; wait "$job" 2>/dev/null || code=$?
+    wait "$job" 2>/dev/null || true  # a signal ends it, too, with its own number
     kill -0 "$job" 2>/dev/null || break
   done
+  code=0; wait "$job" 2>/dev/null || code=$?
   job=
   return "$code"
 }

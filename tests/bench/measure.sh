@@ -5,7 +5,7 @@ export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/../../launch/common.sh"; show_help; }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-. "$root/launch/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../launch/common.sh"
 case " $* " in *" --help "* | *" -h "*) show_help ;; esac
 switchyard=${SWITCHYARD_PROGRAM:-$root/build/release/switchyard}
 [ -x "$switchyard" ] || fail 69 "there is no $switchyard: build it, or name another by SWITCHYARD_PROGRAM"

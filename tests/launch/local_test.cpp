@@ -108,7 +108,7 @@ TEST_F(LocalScript, GivesEachJobCoresOfItsOwnAndSaysSoWhereThereAreTooFew) {
   run_shell("mkfifo " + path("go"));
   const Outcome outcome = run_shell(
       command("-n 1 -t 1 sh -c 'taskset -cp $$; echo held >&2; read line <" + path("go") + "'") +
-      " >" + path("first") + " 2>&1 & until grep -q ^held " + path("first") +
+      " >" + path("first") + " 2>&1 & until grep -qs ^held " + path("first") +
       "; do sleep 0.1; done; " + command("-n 1 -t 1 " + own_cores) + " 2>&1 | tee " +
       path("second") + "; " + command("-n " + all + " -t 1 true") + "; echo >" + path("go") +
       "; wait; " + command("-n " + all + " -t 1 true") + " 2>" + path("after"));
@@ -125,11 +125,12 @@ TEST_F(LocalScript, GivesEachJobCoresOfItsOwnAndSaysSoWhereThereAreTooFew) {
 
 TEST_F(LocalScript, GivesTheCoresOfAKilledJobBack) {
   const std::string all = std::to_string(allowed_cpus().size());
-  const Outcome outcome =
-      run_shell(command("-n " + all + " sh -c 'echo held >&2; sleep 60'") + " 2>" + path("first") +
-                " & until grep -q ^held " + path("first") + "; do sleep 0.1; done; kill -9 $!; " +
-                "wait $!; sleep 1; " + command("-n " + all + " true"));
-  EXPECT_THAT(outcome.output, Not(HasSubstr("not bound")));
+  const Outcome outcome = run_shell(
+      command("-n " + all + " sh -c 'echo held >&2; sleep 60'") + " 2>" + path("first") +
+      " & until grep -qs ^held " + path("first") + "; do sleep 0.1; done; kill -9 $!; wait $!; " +
+      "for i in $(seq 30); do " + command("-n " + all + " true") + " 2>" + path("after") +
+      "; grep -q 'not bound' " + path("after") + " || break; done");
+  EXPECT_THAT(read_text(path("after")), Not(HasSubstr("not bound"))) << outcome.output;
 }
 
 // Two hardware threads of one core are what most small virtual machines have.
@@ -254,7 +255,7 @@ TEST_F(LocalScript, HandsAHangUpOnAsARequestToStop) {
     const Outcome outcome = run_shell(
         command("-n 2 -t 1 sh -c 'trap \"exit 75\" USR1; echo ready >&2; for i in $(seq 600); do "
                 "sleep 0.1; done'") +
-        " 2>" + path("said") + " & until [ \"$(grep -c ^ready " + path("said") +
+        " 2>" + path("said") + " & until [ \"$(grep -cs ^ready " + path("said") +
         ")\" = 2 ]; do sleep 0.1; done; kill -" + signal + " $!; wait $!");
     EXPECT_EQ(outcome.exit_code, 75) << signal << read_text(path("said"));
   }
