@@ -118,7 +118,7 @@ void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
                           kept::read(env, imported, kept::config).value_or(""), arguments.type);
   const auto generation = kept::read(env, imported, kept::generation);
 
-  StagingDirectory staging(env, arguments.output);
+  StagingDirectory staging(env, arguments.output, kept::config);
   const std::string& to = staging.directory();
   kept::write(env, to, kept::config, json.text);
   kept::write(env, to, kept::generation, generation.value_or(hugging_face_generation_config()));

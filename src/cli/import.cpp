@@ -138,7 +138,8 @@ void import_directory(Env& env, const Comm& alone, Log& log, const ImportArgumen
       .tokenizer_digest = tokenizer_digest(env, log, arguments.directory, config.model()),
       .build = build_info()};
 
-  StagingDirectory staging(env, arguments.output);
+  // Its checkpoint comes first: a run without one would be trained from random weights.
+  StagingDirectory staging(env, arguments.output, base_name(RunPaths{""}.config()));
   const RunPaths run{staging.directory()};
   keep_companions(env, arguments.directory, run.hugging_face());
   write_file_atomically(env, run.config(), state.config_text);

@@ -196,7 +196,7 @@ void write_splits(const std::vector<std::string>& files, const Job& job, TokenFi
 PrepareResult prepare(Env& env, const PrepareOptions& options, Log& log) {
   const auto train_files = expand_patterns(options.input);
   const auto validation_files = expand_patterns(options.validation);
-  StagingDirectory staging(env, options.output);
+  StagingDirectory staging(env, options.output, dataset_files::manifest);
 
   PrepareResult result;
   result.held_out = validation_files.empty();

@@ -4,8 +4,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <vector>
 
 #include "base/error.hpp"
 #include "data/dataset.hpp"
@@ -14,22 +17,42 @@ namespace switchyard {
 
 namespace {
 
-std::string without_trailing_slashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+// "a/./" -> "a", and "." stays: a name is needed to put the partial directory beside.
+std::string without_trailing_dots(std::string path) {
+  while (path.size() > 1 && (path.ends_with("/") || path.ends_with("/.")))
+    path.resize(std::max<std::size_t>(path.find_last_of('/'), 1));
   return path;
 }
 
+// What a file system, its snapshots or a version control keep there is no content.
+bool counts_as_content(const std::string& name) {
+  return !name.starts_with('.') && name != "lost+found";
+}
+
 void require_free(const Env& env, const std::string& output) {
-  if (!env.exists(output)) return;
   if (!env.is_directory(output))
     throw Error(ExitCode::output_not_writable, output + " exists and is not a directory",
                 "choose another --output");
   if (env.exists(output + "/" + dataset_files::manifest))
     throw Error(ExitCode::output_not_writable, output + " already holds prepared data",
                 "choose another --output, or remove the directory to prepare anew");
-  if (!env.list_directory(output).empty())
+  const auto names = env.list_directory(output);
+  if (std::any_of(names.begin(), names.end(), counts_as_content))
     throw Error(ExitCode::output_not_writable, output + " exists and is not empty",
                 "choose a new directory for --output");
+}
+
+// A name that nothing stands under, and that a directory can be renamed to.
+void require_new(const std::string& output) {
+  std::error_code none;
+  if (std::filesystem::is_symlink(output, none))
+    throw Error(ExitCode::output_not_writable,
+                output + " is a link to " + std::filesystem::read_symlink(output, none).string() +
+                    ", which does not exist",
+                "make that directory, or choose another --output");
+  if (const std::string name = base_name(output); name == "." || name == "..")
+    throw Error(ExitCode::output_not_writable, output + " does not exist",
+                "choose another --output");
 }
 
 // Whatever keeps the output from being made, it cannot be written.
@@ -38,7 +61,8 @@ void as_unwritable(Action&& action) {
   try {
     action();
   } catch (const Error& error) {
-    throw Error(ExitCode::output_not_writable, error.what(), "choose another --output");
+    throw Error(ExitCode::output_not_writable, error.what(),
+                error.hint().empty() ? "choose another --output" : error.hint());
   }
 }
 
@@ -58,9 +82,17 @@ StagingDirectory::Lock::Lock(const std::string& directory)
 
 StagingDirectory::Lock::~Lock() { ::close(fd_); }
 
-StagingDirectory::StagingDirectory(Env& env, const std::string& output)
-    : env_(env), output_(without_trailing_slashes(output)), partial_(output_ + ".partial") {
-  require_free(env_, output_);
+StagingDirectory::StagingDirectory(Env& env, const std::string& output, const std::string& last)
+    : env_(env), output_(without_trailing_dots(output)), last_(last) {
+  as_unwritable([&] {
+    inside_ = env_.exists(output_);
+    if (inside_) {
+      require_free(env_, output_);
+    } else {
+      require_new(output_);
+    }
+  });
+  partial_ = output_ + (inside_ ? "/.partial" : ".partial");
   as_unwritable([&] { env_.make_directories(partial_); });
   lock_.emplace(partial_);
   as_unwritable([&] {
@@ -72,7 +104,7 @@ StagingDirectory::StagingDirectory(Env& env, const std::string& output)
 }
 
 StagingDirectory::~StagingDirectory() {
-  if (committed_) return;
+  if (finished_) return;
   try {
     env_.remove_tree(partial_);
   } catch (const Error&) {
@@ -81,10 +113,37 @@ StagingDirectory::~StagingDirectory() {
 }
 
 void StagingDirectory::commit() {
-  env_.sync_directory(partial_);
-  env_.rename(partial_, output_);
-  committed_ = true;
-  env_.sync_directory(parent_directory(output_));
+  finished_ = true;
+  try {
+    env_.sync_directory(partial_);
+    if (inside_) {
+      move_into_output();
+    } else {
+      env_.rename(partial_, output_);
+      env_.sync_directory(parent_directory(output_));
+    }
+  } catch (const Error& error) {
+    throw Error(error.code(),
+                std::string(error.what()) + "; what was made is whole, and stays where it is",
+                "move what is in " + partial_ + " to where it shall be, " + last_ + " last");
+  }
+}
+
+void StagingDirectory::move_into_output() {
+  require_free(env_, output_);  // a rename would replace what came meanwhile
+  std::vector<std::string> names = env_.list_directory(partial_);
+  std::stable_partition(names.begin(), names.end(),
+                        [&](const std::string& name) { return name != last_; });
+  for (const std::string& name : names) {
+    if (name == last_) env_.sync_directory(output_);  // all but it is there
+    env_.rename(path(name), output_ + "/" + name);
+  }
+  env_.sync_directory(output_);
+  try {
+    env_.remove_tree(partial_);
+  } catch (const Error&) {
+    // Empty and hidden, it harms nothing.
+  }
 }
 
 }  // namespace switchyard

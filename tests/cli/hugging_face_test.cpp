@@ -448,5 +448,29 @@ TEST_F(HuggingFace, ABalancingBiasBeginsAtZero) {
   EXPECT_EQ(read_text("work/out" + weights), read_text(hf_tiny + weights));
 }
 
+// A volume is such a place: the directory is there before, and cannot be replaced.
+TEST_F(HuggingFace, PrepareImportAndExportWriteIntoADirectoryThatIsThere) {
+  const std::string root = fs::current_path();
+  const std::pair<std::string, std::string> commands[] = {
+      {"prepare --lines --input " + root + "/text.txt --vocab-size 150", "dataset.textproto"},
+      {"import " + hf_tiny, "config.textproto"},
+      {"export " + root + "/imported", "config.json"}};
+  for (const auto& [command, last] : commands) {
+    for (const char* name : {"here", "target"}) fs::create_directory("work/" + std::string(name));
+    fs::create_directory_symlink("target", "work/link");
+    succeed(command + " --output work/link");
+    const Outcome here =
+        run_shell("cd work/here && " SWITCHYARD_PROGRAM " " + command + " --output .");
+    EXPECT_EQ(here.exit_code, 0) << here.output;
+    for (const char* name : {"work/here/", "work/target/"})
+      EXPECT_TRUE(fs::exists(name + last) && !fs::exists(name + std::string(".partial"))) << name;
+    expect_refused(command + " --output work/link", 73, "work/link");
+    fs::create_symlink("nowhere", "work/dangling");
+    expect_refused(command + " --output work/dangling", 73, "is a link to nowhere");
+    fs::remove_all("work");
+    fs::create_directory("work");
+  }
+}
+
 }  // namespace
 }  // namespace switchyard::test
