@@ -5,6 +5,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/command.hpp"
@@ -13,6 +14,7 @@
 #include "cli/startup.hpp"
 #include "cli/version.hpp"
 #include "comm/comm.hpp"
+#include "data/tokenizer.hpp"
 #include "tensor/denormals.hpp"
 
 namespace switchyard {
@@ -93,4 +95,9 @@ ExitCode run_program(int argc, char** argv) {
 }  // namespace
 }  // namespace switchyard
 
-int main(int argc, char** argv) { return static_cast<int>(switchyard::run_program(argc, argv)); }
+int main(int argc, char** argv) {
+  // The program's other self, in which a tokenizer may crash: no MPI, no threads.
+  if (argc == 2 && argv[1] == std::string_view(switchyard::tokenizer_trial_word))
+    return switchyard::run_tokenizer_trial();
+  return static_cast<int>(switchyard::run_program(argc, argv));
+}

@@ -1,8 +1,10 @@
 // `switchyard prepare`: text in, a data directory out. The work is data/prepare.hpp's.
 #include "data/prepare.hpp"
 
+#include <algorithm>
 #include <iomanip>
 #include <iostream>
+#include <sstream>
 
 #include "base/log.hpp"
 #include "cli/arguments.hpp"
@@ -21,9 +23,30 @@ po::options_description known_options() {
   add("validation", po::value<Words>()->multitoken()->composing());
   add("vocab-size", po::value<std::int32_t>());
   add("tokenizer", po::value<std::string>());
+  add("character-coverage", po::value<double>());
+  add("byte-fallback", po::bool_switch());
   add("lines", po::bool_switch());
+  add("text-key", po::value<std::string>()->default_value("text"));
   add("output", po::value<std::string>()->required());
   return known;
+}
+
+// Options that belong to a tokenizer which is trained.
+void read_training_options(const po::variables_map& values, PrepareOptions& options) {
+  if (values.count("character-coverage"))
+    options.character_coverage = values["character-coverage"].as<double>();
+  options.byte_fallback = values["byte-fallback"].as<bool>();
+  if (options.tokenizer && (options.character_coverage || options.byte_fallback))
+    throw Error(ExitCode::usage,
+                std::string("prepare: ") +
+                    (options.byte_fallback ? "--byte-fallback" : "--character-coverage") +
+                    " is for a tokenizer that is trained, but --tokenizer gives one",
+                "leave one of the two out");
+  constexpr double least = 0.98;  // SentencePiece's own limit
+  if (const auto coverage = options.character_coverage;
+      coverage && !(*coverage >= least && *coverage <= 1))
+    throw Error(ExitCode::usage, "prepare: --character-coverage is not between 0.98 and 1",
+                "1 gives every character a piece, 0.9995 leaves the rarest out");
 }
 
 PrepareOptions read_options(std::span<const std::string> arguments) {
@@ -34,8 +57,10 @@ PrepareOptions read_options(std::span<const std::string> arguments) {
     options.validation = values["validation"].as<std::vector<std::string>>();
   if (values.count("vocab-size")) options.pieces = values["vocab-size"].as<std::int32_t>();
   if (values.count("tokenizer")) options.tokenizer = values["tokenizer"].as<std::string>();
-  options.line_is_document = values["lines"].as<bool>();
+  options.rules.line_is_document = values["lines"].as<bool>();
+  options.rules.text_key = values["text-key"].as<std::string>();
   options.output = values["output"].as<std::string>();
+  read_training_options(values, options);
   if (!options.pieces && !options.tokenizer)
     throw Error(ExitCode::usage, "prepare: --vocab-size is missing",
                 "give it, or a --tokenizer to use");
@@ -47,16 +72,29 @@ PrepareOptions read_options(std::span<const std::string> arguments) {
   return options;
 }
 
+std::string share(std::int64_t part, std::int64_t all) {
+  std::ostringstream text;
+  text << part << " (" << std::fixed << std::setprecision(2)
+       << 100 * static_cast<double>(part) / static_cast<double>(std::max<std::int64_t>(all, 1))
+       << " %)";
+  return text.str();
+}
+
 void print_result(const PrepareResult& result, const std::string& output) {
-  const auto row = [](const char* name, const SplitInfo& split) {
+  const auto row = [](const char* name, const SplitInfo& split, std::int64_t unknown) {
     std::cout << std::left << std::setw(12) << name << std::right << std::setw(12)
               << split.summary.documents << " documents" << std::setw(16) << split.summary.tokens
-              << " tokens   " << split.source << "\n";
+              << " tokens   " << share(unknown, split.summary.tokens) << " unknown   "
+              << split.source << "\n";
   };
   const Vocabulary& vocabulary = result.manifest.vocabulary;
-  row("train", result.manifest.train);
-  row("validation", result.manifest.validation);
-  std::cout << "vocabulary  " << std::setw(12) << vocabulary.pieces << " pieces + "
+  const SplitInfo& validation = result.manifest.validation;
+  row("train", result.manifest.train, result.unknown_train);
+  row("validation", validation, result.unknown_validation);
+  std::cout << "in both     " << std::setw(12)
+            << share(result.shared_documents, validation.summary.documents)
+            << " of the documents held out occur in the training text too\n"
+            << "vocabulary  " << std::setw(12) << vocabulary.pieces << " pieces + "
             << Vocabulary::sentinels << " sentinels, padded to " << vocabulary.rows() << " rows\n"
             << "written to  " << output << "   (train with --set data.train=" << output << ")\n";
 }
@@ -78,15 +116,21 @@ const Command prepare_command = {
     "  --input PATTERN...       files to train on: .txt (a blank line ends a document), .jsonl or\n"
     "                           .json (one object a line, its text under \"text\"), each also "
     ".gz;\n"
-    "                           patterns such as 'c4/*.json.gz'\n"
-    "  --validation PATTERN...  files to validate on; otherwise every 100th document is held out\n"
+    "                           patterns such as 'c4/*.json.gz'; ** is directories of all depths\n"
+    "  --validation PATTERN...  files to validate on, left out of those to train on; otherwise\n"
+    "                           every 100th document is held out\n"
     "  --vocab-size N           pieces of the SentencePiece tokenizer that is trained\n"
+    "  --character-coverage C   share of the characters that get pieces, 0.98 to 1; otherwise 1\n"
+    "                           where up to 1,000 are distinct, else 0.9995\n"
+    "  --byte-fallback          256 pieces are bytes, which spell what has no piece of its own\n"
     "  --tokenizer FILE         a SentencePiece model to use instead, such as T5's spiece.model\n"
     "  --lines                  in .txt files each line is a document\n"
+    "  --text-key NAME          the text of a JSON line is under this key\n"
     "  --output DIR             a new directory: train.{bin,idx}, validation.{bin,idx},\n"
     "                           tokenizer.model, dataset.textproto\n"
     "\n"
-    "Damaged lines are counted and passed over, up to 100 or 1 % of the lines.\n"
+    "Damaged lines are counted and passed over, up to 100 or 1 % of the lines; so are bytes that\n"
+    "are not UTF-8. What a piece cannot spell is counted as unknown.\n"
     "\n"
     "example: switchyard prepare --input 'books/*.txt' --vocab-size 8000 --output data/books\n",
     run, Processes::one};

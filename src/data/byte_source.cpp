@@ -1,44 +1,47 @@
 #include "data/byte_source.hpp"
 
+#include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <vector>
 
 #include "base/error.hpp"
+#include "files/env.hpp"
 
 namespace switchyard {
 
 namespace {
 
+std::unique_ptr<ReadableFile> open_file(const std::string& path) {
+  if (std::filesystem::is_directory(path))
+    throw Error(ExitCode::missing_input, path + " is a directory, not a text file");
+  if (::access(path.c_str(), R_OK) != 0)
+    throw Error(ExitCode::missing_input, "cannot read " + path + ": " + std::strerror(errno));
+  return PosixEnv().open(path);
+}
+
 class PlainFile final : public ByteSource {
  public:
-  explicit PlainFile(const std::string& path) : path_(path) {
-    if (std::filesystem::is_directory(path))
-      throw Error(ExitCode::missing_input, path + " is a directory, not a text file");
-    file_.reset(std::fopen(path.c_str(), "rb"));
-    if (!file_)
-      throw Error(ExitCode::missing_input, "cannot read " + path + ": " + std::strerror(errno));
-  }
+  explicit PlainFile(const std::string& path) : file_(open_file(path)) {}
 
   std::size_t read(std::span<char> into) override {
-    const std::size_t count = std::fread(into.data(), 1, into.size(), file_.get());
-    if (count < into.size() && std::ferror(file_.get()))
-      throw Error(ExitCode::io_error, "reading " + path_ + " failed: " + std::strerror(errno));
-    consumed_ += static_cast<std::int64_t>(count);
-    return count;
+    const auto left = static_cast<std::size_t>(file_->size() - consumed_);
+    into = into.first(std::min(into.size(), left));
+    file_->read_at(consumed_, std::as_writable_bytes(into));
+    consumed_ += std::ssize(into);
+    return into.size();
   }
   std::int64_t consumed() const override { return consumed_; }
+  void skip_to(std::int64_t offset) override {
+    consumed_ = std::clamp(offset, consumed_, file_->size());
+  }
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::string path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  std::unique_ptr<ReadableFile> file_;
   std::int64_t consumed_ = 0;
 };
 
@@ -71,6 +74,12 @@ class GzipFile final : public ByteSource {
     return into.size() - stream_.avail_out;
   }
   std::int64_t consumed() const override { return file_.consumed() - stream_.avail_in; }
+  // What is passed over must be unpacked all the same.
+  void skip_to(std::int64_t offset) override {
+    std::vector<char> unpacked(buffer_.size());
+    while (consumed() < offset && read(unpacked) > 0) {
+    }
+  }
   std::optional<std::string> damage() const override { return damage_; }
 
  private:

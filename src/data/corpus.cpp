@@ -1,9 +1,7 @@
 #include "data/corpus.hpp"
 
-#include <glob.h>
-
 #include <algorithm>
-#include <filesystem>
+#include <cstdio>
 
 #include "base/error.hpp"
 
@@ -13,68 +11,69 @@ namespace {
 
 constexpr std::int64_t damage_always_allowed = 100;
 constexpr std::int64_t damage_allowed_one_in = 100;
+constexpr std::int64_t replaced_always_allowed = 1000;
+constexpr std::int64_t replaced_allowed_one_in = 100;
 constexpr std::size_t damage_shown = 5;
 
-std::vector<std::string> matches(const std::string& pattern) {
-  if (std::filesystem::exists(pattern)) return {pattern};
-  glob_t found{};
-  const int status = ::glob(pattern.c_str(), GLOB_NOSORT | GLOB_TILDE, nullptr, &found);
-  std::vector<std::string> paths;
-  if (status == 0) paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  ::globfree(&found);
-  return paths;
+bool too_many(std::int64_t count, std::int64_t always, std::int64_t all, std::int64_t one_in) {
+  return count > std::max(always, all / one_in);
+}
+
+std::string plural(std::int64_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+// "3 bytes in 2 lines were not UTF-8, the first 0xE9 in line 7: Latin-1, by its look".
+std::string describe(const Repairs& repairs) {
+  char byte[8];
+  std::snprintf(byte, sizeof byte, "0x%02X", repairs.first_byte);
+  return plural(repairs.bytes, "byte") + " in " + plural(repairs.lines, "line") +
+         (repairs.bytes == 1 ? " was" : " were") + " not UTF-8, the first " + byte +
+         (repairs.first_line > 0 ? " in line " + std::to_string(repairs.first_line) : "") +
+         (repairs.latin1 ? ": Latin-1 or Windows-1252, by the look of it" : "");
 }
 
 }  // namespace
-
-std::vector<std::string> expand_patterns(std::span<const std::string> patterns) {
-  std::vector<std::string> files;
-  for (const std::string& pattern : patterns) {
-    const auto found = matches(pattern);
-    if (found.empty())
-      throw Error(ExitCode::missing_input, "no file matches '" + pattern + "'",
-                  "check the path; a pattern such as 'texts/*.txt' is allowed");
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  for (const std::string& file : files) {
-    corpus_format(file);
-    if (std::filesystem::is_directory(file))
-      throw Error(ExitCode::missing_input, file + " is a directory, not a text file",
-                  "name the files in it, such as '" + file + "/*.txt'");
-  }
-  return files;
-}
-
-std::int64_t bytes_on_disk(std::span<const std::string> files) {
-  std::int64_t bytes = 0;
-  for (const std::string& file : files) {
-    std::error_code unreadable;  // said by open_bytes when its turn comes
-    const auto size = std::filesystem::file_size(file, unreadable);
-    if (!unreadable) bytes += static_cast<std::int64_t>(size);
-  }
-  return bytes;
-}
 
 void CorpusReport::add(const CorpusBlock& block) {
   for (const CorpusBlock::Record& record : block.records) {
     if (record.damage.empty()) {
       ++documents;
     } else {
-      count_damage(block.file + ":" + std::to_string(record.line) + ": " + record.damage,
-                   lines + record.line - block.lines_before);
+      const std::int64_t read = record.line > 0 ? record.line - block.lines_before : block.lines;
+      count_damage(place(block.file, record.line) + ": " + record.damage, lines + read);
     }
   }
   lines += block.lines;
   bytes += block.bytes;
-  replaced_bytes += block.replaced_bytes;
+  count_repairs(block);
+}
+
+void CorpusReport::count_repairs(const CorpusBlock& block) {
+  if (block.lines_before == 0) file_ = File();
+  const bool first = file_.repairs.bytes == 0 && block.repairs.bytes > 0;
+  file_.lines += block.lines;
+  file_.bytes += block.text_bytes;
+  file_.repairs.add(block.repairs);
+  if (file_.repairs.bytes == 0) return;
+  const std::string text = block.file + ": " + describe(file_.repairs);
+  replaced_bytes += block.repairs.bytes;
+  repaired_files += first ? 1 : 0;
+  if (first && repaired.size() < damage_shown) repaired.push_back("");
+  if (repaired_files <= std::ssize(repaired)) repaired.back() = text;
+  if (too_many(file_.repairs.lines, damage_always_allowed, file_.lines, damage_allowed_one_in) ||
+      too_many(file_.repairs.bytes, replaced_always_allowed, file_.bytes, replaced_allowed_one_in))
+    throw Error(ExitCode::damaged_data, text + " (of " + plural(file_.lines, "line") + " so far)",
+                file_.repairs.latin1
+                    ? "convert it: iconv -f WINDOWS-1252 -t UTF-8 " + block.file
+                    : "convert it to UTF-8 with iconv, or leave it out; 100 lines or 1 % of them "
+                      "may hold such bytes");
 }
 
 void CorpusReport::count_damage(const std::string& where, std::int64_t lines_so_far) {
   ++damaged_lines;
   if (damage.size() < damage_shown) damage.push_back(where);
-  if (damaged_lines > std::max(damage_always_allowed, lines_so_far / damage_allowed_one_in))
+  if (too_many(damaged_lines, damage_always_allowed, lines_so_far, damage_allowed_one_in))
     throw Error(
         ExitCode::damaged_data,
         "too many damaged lines (" + std::to_string(damaged_lines) + " of " +
@@ -82,18 +81,30 @@ void CorpusReport::count_damage(const std::string& where, std::int64_t lines_so_
         "up to 100 lines, or 1 % of them, are passed over; repair the file or leave it out");
 }
 
-CorpusReader::CorpusReader(std::vector<std::string> files, bool line_is_document)
-    : files_(std::move(files)), line_is_document_(line_is_document) {}
+void refuse_empty_corpus(const std::vector<std::string>& files, const CorpusReport& report) {
+  if (!report.damage.empty())
+    throw Error(ExitCode::damaged_data,
+                "no document could be read; the first damage is " + report.damage.front(),
+                "a JSON line holds one object, its text under \"text\" or what --text-key names; a "
+                "line of text has up to 16 MiB");
+  throw Error(
+      ExitCode::missing_input,
+      "there is no text in " + files.front() + (files.size() > 1 ? " and the other files" : ""),
+      "check the files' contents");
+}
+
+CorpusReader::CorpusReader(std::vector<std::string> files, CorpusRules rules)
+    : files_(std::move(files)), rules_(std::move(rules)) {}
 
 std::optional<std::string> CorpusReader::next() {
   while (file_ || opened_ < files_.size()) {
-    if (!file_) file_.emplace(files_[opened_++], line_is_document_);
+    if (!file_) file_.emplace(files_[opened_++], rules_);
     auto block = file_->next(1);
     if (!block) {
       file_.reset();
       continue;
     }
-    decode(*block);
+    decode(*block, rules_);
     report_.add(*block);
     for (CorpusBlock::Record& record : block->records)
       if (record.damage.empty()) return std::move(record.text);

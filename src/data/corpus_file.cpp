@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "data/foreign_text.hpp"
 #include "data/json_text.hpp"
 #include "data/utf8.hpp"
 
@@ -13,11 +14,28 @@ namespace {
 constexpr std::size_t longest_line = std::size_t{16} << 20;
 constexpr std::size_t longest_document = std::size_t{16} << 20;
 
-bool is_blank(const std::string& line) {
-  return line.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
+// Nothing, or blanks.
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+}
+
+// Told apart before anything is made of it.
+void require_text(const std::string& path) {
+  std::string beginning(foreign_text_sample, '\0');
+  beginning.resize(open_bytes(path)->read(beginning));
+  refuse_foreign_text(path, beginning);
 }
 
 }  // namespace
+
+void Repairs::add(const Repairs& later) {
+  if (bytes == 0) {
+    *this = later;
+    return;
+  }
+  bytes += later.bytes;
+  lines += later.lines;
+}
 
 CorpusFormat corpus_format(const std::string& path) {
   std::string_view name = path;
@@ -28,47 +46,47 @@ CorpusFormat corpus_format(const std::string& path) {
               "known are .txt, .jsonl and .json, each also with .gz");
 }
 
-void decode(CorpusBlock& block) {
+void decode(CorpusBlock& block, const CorpusRules& rules) {
   if (block.format != CorpusFormat::json_lines) return;
   for (CorpusBlock::Record& record : block.records) {
     if (!record.damage.empty()) continue;
-    if (auto text = json_text(record.text)) {
-      record.text = std::move(*text);
-    } else {
-      record.damage = "not a JSON object with a string under \"text\"";
-    }
+    JsonText found = json_text(record.text, rules.text_key);
+    record.damage = std::move(found.problem);
+    record.text = std::move(found.text).value_or("");
   }
   std::erase_if(block.records, [](const CorpusBlock::Record& record) {
     return record.damage.empty() && is_blank(record.text);
   });
 }
 
-CorpusFile::CorpusFile(const std::string& path, bool line_is_document)
+CorpusFile::CorpusFile(const std::string& path, const CorpusRules& rules)
     : path_(path),
       format_(corpus_format(path)),
-      line_is_document_(line_is_document),
+      rules_(rules),
       source_(open_bytes(path)),
-      lines_(*source_, longest_line) {}
+      lines_(*source_, longest_line) {
+  require_text(path);
+}
 
 std::optional<CorpusBlock> CorpusFile::next(std::size_t size) {
   if (ended_) return std::nullopt;
   CorpusBlock block;
   block.file = path_;
   block.format = format_;
-  block.lines_before = lines_.number();
+  block.lines_before = lines_.lines_read();
   const std::int64_t consumed = source_->consumed();
   for (std::size_t used = 0, seen = 0; used < size && !ended_;) {
     read_record(block);
     for (; seen < block.records.size(); ++seen)
       used += sizeof(CorpusBlock::Record) + block.records[seen].text.size();
   }
-  block.lines = lines_.number() - block.lines_before;
+  block.lines = lines_.lines_read() - block.lines_before;
   block.bytes = source_->consumed() - consumed;
   return block;
 }
 
 void CorpusFile::read_record(CorpusBlock& block) {
-  if (format_ == CorpusFormat::text && !line_is_document_) return read_paragraph(block);
+  if (format_ == CorpusFormat::text && !rules_.line_is_document) return read_paragraph(block);
   std::string line;
   if (next_line(block, line) && !is_blank(line))
     block.records.push_back({lines_.number(), std::move(line), ""});
@@ -90,16 +108,35 @@ bool CorpusFile::next_line(CorpusBlock& block, std::string& line) {
   for (;;) {
     const auto result = lines_.next(line);
     if (result == LineReader::Result::end) break;
+    block.text_bytes += lines_.length();
     if (result == LineReader::Result::line) {
-      block.replaced_bytes += repair_utf8(line);
+      repair(block, line);
       return true;
     }
-    block.records.push_back({lines_.number(), "", "a line longer than 16 MiB"});
+    block.records.push_back({lines_.number(), "",
+                             "a line of " + std::to_string(lines_.length()) +
+                                 " bytes, longer than 16 MiB: all of it is lost"});
   }
   ended_ = true;
   if (const auto damage = source_->damage())
     block.records.push_back({lines_.number(), "", *damage + "; the rest of the file is lost"});
   return false;
+}
+
+void CorpusFile::repair(CorpusBlock& block, std::string& line) const {
+  if (line.find('\0') != line.npos) refuse_nul(place(path_, lines_.number()));
+  const std::size_t first = valid_utf8(line);
+  if (first == line.size()) return;
+  Repairs repairs{.lines = 1,
+                  .first_line = lines_.number(),
+                  .first_byte = static_cast<unsigned char>(line[first]),
+                  .latin1 = looks_like_latin1(line)};
+  repairs.bytes = repair_utf8(line);
+  block.repairs.add(repairs);
+}
+
+std::string place(const std::string& file, std::int64_t line) {
+  return line > 0 ? file + ":" + std::to_string(line) : file;
 }
 
 }  // namespace switchyard

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "files/safe_path.hpp"
+
 namespace switchyard {
 
 namespace {
@@ -9,57 +11,91 @@ namespace {
 // Events instead of a document tree: a line of 16 MiB of brackets then costs nothing.
 class TextHandler final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  std::optional<std::string> text;
+  explicit TextHandler(const std::string& key) : key_(key) {}
 
-  bool null() override { return value(); }
-  bool boolean(bool) override { return value(); }
-  bool number_integer(number_integer_t) override { return value(); }
-  bool number_unsigned(number_unsigned_t) override { return value(); }
-  bool number_float(number_float_t, const string_t&) override { return value(); }
-  bool binary(binary_t&) override { return value(); }
+  bool null() override { return value("null"); }
+  bool boolean(bool) override { return value("true or false"); }
+  bool number_integer(number_integer_t) override { return value("a number"); }
+  bool number_unsigned(number_unsigned_t) override { return value("a number"); }
+  bool number_float(number_float_t, const string_t&) override { return value("a number"); }
+  bool binary(binary_t&) override { return value("binary"); }
   bool string(string_t& string) override {
-    if (wanted_ && !text) text = std::move(string);
-    return value();
-  }
-  bool start_object(std::size_t) override { return descend(); }
-  bool end_object() override { return ascend(); }
-  // An array is no line of ours: only inside the object may one stand.
-  bool start_array(std::size_t) override { return depth_ > 0 && descend(); }
-  bool end_array() override { return ascend(); }
-  bool key(string_t& key) override {
-    wanted_ = depth_ == 1 && key == "text";
+    if (!wanted_) return value("a string");
+    if (!text_) text_ = std::move(string);
+    wanted_ = false;
     return true;
   }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
-    return false;
+  bool start_object(std::size_t) override { return descend("an object"); }
+  bool end_object() override { return ascend(); }
+  bool start_array(std::size_t) override {
+    // An array is no line of ours: only inside the object may one stand.
+    return depth_ > 0 ? descend("an array") : refuse("a JSON array, not an object");
+  }
+  bool end_array() override { return ascend(); }
+  bool key(string_t& key) override {
+    wanted_ = depth_ == 1 && key == key_;
+    if (depth_ == 1 && !text_) add_key(key);
+    return true;
+  }
+  bool parse_error(std::size_t byte, const std::string&,
+                   const nlohmann::detail::exception&) override {
+    return refuse("not JSON at byte " + std::to_string(byte));
+  }
+
+  JsonText result() {
+    if (!problem_.empty()) return {std::nullopt, problem_};
+    if (text_) return {std::move(text_), ""};
+    if (!other_.empty()) return {std::nullopt, "what is under " + quoted(key_) + " is " + other_};
+    return {std::nullopt, "no string under " + quoted(key_) + "; " +
+                              (keys_.empty() ? "it has no keys" : "its keys are " + keys_)};
   }
 
  private:
   static constexpr int deepest = 64;
+  static constexpr int keys_shown = 8;
 
-  bool value() {
+  static std::string quoted(const std::string& key) { return '"' + printable(key) + '"'; }
+
+  void add_key(const std::string& key) {
+    if (++key_count_ > keys_shown + 1) return;
+    keys_ += (keys_.empty() ? "" : ", ") + (key_count_ > keys_shown ? "…" : quoted(key));
+  }
+  // A value that is no string under the key.
+  bool value(const char* what) {
+    if (depth_ == 0) return refuse(std::string(what) + ", not a JSON object");
+    if (wanted_ && other_.empty()) other_ = what;
     wanted_ = false;
     return true;
   }
-  bool descend() {
-    wanted_ = false;
-    return ++depth_ <= deepest;
+  bool descend(const char* what) {
+    if (depth_ > 0) value(what);
+    return ++depth_ <= deepest || refuse("nested deeper than 64 levels");
   }
   bool ascend() {
     --depth_;
     return true;
   }
+  bool refuse(const std::string& problem) {
+    problem_ = problem;
+    return false;
+  }
 
+  const std::string& key_;
+  std::optional<std::string> text_;
+  std::string keys_;  // those of the object, as they are shown
+  int key_count_ = 0;
+  std::string other_;  // what stands under the key instead of a string
+  std::string problem_;
   int depth_ = 0;
-  bool wanted_ = false;  // the next value is the one under the top-level "text"
+  bool wanted_ = false;  // the next value is the one under the top-level key
 };
 
 }  // namespace
 
-std::optional<std::string> json_text(const std::string& line) {
-  TextHandler handler;
-  if (!nlohmann::json::sax_parse(line, &handler)) return std::nullopt;
-  return std::move(handler.text);
+JsonText json_text(const std::string& line, const std::string& key) {
+  TextHandler handler(key);
+  nlohmann::json::sax_parse(line, &handler);
+  return handler.result();
 }
 
 }  // namespace switchyard

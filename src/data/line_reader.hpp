@@ -15,19 +15,34 @@ class LineReader {
   // too_long.
   LineReader(ByteSource& source, std::size_t limit);
 
-  // Without its "\n" or "\r\n". A byte order mark before the first line is dropped.
+  // Without its "\n" or "\r\n"; in a file that begins without "\n", "\r" alone ends a line too, as
+  // old Macintoshes wrote it. A byte order mark before the first line is dropped.
   enum class Result { line, too_long, end };
   Result next(std::string& line);
-  std::int64_t number() const { return number_; }  // of the last line, from 1
+
+  // Goes on with the next line that begins behind this byte of the source's file (of a packed one
+  // about there), if it has not come so far. How many lines were passed over is not known.
+  void skip_to(std::int64_t offset);
+
+  // Of the last line: its number from 1, or 0 where lines were passed over before it; and its
+  // bytes.
+  std::int64_t number() const { return skipped_ ? 0 : number_; }
+  std::int64_t length() const { return length_; }
+  std::int64_t lines_read() const { return number_; }
 
  private:
   bool refill();
+  const char* line_end(const char* begin, const char* end) const;  // null: none
 
   ByteSource& source_;
   std::size_t limit_;
   std::vector<char> buffer_;
   std::size_t at_ = 0, filled_ = 0;
-  std::int64_t number_ = 0;
+  std::int64_t begin_ = 0;  // where in the source's file the buffer's bytes begin
+  std::int64_t number_ = 0, length_ = 0;
+  bool skipped_ = false;
+  bool by_returns_ = false;    // "\r" alone ends a line too
+  bool after_return_ = false;  // the last line ended so: a "\n" at once belongs to it
 };
 
 }  // namespace switchyard

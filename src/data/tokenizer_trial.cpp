@@ -1,38 +1,33 @@
-// The trial of an unknown tokenizer model in a child process.
+// The trial of an unknown tokenizer model in another process, from both sides.
 #include <fcntl.h>
+#include <spawn.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iostream>
+#include <iterator>
 
 #include "base/error.hpp"
 #include "data/tokenizer.hpp"
+#include "data/utf8.hpp"
 
 namespace switchyard {
 
 namespace {
 
 constexpr unsigned longest_trial_seconds = 60;
+// What the other process ends with where nothing crashed; no other program's exit code by chance.
+constexpr int survived = 117;
 
-void append_utf8(std::string& text, std::uint32_t code) {
-  const auto tail = [&](int shift) { text += static_cast<char>(0x80 | ((code >> shift) & 0x3F)); };
-  if (code < 0x80) {
-    text += static_cast<char>(code);
-  } else if (code < 0x800) {
-    text += static_cast<char>(0xC0 | code >> 6);
-    tail(0);
-  } else if (code < 0x10000) {
-    text += static_cast<char>(0xE0 | code >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    text += static_cast<char>(0xF0 | code >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
-  }
+Error cannot_try(int reason) {
+  return Error(ExitCode::machine_cannot,
+               std::string("cannot start a process to try the tokenizer: ") + std::strerror(reason),
+               "is there memory, and /proc?");
 }
 
 // Damage sits where the normaliser walks its trie, which begins anew at each character: so every
@@ -58,35 +53,74 @@ std::vector<std::string> trial_texts() {
   return texts;
 }
 
-[[noreturn]] void run_trial(const std::string& model, const std::string& name) {
+// No core file, nothing printed, and an end to it.
+void confine() {
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   const int null = open("/dev/null", O_WRONLY);
   dup2(null, STDOUT_FILENO);
   dup2(null, STDERR_FILENO);
   alarm(longest_trial_seconds);
-  try {
-    const Tokenizer tokenizer(model, name);
-    for (const std::string& text : trial_texts()) tokenizer.decode(tokenizer.encode(text));
-  } catch (const Error&) {
-    // The parent meets the same Error when it loads the model, and can say it.
+}
+
+// An unnamed file with these bytes, to be read from its beginning; -1 and errno where it cannot be.
+int memory_file(const std::string& bytes) {
+  const int fd = memfd_create("tokenizer", MFD_CLOEXEC);
+  for (std::size_t at = 0; fd >= 0 && at < bytes.size();) {
+    const ssize_t written = write(fd, bytes.data() + at, bytes.size() - at);
+    if (written < 0 && errno != EINTR) {
+      close(fd);
+      return -1;
+    }
+    at += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
   }
-  _exit(0);
+  if (fd >= 0) lseek(fd, 0, SEEK_SET);
+  return fd;
+}
+
+// The wait status of this program, run with the trial's word and this input.
+int run_in_child(int input) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+  std::string program = "switchyard", word = tokenizer_trial_word;
+  char* const arguments[] = {program.data(), word.data(), nullptr};
+  pid_t child = -1;
+  const int error = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) throw cannot_try(error);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
 }
 
 }  // namespace
 
-void try_tokenizer_model(const std::string& model, const std::string& name) {
-  const pid_t child = fork();
-  if (child < 0)
-    throw Error(
-        ExitCode::machine_cannot,
-        std::string("cannot start a process to try the tokenizer: ") + std::strerror(errno));
-  if (child == 0) run_trial(model, name);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+int run_tokenizer_trial() {
+  confine();
+  const std::string model{std::istreambuf_iterator<char>(std::cin), {}};
+  try {
+    const Tokenizer tokenizer(model, "the model");
+    for (const std::string& text : trial_texts()) tokenizer.decode(tokenizer.encode(text));
+  } catch (const Error&) {
+    // The parent meets the same Error when it loads the model, and can say it.
   }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+  return survived;
+}
+
+void try_tokenizer_model(const std::string& model, const std::string& name) {
+  const int input = memory_file(model);
+  if (input < 0) throw cannot_try(errno);
+  int status = 0;
+  try {
+    status = run_in_child(input);
+  } catch (...) {
+    close(input);
+    throw;
+  }
+  close(input);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != survived)
     throw Error(ExitCode::damaged_data,
                 name + " is damaged: SentencePiece crashes on it when it is loaded or used",
                 "copy it anew, or give --vocab-size to train one");

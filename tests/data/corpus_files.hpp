@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/corpus.hpp"
+#include "data/file_patterns.hpp"
 #include "data/prepare.hpp"
 #include "data/tokenizer.hpp"
 #include "support/scratch_directory.hpp"
@@ -53,7 +54,7 @@ inline std::string small_model(const ScratchDirectory& scratch) {
   const std::string file = write_text(scratch.path() + "/model-text.txt", synthetic_text(200, 40));
   TokenizerTraining training;
   training.pieces = 300;
-  training.line_is_document = true;
+  training.rules.line_is_document = true;
   return train_tokenizer(std::vector{file}, training);
 }
 
@@ -64,7 +65,7 @@ inline std::string prepare_small(const ScratchDirectory& scratch, std::int64_t d
   PrepareOptions options;
   options.input = {write_text(scratch.path() + "/corpus.txt", synthetic_text(documents, 40))};
   options.pieces = 300;
-  options.line_is_document = true;
+  options.rules.line_is_document = true;
   options.output = scratch.path() + "/data";
   prepare(env, options, silent);
   return options.output;

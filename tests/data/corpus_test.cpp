@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "corpus_files.hpp"
 #include "data/json_text.hpp"
 #include "data/utf8.hpp"
@@ -25,7 +27,7 @@ class Corpus : public testing::Test {
   }
   std::vector<std::string> read(const std::string& path, bool lines = false) {
     const std::vector files = {path};
-    CorpusReader reader(files, lines);
+    CorpusReader reader(files, {.line_is_document = lines, .text_key = text_key_});
     auto documents = documents_of(reader);
     report_ = reader.report();
     if (report_.damaged_lines == 0) {
@@ -34,6 +36,7 @@ class Corpus : public testing::Test {
     return documents;
   }
   test::ScratchDirectory scratch_;
+  std::string text_key_ = "text";
   CorpusReport report_;
 };
 
@@ -94,7 +97,136 @@ TEST_F(Corpus, ALineOver16MiBIsDamagedAndTheNextOneIsNot) {
   const std::string longest(std::size_t{16} << 20, 'x');
   EXPECT_THAT(read(file("a.txt", longest + "y\nshort\n"), true), ElementsAre("short"));
   EXPECT_EQ(report_.damaged_lines, 1);
+  EXPECT_THAT(
+      report_.damage.front(),
+      HasSubstr("a.txt:1: a line of 16777217 bytes, longer than 16 MiB: all of it is lost"));
   EXPECT_EQ(read(file("b.txt", longest + "\nshort\n"), true).size(), 2U);
+}
+
+TEST_F(Corpus, OfLongLinesAloneNoDocumentIsLeftAndTheReasonIsSaid) {
+  const std::vector files = {file("a.txt", std::string((std::size_t{16} << 20) + 5, 'x'))};
+  read(files.front());
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.txt:1: a line of 16777221 bytes",
+                         [&] { refuse_empty_corpus(files, report_); }));
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, "no text in",
+                         [&] { refuse_empty_corpus(files, CorpusReport()); }));
+}
+
+TEST_F(Corpus, ACarriageReturnAloneEndsALineWhereNothingElseDoes) {
+  EXPECT_THAT(read(file("a.txt", "one\rtwo\r\rthree"), true), ElementsAre("one", "two", "three"));
+  EXPECT_THAT(read(file("a.txt", "one\rtwo\r\rthree\r")), ElementsAre("one\ntwo", "three"));
+  EXPECT_THAT(read(file("a.txt", "one\rtwo\r\r\nthree\n")), ElementsAre("one\rtwo\r\nthree"));
+  const std::string first(300000, 'x');  // more than is seen of the file at first
+  EXPECT_THAT(read(file("b.txt", "a\r" + first + "\r\nb\nc\r\r\nd"), true),
+              ElementsAre("a", first, "b", "c", "d"));
+}
+
+// As FORMAT of iconv.
+std::string widened(const std::string& ascii, std::size_t width, bool big_end) {
+  std::string text;
+  for (const char c : ascii) {
+    std::string character(width, '\0');
+    character[big_end ? width - 1 : 0] = c;
+    text += character;
+  }
+  return text;
+}
+
+TEST_F(Corpus, WhatIsNoTextIsNamedBeforeItIsRead) {
+  std::string lines;
+  for (int i = 0; i < 300; ++i) lines += "line number " + std::to_string(i) + "\n";
+  const std::string program = std::string("\x7f") + "ELF" + std::string(100, '\0');
+  const std::pair<std::string, const char*> files[] = {
+      {"\xFF\xFE" + widened(lines, 2, false), "a.txt is text in UTF-16, not UTF-8"},
+      {"\xFE\xFF" + widened(lines, 2, true), "text in UTF-16, not UTF-8"},
+      {std::string("\xFF\xFE\0\0", 4) + widened(lines, 4, false), "text in UTF-32"},
+      {std::string("\0\0\xFE\xFF", 4) + widened(lines, 4, true), "text in UTF-32"},
+      {widened(lines, 2, false), "text in UTF-16LE without a byte order mark"},
+      {widened(lines, 2, true), "text in UTF-16BE without"},
+      {widened(lines, 4, false), "text in UTF-32LE without"},
+      {widened(lines, 4, true), "text in UTF-32BE without"},
+      {gzipped(lines), "gzip data, not UTF-8 text"},
+      {program, "a program, not"},
+      {"%PDF-1.7 x", "a PDF document"},
+      {lines + std::string(1, '\0'), "no text in UTF-8: byte "},
+  };
+  for (const auto& [bytes, words] : files) {
+    const auto path = file("a.txt", bytes), packed = file("a.txt.gz", gzipped(bytes));
+    EXPECT_TRUE(fails_with(ExitCode::damaged_data, words, [&] { read(path); }));
+    if (bytes != gzipped(lines)) {
+      EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.txt.gz is ", [&] { read(packed); }));
+    }
+  }
+}
+
+TEST_F(Corpus, ANulFurtherOnIsNamedWithItsLine) {
+  std::string lines;
+  for (int i = 0; i < 10000; ++i) lines += "line number " + std::to_string(i) + "\n";
+  const auto path = file("a.txt", lines + std::string("a\0b\n", 4));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.txt:10001: a NUL", [&] { read(path); }));
+}
+
+TEST_F(Corpus, JsonThatIsNoLinesIsCalledThat) {
+  const std::pair<const char*, const char*> files[] = {
+      {"[{\"text\": \"a\"},\n {\"text\": \"b\"}]", "a.json is a JSON array, not one object a line"},
+      {" \n[\n", "a.json is a JSON array"},
+      {"\xEF\xBB\xBF{\n  \"text\": \"a\"\n}\n", "a.json is JSON that goes over several lines"},
+  };
+  for (const auto& [text, words] : files) {
+    const auto path = file("a.json", text), packed = file("a.json.gz", gzipped(text));
+    EXPECT_TRUE(fails_with(ExitCode::damaged_data, words, [&] { read(path); }));
+    EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.json.gz is", [&] { read(packed); }));
+    EXPECT_EQ(read(file("a.txt", text)).empty(), false) << "a text may begin so";
+  }
+}
+
+TEST_F(Corpus, TheTextOfJsonIsUnderTheKeyThatIsAskedFor) {
+  const auto path = file("a.jsonl", "{\"content\": \"one\", \"url\": \"x\"}\n");
+  EXPECT_TRUE(read(path).empty());
+  EXPECT_THAT(report_.damage.front(),
+              HasSubstr("no string under \"text\"; its keys are \"content\", \"url\""));
+  text_key_ = "content";
+  EXPECT_THAT(read(path), ElementsAre("one"));
+}
+
+TEST_F(Corpus, BytesThatAreNotUtf8AreReportedByFile) {
+  std::string lines = "caf\xE9\n";
+  for (int i = 0; i < 98; ++i) lines += "line\n";
+  EXPECT_EQ(read(file("a.txt", lines + "fa\xE7"
+                                       "ade \xE0 la\n"),
+                 true)[0],
+            "caf\xEF\xBF\xBD");
+  EXPECT_THAT(report_.repaired,
+              ElementsAre(HasSubstr("a.txt: 3 bytes in 2 lines were not UTF-8, the first 0xE9 in "
+                                    "line 1: Latin-1 or Windows-1252")));
+  CorpusReader reader(
+      {file("b.txt", "x\xC8\xC9\n"), file("c.txt", "good\n"), file("d.txt", "\x80\n")}, {});
+  documents_of(reader);
+  EXPECT_THAT(reader.report().repaired,
+              ElementsAre(testing::AllOf(HasSubstr("b.txt: 2 bytes in 1 line"),
+                                         testing::Not(HasSubstr("Latin-1"))),
+                          HasSubstr("d.txt: 1 byte in 1 line was not UTF-8, the first 0x80")));
+}
+
+TEST_F(Corpus, AFileOfAnotherEncodingIsRefusedByName) {
+  std::string latin1, koi8, good;
+  for (int i = 0; i < 150; ++i)
+    latin1 += "caf\xE9 cr\xE8me\n", koi8 += "\xF0\xD2\xC9\xD7\xC5\xD4\n";
+  for (int i = 0; i < 9900; ++i) good += "line\n";
+  const auto first = file("good.txt", good), second = file("latin.txt", latin1);
+  const auto read_both = [&] {
+    CorpusReader reader({first, second}, {.line_is_document = true});
+    documents_of(reader);
+  };
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "latin.txt: 202 bytes in 101 lines", read_both));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "Latin-1 or Windows-1252", read_both));
+  const auto russian = file("koi8.txt", koi8);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "koi8.txt: ", [&] { read(russian, true); }));
+  std::replace(latin1.begin(), latin1.end(), '\n', ' ');
+  const auto one_line = file("line.txt", latin1 + latin1 + latin1 + latin1);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "line.txt: 1200 bytes in 1 line",
+                         [&] { read(one_line); }));
+  EXPECT_EQ(read(file("rare.txt", good + good + latin1.substr(0, 12) + "\n"), true).size(), 19801U);
 }
 
 TEST_F(Corpus, ADocumentOfTextIsCutAt16MiBSoThatMemoryStaysBounded) {
@@ -119,7 +251,7 @@ TEST_F(Corpus, ABrokenGzipTailIsReportedAndTheFilesAfterAreRead) {
   for (int i = 0; i < 20000; ++i) lines += "line number " + std::to_string(i) + "\n";
   const std::string whole = gzipped(lines);
   const auto cut = file("a.txt.gz", whole.substr(0, whole.size() / 2));
-  CorpusReader reader({cut, file("b.txt", "after")}, true);
+  CorpusReader reader({cut, file("b.txt", "after")}, {.line_is_document = true});
   const auto documents = documents_of(reader);
   EXPECT_EQ(documents.front(), "line number 0");
   EXPECT_EQ(documents.back(), "after");
@@ -151,31 +283,17 @@ TEST_F(Corpus, RandomBytesNeverCrashIt) {
   for (std::uint64_t i = 0; i < 5000; ++i)
     for (const auto word : stream.block(0, i))
       bytes.append(reinterpret_cast<const char*>(&word), 4);
-  read(file("a.txt", bytes));
-  EXPECT_GT(report_.replaced_bytes, 0);
-  const auto json = file("a.jsonl", bytes);
-  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.jsonl:", [&] { read(json); }));
+  const auto text = file("a.txt", bytes), json = file("a.jsonl", bytes);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.txt is no text", [&] { read(text); }));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "a.jsonl is no text", [&] { read(json); }));
+  std::erase(bytes, '\0');
+  for (const bool lines : {false, true}) {
+    const auto more = file("b.txt", bytes), more_json = file("b.jsonl", bytes);
+    EXPECT_TRUE(fails_with(ExitCode::damaged_data, "b.txt: ", [&] { read(more, lines); }));
+    EXPECT_TRUE(fails_with(ExitCode::damaged_data, "b.jsonl:", [&] { read(more_json, lines); }));
+  }
   read(file("a.txt.gz", gzipped("one\n") + bytes));
   EXPECT_EQ(report_.damaged_lines, 1);
-}
-
-TEST_F(Corpus, PatternsGiveSortedFilesEachOnce) {
-  for (const char* name : {"b.txt", "a.txt", "c.jsonl"}) file(name, "x");
-  const auto path = [&](const std::string& name) { return scratch_.path() + "/" + name; };
-  EXPECT_THAT(expand_patterns(std::vector{path("c*"), path("*.txt"), path("a.txt")}),
-              ElementsAre(path("a.txt"), path("b.txt"), path("c.jsonl")));
-}
-
-TEST_F(Corpus, APatternWithoutFilesAndAnUnknownFormatAreErrors) {
-  const auto path = [&](const std::string& name) {
-    return std::vector{scratch_.path() + "/" + name};
-  };
-  EXPECT_TRUE(
-      fails_with(ExitCode::missing_input, "*.txt", [&] { expand_patterns(path("*.txt")); }));
-  EXPECT_TRUE(
-      fails_with(ExitCode::missing_input, "a.txt", [&] { expand_patterns(path("a.txt")); }));
-  file("a.pdf", "x");
-  EXPECT_TRUE(fails_with(ExitCode::usage, "a.pdf", [&] { expand_patterns(path("a.*")); }));
 }
 
 TEST(Utf8, RepairsWhatIsNotWellFormedAndNothingElse) {
@@ -198,11 +316,27 @@ TEST(Utf8, RepairsWhatIsNotWellFormedAndNothingElse) {
 }
 
 TEST(JsonText, WantsAnObjectWithTextAtTheTop) {
-  EXPECT_EQ(json_text("{\"text\": \"a\"}"), "a");
-  for (const char* line :
-       {"", "{}", "[]", "[{\"text\": \"a\"}]", "{\"text\": null}", "{\"text\": [\"a\"]}",
-        "{\"a\": {\"text\": \"b\"}}", "{\"text\": \"a\"} x", "{\"text\": \"a\""})
-    EXPECT_EQ(json_text(line), std::nullopt) << line;
+  EXPECT_EQ(json_text("{\"text\": \"a\"}", "text").text, "a");
+  EXPECT_EQ(json_text("{\"text\": \"a\", \"body\": \"b\"}", "body").text, "b");
+  const std::pair<const char*, const char*> lines[] = {
+      {"", "not JSON at byte"},
+      {"{}", "no string under \"text\"; it has no keys"},
+      {"[]", "a JSON array"},
+      {"[{\"text\": \"a\"}]", "a JSON array"},
+      {"7", "a number, not a JSON object"},
+      {"{\"text\": null}", "what is under \"text\" is null"},
+      {"{\"text\": [\"a\"]}", "what is under \"text\" is an array"},
+      {"{\"text\": {\"text\": \"b\"}}", "what is under \"text\" is an object"},
+      {"{\"a\": {\"text\": \"b\"}, \"url\": \"c\"}",
+       "no string under \"text\"; its keys are \"a\", \"url\""},
+      {"{\"text\": \"a\"} x", "not JSON at byte 15"},
+      {"{\"text\": \"a\"", "not JSON at byte"},
+  };
+  for (const auto& [line, problem] : lines) {
+    const JsonText found = json_text(line, "text");
+    EXPECT_EQ(found.text, std::nullopt) << line;
+    EXPECT_THAT(found.problem, HasSubstr(problem)) << line;
+  }
 }
 
 }  // namespace

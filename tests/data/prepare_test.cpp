@@ -34,7 +34,7 @@ class Prepare : public testing::Test {
   Prepare() {
     options_.input = {write_text(at("corpus.txt"), synthetic_text(250, 40))};
     options_.pieces = 300;
-    options_.line_is_document = true;
+    options_.rules.line_is_document = true;
     options_.output = at("out");
   }
   std::string at(const std::string& name) { return scratch_.path() + "/" + name; }
@@ -168,7 +168,7 @@ class PrepareManyFiles : public Prepare {
 
 TEST_F(PrepareManyFiles, WritesTheSameBytesOnAnyNumberOfThreads) {
   for (const bool line_is_document : {true, false}) {
-    options_.line_is_document = line_is_document;
+    options_.rules.line_is_document = line_is_document;
     const std::string one = run_on(1), said = said_.substr(0, said_.find("tokenized"));
     EXPECT_THAT(said_, HasSubstr("c.jsonl:1: "));
     EXPECT_THAT(said_, HasSubstr("h.txt.gz:"));
@@ -187,7 +187,7 @@ TEST_F(PrepareManyFiles, WritesTheSameBytesOnAnyNumberOfThreads) {
 TEST_F(PrepareManyFiles, WritesWhatReadingAndEncodingOneByOneGives) {
   const Dataset data = Dataset::open(env_, run_on(3));
   std::vector<std::int32_t> train, validation;
-  CorpusReader reader(expand_patterns(options_.input), options_.line_is_document);
+  CorpusReader reader(expand_patterns(options_.input), options_.rules);
   for (int i = 0; const auto document = reader.next(); ++i) {
     const auto ids = data.tokenizer().encode(*document);
     auto& split = i % 100 == 0 ? validation : train;
@@ -199,15 +199,17 @@ TEST_F(PrepareManyFiles, WritesWhatReadingAndEncodingOneByOneGives) {
 }
 
 TEST_F(PrepareManyFiles, TheFirstErrorInTheirOrderIsTheOneThatIsSaid) {
+  std::filesystem::create_directory(at("not"));
   std::string broken;
   for (int i = 0; i < 300; ++i) broken += "broken\n";
   write_text(at("e2.jsonl"), broken);
-  write_text(at("e3.txt.gz"), "not gzip");
-  write_text(at("f.txt.gz"), "not gzip either");
-  const std::vector<std::string> at_e3 = {at("[a-d]*"), at("e3*"), at("f.txt.gz")};
+  write_text(at("g.jsonl"), broken);
+  write_text(at("not/e3.txt.gz"), "not gzip");
+  write_text(at("not/f.txt.gz"), "not gzip either");
+  const std::vector<std::string> at_e3 = {at("[a-d]*"), at("not/*")};
   for (const auto& [input, named] : {std::pair(options_.input, "e2.jsonl:"), {at_e3, "e3.txt.gz"}})
     for (const int threads : {1, 2, 7}) {
-      CorpusReader reader(expand_patterns(input), true);
+      CorpusReader reader(expand_patterns(input), {.line_is_document = true});
       const std::string one_by_one = test::error_of([&] { test::documents_of(reader); });
       EXPECT_THAT(one_by_one, HasSubstr(named));
       options_.input = input;
@@ -275,7 +277,73 @@ TEST_F(Prepare, ReportsDamagedLines) {
   options_.input.push_back(write_text(at("more.jsonl"), "broken\n{\"text\": \"ba du\"}\n"));
   EXPECT_EQ(run().manifest.train.summary.documents, 249);
   EXPECT_THAT(said_, HasSubstr("more.jsonl:1: "));
-  EXPECT_THAT(said_, HasSubstr("1 bytes were not UTF-8"));
+  EXPECT_THAT(said_,
+              HasSubstr("corpus.txt: 1 byte in 1 line was not UTF-8, the first 0xFF in line 251"));
+}
+
+TEST_F(Prepare, ValidationFilesAreLeftOutOfTheTrainingText) {
+  std::filesystem::create_directory(at("d"));
+  const std::string held = synthetic_text(7, 40);
+  write_text(at("d/0.txt"), synthetic_text(250, 41));
+  write_text(at("d/1.txt"), held);
+  std::filesystem::create_symlink("d", at("same"));
+  options_.input = {at("d/*.txt")};
+  options_.validation = {at("same/1.txt")};
+  const PrepareResult result = run();
+  EXPECT_EQ(result.manifest.train.summary.documents, 250);
+  EXPECT_EQ(result.manifest.validation.summary.documents, 7);
+  EXPECT_THAT(said_, HasSubstr("d/1.txt is a validation file, and left out of the training text"));
+  options_.input = options_.validation = {at("d/1.txt")};
+  options_.output = at("other");
+  EXPECT_TRUE(refuses(ExitCode::usage, "all that --input names is among the validation files"));
+}
+
+TEST_F(Prepare, CountsTheHeldOutDocumentsThatOccurInTheTrainingText) {
+  const std::string text = synthetic_text(250, 40), held = synthetic_text(7, 40);
+  EXPECT_EQ(run().shared_documents, 0);
+  EXPECT_THAT(said_, Not(HasSubstr("held out occur")));
+  options_.validation = {write_text(at("copy.txt"), held + held + "ba be du\n")};
+  options_.output = at("copied");
+  EXPECT_EQ(run().shared_documents, 14);  // synthetic_text() begins alike
+  EXPECT_THAT(said_, HasSubstr("14 of the 15 documents held out occur in the training text too"));
+  options_.validation.clear();
+  write_text(at("corpus.txt"), text + text.substr(0, text.find('\n') + 1));
+  options_.output = at("twice");
+  EXPECT_EQ(run().shared_documents, 1);
+}
+
+TEST_F(Prepare, CountsUnknownPiecesAndWarnsOfMany) {
+  options_.tokenizer = write_text(at("small.model"), test::small_model(scratch_));
+  options_.pieces.reset();
+  EXPECT_EQ(run().unknown_train, 0);
+  EXPECT_THAT(said_, Not(HasSubstr("unknown")));
+  options_.validation = {write_text(at("greek.txt"), "\xCE\xB2\xCE\xB3 be\nQ \xCE\xB2\n")};
+  options_.output = at("greek");
+  const PrepareResult result = run();
+  EXPECT_EQ(result.unknown_train, 0);
+  EXPECT_EQ(result.unknown_validation, 3);
+  EXPECT_THAT(said_, HasSubstr("of the pieces of validation are unknown to the tokenizer"));
+  EXPECT_THAT(said_, HasSubstr("\"\xCE\xB2\" (U+03B2), \"\xCE\xB3\" (U+03B3), \"Q\""));
+  EXPECT_THAT(said_, Not(HasSubstr("pieces of train")));
+}
+
+TEST_F(Prepare, TellsTheFilesThatItReads) {
+  std::filesystem::create_directories(at("t/1"));
+  for (const char* name : {"t/a.txt", "t/1/b.txt", "t/1/c.txt"})
+    write_text(at(name), synthetic_text(100, 40));
+  options_.input = {at("t/**/*.txt")};
+  run();
+  EXPECT_THAT(said_,
+              HasSubstr("tokenizing 3 files, from " + at("t/1/b.txt") + " to " + at("t/a.txt")));
+}
+
+TEST_F(Prepare, ATextThatIsNoneIsRefusedBeforeATokenizerIsTrained) {
+  options_.input.push_back(write_text(at("zip.txt"), gzipped("ba du\n")));
+  EXPECT_TRUE(refuses(ExitCode::damaged_data, "zip.txt is gzip data"));
+  EXPECT_THAT(said_, Not(HasSubstr("training a tokenizer")));
+  options_.input = {write_text(
+      at("pointer.txt"), "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")};
+  EXPECT_TRUE(refuses(ExitCode::damaged_data, "pointer.txt is a Git LFS pointer, not the file"));
 }
 
 TEST_F(Prepare, RefusesMorePiecesThanTheTextSupports) {

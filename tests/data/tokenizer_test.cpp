@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <span>
+#include <sstream>
+#include <variant>
 
+#include "base/philox.hpp"
 #include "corpus_files.hpp"
+#include "data/utf8.hpp"
 #include "dataset.pb.h"
 #include "support/errors.hpp"
 
@@ -87,7 +92,7 @@ TEST_F(Tokenizers, TooManyPiecesNameTheLargestPossibleNumber) {
   const std::vector<std::string> files{
       write_text(scratch_.path() + "/a.txt", test::synthetic_text(20, 10))};
   TokenizerTraining training;
-  training.line_is_document = true;
+  training.rules.line_is_document = true;
   training.pieces = 100000;
   const std::string error = error_of([&] { train_tokenizer(files, training); });
   EXPECT_TRUE(fails_with(ExitCode::usage, "at most", [&] { train_tokenizer(files, training); }));
@@ -107,18 +112,181 @@ TEST_F(Tokenizers, TextOfOneLongLineIsTrainedOnInPieces) {
   EXPECT_EQ(Tokenizer(train_tokenizer(files, training), "model").vocabulary().pieces, 300);
 }
 
-TEST_F(Tokenizers, TheTrainerSeesNoMoreTextThanAllowed) {
-  // The second half is of other letters, which a trainer bounded to the first half cannot know.
-  const std::vector<std::string> files{
-      write_text(scratch_.path() + "/a.txt",
-                 test::synthetic_text(100, 40) + std::string(100000, 'Q') + "\nQ Q\n")};
+// 400 lines, each of a character of its own, a tenth of which the trainer may see.
+TEST_F(Tokenizers, TheTrainersTextIsSpreadOverEachFileAndBounded) {
+  std::string words = test::synthetic_text(2000, 10);
+  std::replace(words.begin(), words.end(), '\n', ' ');
+  std::string text;
+  for (char32_t i = 0; i < 400; ++i) {
+    std::string character;
+    append_utf8(character, 0x4E00 + i);
+    for (int repeat = 0; repeat < 10; ++repeat) text += character;
+    text += ' ' + words.substr(i * 60, 60) + '\n';
+  }
+  const std::string path = scratch_.path() + "/a";
   TokenizerTraining training;
-  training.pieces = 200;
-  training.line_is_document = true;
-  training.text_bytes = 8000;
-  const Tokenizer tokenizer(train_tokenizer(files, training), "model");
-  const auto ids = tokenizer.encode("QQ");
-  EXPECT_EQ(ids.back(), Vocabulary::unknown);
+  training.pieces = 90;
+  training.rules.line_is_document = true;
+  training.text_bytes = static_cast<std::int64_t>(text.size()) / 10;
+  const auto known = [&](const std::string& file) {
+    const Tokenizer tokenizer(train_tokenizer(std::vector{file}, training), "model");
+    std::vector<char32_t> characters;
+    for (char32_t i = 0; i < 400; ++i) {
+      std::string character;
+      append_utf8(character, 0x4E00 + i);
+      if (tokenizer.encode(character).back() != Vocabulary::unknown) characters.push_back(i);
+    }
+    return characters;
+  };
+  for (const auto& characters : {known(write_text(path + ".txt", text)),
+                                 known(write_text(path + ".txt.gz", test::gzipped(text)))}) {
+    EXPECT_GE(characters.size(), 20U);
+    EXPECT_LE(characters.size(), 60U);
+    for (const char32_t quarter : {0U, 100U, 200U, 300U})
+      EXPECT_TRUE(std::any_of(characters.begin(), characters.end(), [&](char32_t i) {
+        return i >= quarter && i < quarter + 100;
+      })) << static_cast<std::uint32_t>(quarter);
+  }
+  training.threads = 3;
+  const std::vector files = {path + ".txt", path + ".txt.gz", path + ".txt"};
+  const std::string model = train_tokenizer(files, training);
+  training.threads = 1;
+  EXPECT_EQ(train_tokenizer(files, training), model);
+}
+
+// Lines of random words in random characters of these ranges; the same at each call.
+std::string text_in(std::span<const std::pair<char32_t, char32_t>> ranges, int lines) {
+  const RandomStream stream(3, Purpose::data_order, 0, 0);
+  std::string text;
+  std::uint64_t drawn = 0;
+  const auto draw = [&](std::uint64_t below) { return stream.block(1, drawn++)[0] % below; };
+  for (int line = 0; line < lines; ++line) {
+    for (int word = 0; word < 12; ++word) {
+      if (word > 0) text += ' ';
+      const auto& [first, last] = ranges[draw(ranges.size())];
+      for (std::uint64_t left = 1 + draw(6); left > 0; --left)
+        append_utf8(text, first + static_cast<char32_t>(draw(last - first + 1)));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+// Characters that normalisation leaves as they are: ASCII, Latin, Greek, Cyrillic, Hebrew, some
+// Han.
+constexpr std::pair<char32_t, char32_t> scripts[] = {
+    {'!', '~'}, {0xC0, 0xFF}, {0x3B1, 0x3C9}, {0x410, 0x44F}, {0x5D0, 0x5EA}, {0x4E00, 0x4E3F}};
+
+class TokenizersOfManyCharacters : public Tokenizers {
+ protected:
+  TokenizersOfManyCharacters() { training_.rules.line_is_document = true; }
+  Tokenizer train(const std::string& text, std::int32_t pieces) {
+    training_.pieces = pieces;
+    const std::vector files = {write_text(scratch_.path() + "/a.txt", text)};
+    return {train_tokenizer(files, training_), "model"};
+  }
+  static std::int64_t lines_lost(const Tokenizer& tokenizer, const std::string& text) {
+    std::istringstream lines(text);
+    std::int64_t lost = 0;
+    for (std::string line; std::getline(lines, line);)
+      lost += tokenizer.decode(tokenizer.encode(line)) == line ? 0 : 1;
+    return lost;
+  }
+  TokenizerTraining training_;
+};
+
+TEST_F(TokenizersOfManyCharacters, WriteEveryDocumentBack) {
+  std::string text = text_in(scripts, 400);
+  text += "once: \xC4\xB0 \xE2\x82\xAC\n";  // rare as can be
+  const Tokenizer tokenizer = train(text, 1000);
+  EXPECT_EQ(lines_lost(tokenizer, text), 0);
+}
+
+TEST_F(TokenizersOfManyCharacters, LeaveOutTheRarestOnlyWhereTheyAreAskedToOrMoreThan1000) {
+  constexpr std::pair<char32_t, char32_t> few[] = {{'a', 'z'}};
+  constexpr std::pair<char32_t, char32_t> han[] = {{0x4E00, 0x4E00 + 1100}};
+  const std::string common = text_in(few, 400), rare = "\xC7\xB4\n";
+  training_.character_coverage = 0.9995;
+  EXPECT_EQ(lines_lost(train(common + rare, 100), rare), 1);
+  training_.character_coverage.reset();
+  EXPECT_EQ(lines_lost(train(common + rare, 100), rare), 0);
+  const std::string many = common + common + text_in(han, 300);
+  EXPECT_GT(lines_lost(train(many + rare, 1400), many), 0);
+  training_.character_coverage = 1;
+  EXPECT_EQ(lines_lost(train(many + rare, 1400), many), 0);
+}
+
+TEST_F(TokenizersOfManyCharacters, WithBytesKnowEveryOther) {
+  constexpr std::pair<char32_t, char32_t> few[] = {{'a', 'z'}};
+  training_.byte_fallback = true;
+  const Tokenizer tokenizer = train(text_in(few, 200), 400);
+  const std::string others = text_in(scripts, 50);
+  EXPECT_EQ(lines_lost(tokenizer, others), 0);
+  for (const auto id : tokenizer.encode(others)) EXPECT_NE(id, Vocabulary::unknown);
+  EXPECT_TRUE(fails_with(ExitCode::usage, "too few", [&] { train(others, 200); }));
+  EXPECT_TRUE(fails_with(ExitCode::usage, "too few", [&] { train(others, 270); }));
+}
+
+TEST_F(TokenizersOfManyCharacters, TellTheCharactersThatTheyDoNotKnow) {
+  const Tokenizer tokenizer = train(test::synthetic_text(200, 40), 300);
+  TextEncoder encoder(tokenizer);
+  encoder.encode("ba be");
+  EXPECT_TRUE(encoder.unknown_characters(5).empty());
+  encoder.encode("ba \xCE\xB2\xCE\xB3 be \xCE\xB2Q");
+  EXPECT_EQ(encoder.unknown_characters(5), (std::vector<std::string>{"\xCE\xB2", "\xCE\xB3", "Q"}));
+  EXPECT_EQ(encoder.unknown_characters(1), (std::vector<std::string>{"\xCE\xB2"}));
+}
+
+TEST_F(TokenizersOfManyCharacters, KnowWhatNormalisationMakesBlank) {
+  const Tokenizer tokenizer = train(test::synthetic_text(200, 40), 300);
+  std::vector<std::uint32_t> wrong;
+  for (char32_t code = 1; code < 0x30000; ++code) {
+    if (code >= 0xD800 && code <= 0xDFFF) continue;
+    std::string character;
+    append_utf8(character, code);
+    if (tokenizer.encode(character).empty() != normalizes_to_blank(code))
+      wrong.push_back(static_cast<std::uint32_t>(code));
+  }
+  EXPECT_TRUE(wrong.empty()) << testing::PrintToString(wrong);
+}
+
+TEST_F(TokenizersOfManyCharacters, CannotBeMadeOfBlanksOrOfReservedLines) {
+  std::string blanks, reserved;
+  for (int i = 0; i < 600; ++i) {
+    blanks += " \xC2\xA0 \xE3\x80\x80 \xE2\x80\x8B\n";
+    reserved += "\xE2\x96\x85 " + test::synthetic_text(1, 10);
+  }
+  EXPECT_TRUE(
+      fails_with(ExitCode::missing_input, "nothing but blanks", [&] { train(blanks, 200); }));
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, "U+2585", [&] { train(reserved, 200); }));
+  train(reserved + test::synthetic_text(200, 40), 300);  // some lines of it do no harm
+  // Little text is refused in a sentence, or makes a tokenizer.
+  for (const char* text :
+       {"a", "a a a a", "ab\nab\n", "\xE2\x96\x81\xE2\x96\x81 a", "a\xE2\x96\x85\nb"})
+    for (const std::int32_t pieces : {4, 5, 6, 20}) error_of([&] { train(text, pieces); });
+}
+
+TEST_F(Tokenizers, ReadSentinelsInATextWhereTheyAreAskedTo) {
+  const Tokenizer tokenizer(small_model(scratch_), "model");
+  const auto sentinel = [&](int k) { return tokenizer.vocabulary().sentinel(k); };
+  const auto expected = [&](std::initializer_list<std::variant<std::string, int>> parts) {
+    std::vector<std::int32_t> ids;
+    for (const auto& part : parts) {
+      if (const int* k = std::get_if<int>(&part)) ids.push_back(sentinel(*k));
+      if (const auto* text = std::get_if<std::string>(&part))
+        for (const auto id : tokenizer.encode(*text)) ids.push_back(id);
+    }
+    return ids;
+  };
+  const auto read = [&](std::string_view text) { return tokenizer.encode_with_sentinels(text); };
+  EXPECT_EQ(read("ba be du"), tokenizer.encode("ba be du"));
+  EXPECT_EQ(read("<extra_id_0>"), expected({0}));
+  EXPECT_EQ(read("ba <extra_id_0> be <extra_id_99>"), expected({"ba", 0, "be", 99}));
+  EXPECT_EQ(read("<extra_id_1><extra_id_2>du"), expected({1, 2, "du"}));
+  EXPECT_EQ(read("<<extra_id_7>"), expected({"<", 7}));
+  for (const char* text : {"<extra_id_100>", "<extra_id_>", "<extra_id_-1>", "<extra_id_01>",
+                           "<extra_id_1", "<extra_id_1 >", "<extra_id_x>", ""})
+    EXPECT_EQ(read(text), tokenizer.encode(text)) << text;
 }
 
 TEST_F(Tokenizers, WhatIsNoModelIsDamaged) {
