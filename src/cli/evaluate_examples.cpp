@@ -101,9 +101,10 @@ void evaluate_examples(const Comm& world, const Env& env, Log& log, const RunSta
   require_its_tokenizer(state, tokenizer, job.checkpoint);
   const ExampleFile file(env, job.file);
   require_equal_on_all_ranks(world, job.file, file.sha256());
-  const auto source = ExampleFileSource::validation(
-      file,
-      {.vocab_size = config.model().vocab_size(), .tokenizer = tokenizer ? &*tokenizer : nullptr});
+  const auto source =
+      ExampleFileSource::validation(file, {.vocab_size = config.model().vocab_size(),
+                                           .tokenizer = tokenizer ? &*tokenizer : nullptr,
+                                           .sentinels_in_text = config.data().sentinels_in_text()});
   const ExampleLengths longest = verify_examples(world, source);
   require_memory_to_evaluate(world, settings, longest.inputs, longest.targets);
 

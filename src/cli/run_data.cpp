@@ -108,7 +108,8 @@ class ExampleData final : public RunData {
     const ExampleRules rules{.vocab_size = config.model().vocab_size(),
                              .input_length = config.data().input_length(),
                              .target_length = config.data().target_length(),
-                             .tokenizer = tokenizer_ ? &*tokenizer_ : nullptr};
+                             .tokenizer = tokenizer_ ? &*tokenizer_ : nullptr,
+                             .sentinels_in_text = config.data().sentinels_in_text()};
     target_length_ = rules.target_length;
     training_.emplace(ExampleFileSource::training(file_, rules, config.train().seed()));
     if (other_) validation_.emplace(ExampleFileSource::validation(*other_, rules));

@@ -68,7 +68,9 @@ Buffer<std::int32_t> ExampleFileSource::ids(const TextOrIds& side, std::int64_t 
   if (rules_.tokenizer == nullptr)
     throw Error(ExitCode::usage, file_->place(i) + ": a text, and there is no tokenizer",
                 "set data.tokenizer to the model's spiece.model, or give arrays of ids");
-  const std::vector<std::int32_t> pieces = rules_.tokenizer->encode(*text);
+  const Tokenizer& tokenizer = *rules_.tokenizer;
+  const auto pieces =
+      rules_.sentinels_in_text ? tokenizer.encode_with_sentinels(*text) : tokenizer.encode(*text);
   Buffer<std::int32_t> ids(pieces.begin(), pieces.end());
   ids.push_back(Vocabulary::eos);
   return ids;

@@ -16,6 +16,7 @@ struct ExampleRules {
   // Positions of a row; 0: as many as the example has.
   std::int64_t input_length = 0, target_length = 0;
   const Tokenizer* tokenizer = nullptr;  // without it there may be no texts
+  bool sentinels_in_text = true;         // <extra_id_0> is one; otherwise letters
 };
 
 struct ExampleLengths {
@@ -31,7 +32,7 @@ class ExampleFileSource final : public ExampleSource {
   // Sample i is example i.
   static ExampleFileSource validation(const ExampleFile& file, const ExampleRules& rules);
 
-  // An array of ids as it is; a text as its pieces and EOS. Error(damaged_data): see
+  // An array of ids as it is; a text as its pieces, sentinels and EOS. Error(damaged_data): see
   // parse_example_line(); Error(usage): longer than a row, or a text and no tokenizer. Each names
   // file:line.
   Example example(std::int64_t sample) const override;

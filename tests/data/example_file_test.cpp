@@ -132,6 +132,23 @@ TEST_F(ExampleFiles, EncodeTextsWithAnEndAndIdsWithout) {
   EXPECT_EQ(source.example(1).targets, Ids{Vocabulary::eos});
 }
 
+TEST_F(ExampleFiles, TakeSentinelsInATextForSentinelsUnlessToldOtherwise) {
+  const Tokenizer tokenizer(test::small_model(scratch_), "model");
+  const ExampleFile file = open("{\"inputs\": \"ba <extra_id_0> be\", \"targets\": [5]}\n");
+  const auto inputs = [&](bool sentinels) {
+    const ExampleRules rules{
+        .vocab_size = 400, .tokenizer = &tokenizer, .sentinels_in_text = sentinels};
+    return ExampleFileSource::validation(file, rules).example(0).inputs;
+  };
+  const auto with_end = [](std::vector<std::int32_t> pieces) {
+    pieces.push_back(Vocabulary::eos);
+    return Ids(pieces.begin(), pieces.end());
+  };
+  EXPECT_EQ(inputs(true), with_end(tokenizer.encode_with_sentinels("ba <extra_id_0> be")));
+  EXPECT_EQ(inputs(false), with_end(tokenizer.encode("ba <extra_id_0> be")));
+  EXPECT_LT(inputs(true).size(), inputs(false).size());
+}
+
 TEST_F(ExampleFiles, NameTheLineOfATextWithoutTokenizer) {
   const ExampleFile file = open(
       "{\"inputs\": [1], \"targets\": [2]}\n\n"
