@@ -108,6 +108,8 @@ std::unique_ptr<TemporaryDirectory> BadInput::directory;
 
 const std::string train = "train --config run.textproto --set data.train=data --output new ";
 
+const std::string prepare = "prepare --lines --input text.txt --vocab-size 300 --output new ";
+
 TEST_F(BadInput, OnTheCommandLineIs64) {
   const Mistake mistakes[] = {
       {"trian --output new", 64, {"no command 'trian'", "did you mean train?"}},
@@ -130,6 +132,13 @@ TEST_F(BadInput, OnTheCommandLineIs64) {
       {"describe --processes 0", 64, {"--processes is 0"}},
       {"benchmark --config run.textproto --steps 0", 64, {"--steps is 0"}},
       {"version", 64, {"did you mean --version?"}},
+      {"prepare --input '**.txt' --vocab-size 90 --output new", 64, {"** beside other signs"}},
+      {prepare + "--character-coverage 0.5", 64, {"--character-coverage is not between"}},
+      {prepare + "--validation ./text.txt", 64, {"all that --input names", "text.txt"}},
+      {"prepare --lines --input text.txt --tokenizer data/tokenizer.model --byte-fallback --output "
+       "new",
+       64,
+       {"--byte-fallback is for a tokenizer that is trained"}},
   };
   for (const Mistake& mistake : mistakes) expect_refused(mistake);
 }
@@ -215,6 +224,29 @@ TEST_F(BadInput, ThatIsMissingIs66) {
   fs::create_directory("folder.txt");
   expect_refused({"prepare --input folder.txt --vocab-size 90 --output new", 66, {"directory"}});
   fs::remove("folder.txt");
+  expect_refused({"prepare --input empty --vocab-size 90 --output new", 66, {"is a directory"}});
+  fs::create_symlink("nowhere", "link.txt");
+  expect_refused(
+      {"prepare --input 'l*.txt' --vocab-size 90 --output new", 66, {"link to nowhere"}});
+  fs::remove("link.txt");
+}
+
+TEST_F(BadInput, AGitLfsPointerIsCalledThatWhateverItStandsFor) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab\nsize 990345061\n";
+  fs::copy("data", "bad", fs::copy_options::recursive);
+  for (const char* file : {"bad/train.bin", "bad/tokenizer.model", "bad.jsonl", "bad.txt"})
+    write_text(file, pointer);
+  const std::string words = "is a Git LFS pointer, not the file";
+  const Mistake mistakes[] = {
+      {train + "--set data.train=bad", 65, {words, "git lfs pull"}},
+      {train + "--set data.train=bad.jsonl data.target_length=8", 65, {"bad.jsonl " + words}},
+      {"train --config bad.txt --set data.train=data --output new", 65, {"bad.txt " + words}},
+      {"prepare --input text.txt bad.txt --vocab-size 90 --output new", 65, {"bad.txt " + words}},
+      {"prepare --input text.txt --tokenizer bad.txt --output new", 65, {"bad.txt " + words}},
+  };
+  for (const Mistake& mistake : mistakes) expect_refused(mistake);
+  for (const char* name : {"bad", "bad.jsonl", "bad.txt"}) fs::remove_all(name);
 }
 
 TEST_F(BadInput, ADenseModelHasNoTableOfExperts) {
