@@ -14,7 +14,7 @@ Tokenizer small_tokenizer() {
   const test::ScratchDirectory scratch;
   const std::vector<std::string> files = {scratch.path() + "/text.txt"};
   std::ofstream(files[0]) << test::synthetic_text(200, 40);
-  return {train_tokenizer(files, {.pieces = 300, .line_is_document = true}), "model"};
+  return {train_tokenizer(files, {.pieces = 300, .rules = {.line_is_document = true}}), "model"};
 }
 
 // Whole words of the made-up text, so that a gap never splits one.
