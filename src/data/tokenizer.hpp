@@ -77,13 +77,13 @@ int run_tokenizer_trial();
 
 struct TokenizerTraining {
   std::int32_t pieces = 0;
-  CorpusRules rules;
+  CorpusRules rules = {};
   // Text that the trainer sees: each file gives a share by its size, in stretches that lie evenly
   // from its beginning to its end. Bounds memory (about 30 bytes for each byte of text).
   std::int64_t text_bytes = std::int64_t{32} << 20;
   // Share of the characters of that text which have pieces; unset: all where no more than 1,000 are
   // distinct, else 0.9995, as rare ones of large scripts would fill the vocabulary.
-  std::optional<double> character_coverage;
+  std::optional<double> character_coverage = std::nullopt;
   // 256 pieces are bytes, by which characters without a piece are spelt: nothing is unknown.
   bool byte_fallback = false;
   std::size_t threads = 1;  // that read; the model does not depend on them

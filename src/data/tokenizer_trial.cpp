@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <iterator>
+#include <vector>
 
 #include "base/error.hpp"
 #include "data/tokenizer.hpp"
@@ -23,6 +26,7 @@ namespace {
 constexpr unsigned longest_trial_seconds = 60;
 // What the other process ends with where nothing crashed; no other program's exit code by chance.
 constexpr int survived = 117;
+constexpr const char* inside_trial = "SWITCHYARD_TOKENIZER_TRIAL";
 
 Error cannot_try(int reason) {
   return Error(ExitCode::machine_cannot,
@@ -83,10 +87,16 @@ int run_in_child(int input) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-  std::string program = "switchyard", word = tokenizer_trial_word;
+  std::string program = "switchyard", word = tokenizer_trial_word, mark = inside_trial;
   char* const arguments[] = {program.data(), word.data(), nullptr};
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    environment.push_back(*variable);
+  mark += "=1";
+  environment.insert(environment.end(), {mark.data(), nullptr});
   pid_t child = -1;
-  const int error = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environ);
+  const int error =
+      posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw cannot_try(error);
   int status = 0;
@@ -110,6 +120,8 @@ int run_tokenizer_trial() {
 }
 
 void try_tokenizer_model(const std::string& model, const std::string& name) {
+  // A program that does not look for the word would start itself without end.
+  assert(std::getenv(inside_trial) == nullptr);
   const int input = memory_file(model);
   if (input < 0) throw cannot_try(errno);
   int status = 0;
