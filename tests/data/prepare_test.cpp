@@ -112,7 +112,7 @@ TEST_F(Prepare, GivenValidationTextNothingIsHeldOut) {
   EXPECT_FALSE(result.held_out);
   EXPECT_EQ(result.manifest.train.summary.documents, 250);
   EXPECT_EQ(result.manifest.validation.summary.documents, 7);
-  EXPECT_THAT(said_, Not(HasSubstr("held out")));
+  EXPECT_THAT(said_, Not(HasSubstr("is held out")));
 }
 
 TEST_F(Prepare, AGivenTokenizerIsCopiedAndItsSizeMustAgree) {
