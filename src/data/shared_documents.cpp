@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "data/token_format.hpp"
+#include "data/vocabulary.hpp"
 
 namespace switchyard {
 
@@ -32,28 +34,43 @@ class DocumentHashes {
       lengths.resize(static_cast<std::size_t>(std::min(lengths_at_once, documents_ - first)));
       const auto at = static_cast<std::int64_t>(token_format::header_bytes) + first * 4;
       index_->read_at(at, std::as_writable_bytes(std::span(lengths)));
-      for (const std::int32_t length : lengths) visit(next(length * token_bytes_));
+      for (const std::int32_t length : lengths)
+        if (const auto hash = next(length * token_bytes_)) visit(*hash);
     }
   }
 
  private:
-  // Of the next bytes of the stream; 64 bits are never equal by chance in practice.
-  std::uint64_t next(std::int64_t bytes) {
+  // Of the next bytes of the stream, none where there is an unknown piece among them; 64 bits are
+  // never equal by chance in practice.
+  std::optional<std::uint64_t> next(std::int64_t bytes) {
     std::uint64_t hash = static_cast<std::uint64_t>(bytes);
+    bool known = true;
     while (bytes > 0) {
       if (used_ == buffer_.size()) refill();
       const auto part = std::min(static_cast<std::size_t>(bytes), buffer_.size() - used_);
-      // Every part but the last ends where the buffer does, at a multiple of two bytes.
-      for (std::size_t i = 0; i < part; i += 2) {
-        std::uint16_t half;
-        std::memcpy(&half, buffer_.data() + used_ + i, sizeof half);
-        hash = (hash ^ half) * 0x9E3779B97F4A7C15U;
+      // No token lies across the end of the buffer, whose size is a multiple of four.
+      for (std::size_t end = used_ + part; used_ < end;) {
+        const std::uint32_t token = next_token();
+        known = known && token != Vocabulary::unknown;
+        hash = (hash ^ token) * 0x9E3779B97F4A7C15U;
         hash ^= hash >> 29;
       }
-      used_ += part;
       bytes -= static_cast<std::int64_t>(part);
     }
-    return hash;
+    return known ? std::optional(hash) : std::nullopt;
+  }
+
+  std::uint32_t next_token() {
+    std::uint16_t narrow;
+    std::uint32_t token;
+    if (token_bytes_ == 2) {
+      std::memcpy(&narrow, buffer_.data() + used_, sizeof narrow);
+      token = narrow;
+    } else {
+      std::memcpy(&token, buffer_.data() + used_, sizeof token);
+    }
+    used_ += static_cast<std::size_t>(token_bytes_);
+    return token;
   }
 
   void refill() {

@@ -322,6 +322,13 @@ TEST_F(Prepare, CountsUnknownPiecesAndWarnsOfMany) {
   const PrepareResult result = run();
   EXPECT_EQ(result.unknown_train, 0);
   EXPECT_EQ(result.unknown_validation, 3);
+  options_.input = {at("greek.txt")};  // all alike to this tokenizer
+  write_text(at("greek2.txt"), "\xCE\xB3\xCE\xB2 be\n");
+  options_.validation = {at("greek2.txt")};
+  options_.output = at("alike");
+  const std::string said = said_;
+  EXPECT_EQ(run().shared_documents, 0);
+  said_ = said;
   EXPECT_THAT(said_, HasSubstr("of the pieces of validation are unknown to the tokenizer"));
   EXPECT_THAT(said_, HasSubstr("\"\xCE\xB2\" (U+03B2), \"\xCE\xB3\" (U+03B3), \"Q\""));
   EXPECT_THAT(said_, Not(HasSubstr("pieces of train")));

@@ -1,6 +1,7 @@
 #include "data/tokenizer.hpp"
 
 #include <gtest/gtest.h>
+#include <sentencepiece_trainer.h>
 
 #include <algorithm>
 #include <span>
@@ -264,6 +265,28 @@ TEST_F(TokenizersOfManyCharacters, CannotBeMadeOfBlanksOrOfReservedLines) {
   for (const char* text :
        {"a", "a a a a", "ab\nab\n", "\xE2\x96\x81\xE2\x96\x81 a", "a\xE2\x96\x85\nb"})
     for (const std::int32_t pieces : {4, 5, 6, 20}) error_of([&] { train(text, pieces); });
+}
+
+TEST_F(Tokenizers, WithSentinelsAmongTheirPiecesAreRefusedHoweverTheyAreSpelt) {
+  const std::string file = write_text(scratch_.path() + "/a.txt", test::synthetic_text(200, 40));
+  for (const std::string mark : {"", "\xE2\x96\x81"}) {
+    std::string symbols;
+    for (int k = 0; k < 100; ++k)
+      symbols += (k > 0 ? "," : "") + mark + "<extra_id_" + std::to_string(k) + ">";
+    ASSERT_TRUE(sentencepiece::SentencePieceTrainer::Train({{"input", file},
+                                                            {"model_prefix", file},
+                                                            {"vocab_size", "390"},
+                                                            {"pad_id", "0"},
+                                                            {"eos_id", "1"},
+                                                            {"unk_id", "2"},
+                                                            {"bos_id", "-1"},
+                                                            {"user_defined_symbols", symbols},
+                                                            {"minloglevel", "3"}})
+                    .ok());
+    EXPECT_TRUE(fails_with(ExitCode::usage, "x.model has the sentinels among its pieces already",
+                           [&] { Tokenizer(test::read_bytes(file + ".model"), "x.model"); }))
+        << mark;
+  }
 }
 
 TEST_F(Tokenizers, ReadSentinelsInATextWhereTheyAreAskedTo) {
