@@ -173,7 +173,7 @@ run_missing() {
   for entry in "${wanted[@]}"; do
     number=$((number + 1))
     [ "$stopping" -eq 0 ] || fail 75 "stopped; the same command goes on"
-    settle "$entry"
+    settle "${entry% *}" "${entry#* }"
     default_processes=$((ranks[$value] < most_processes ? ranks[$value] : most_processes))
     progress "$run"
     state=$(status)
@@ -191,7 +191,7 @@ run_missing() {
 list_runs() {
   local entry
   for entry in "${wanted[@]}"; do
-    settle "$entry"
+    settle "${entry% *}" "${entry#* }"
     progress "$run"
     printf '%-11s %9s steps  %s: %s\n' "$(status)" "$steps" "$run" "${settings[*]}"
   done

@@ -98,11 +98,10 @@ take_seeds() {
   done
 }
 
-# settle "VALUE SEED": sets run, value, seed, processes, threads and settings of one run.
+# settle VALUE SEED: sets run, value, seed, processes, threads and settings of one run.
 settle() {
   local setting all=("${common[@]}")
-  value=${1% *} seed=${1#* } processes='' threads=1 settings=()
-  run=$runs/$value-seed$seed
+  value=$1 seed=$2 run=$runs/$1-seed$2 processes='' threads=1 settings=()
   # A value that sets the axis itself is a name: `value dense moe.num_experts=0`.
   if [[ " ${own[$value]}" != *" $axis="* ]] && [[ $axis == *.* || $axis == processes || $axis == threads ]]; then
     all+=("$axis=$value")

@@ -45,7 +45,7 @@ write_table() {
   echo "${csv_header#study}" >"$csv"
   : >"$curves"
   for entry in "${wanted[@]}"; do
-    settle "$entry"
+    settle "${entry% *}" "${entry#* }"
     progress "$run"
     if [ "$steps" -eq 0 ] || [ ! -f "$run/study.txt" ]; then continue; fi
     table_row >>"$csv"

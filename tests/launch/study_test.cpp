@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <regex>
 #include <sstream>
 
 #include "support/program.hpp"
@@ -288,36 +287,26 @@ TEST_F(Study, TakesABudgetOfTrainingTime) {
   EXPECT_TRUE(fs::exists(path("timed/throughput.svg")));
 }
 
-// The runs are there already: what another name of the file changes is the table and the pictures.
-TEST_F(Study, TakesAFileOfAnyName) {
-  for (const std::string name : {"a small one", "it's", "a, b & <c>"}) {
-    fs::copy_file(path("small.study"), path(name + ".study"));
-    write_text(path("name"), path(name + ".study"));
-    const Outcome outcome =
-        launch("study.sh \"$(cat " + path("name") + ")\" --data " + path("data") + " --runs " +
-               path("runs") + " --output " + path("named"));
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
-    const std::vector<Row> rows = read_csv(path("named/" + name + ".csv"));
-    ASSERT_EQ(rows.size(), 4U);
-    for (const Row& row : rows) EXPECT_EQ(row.at("study"), name);
-    expect_well_formed(read_text(path("named/" + name + ".html")), name);
-    const std::string table = read_text(path("named/" + name + ".md"));
-    EXPECT_EQ(table.substr(0, table.find("* Machine")),
-              read_text(path("out/small.md")).substr(0, table.find("* Machine")));
-  }
-}
-
-TEST_F(Study, QuotesWhatItsFileSays) {
+// The runs are there already: what other words change is the table and the pictures.
+TEST_F(Study, TakesAnyNameOfItsFileAndAnyLabel) {
+  const std::string name = "a, b's & <c>", label = "exp'erts\\ & <more> \"quoted\"";
   const std::string text = read_text(path("small.study"));
-  write_text(path("odd.study"), std::regex_replace(text, std::regex("label experts"),
-                                                   "label exp'erts\\ & <more> \"quoted\""));
-  const Outcome outcome = launch("study.sh " + path("odd.study") + " --csv --runs " + path("runs") +
-                                 " --output " + path("odd"));
+  std::string odd = text;
+  odd.replace(text.find("label experts"), 13, "label " + label);
+  write_text(path(name + ".study"), odd);
+  write_text(path("name"), path(name + ".study"));
+  const Outcome outcome = launch("study.sh \"$(cat " + path("name") + ")\" --csv --runs " +
+                                 path("runs") + " --output " + path("odd"));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
-  EXPECT_THAT(read_text(path("odd/odd.md")), HasSubstr("| exp'erts\\ & <more> \"quoted\" |"));
+  const std::vector<Row> rows = read_csv(path("odd/" + name + ".csv"));
+  ASSERT_EQ(rows.size(), 4U);
+  for (const Row& row : rows) EXPECT_EQ(row.at("study"), name);
+  expect_well_formed(read_text(path("odd/" + name + ".html")), name);
+  const std::string table = read_text(path("odd/" + name + ".md"));
+  EXPECT_THAT(table, AllOf(HasSubstr("| " + label + " |"), HasSubstr("\n| 4 | 1 2 |")));
   const std::string svg = read_text(path("odd/loss-by-step.svg"));
   expect_well_formed(svg, "loss-by-step");
-  EXPECT_THAT(svg, HasSubstr("exp'erts\\ &amp; &lt;more&gt;"));
+  EXPECT_NE(svg.find("exp'erts\\ &amp; &lt;more>"), svg.npos);
 }
 
 TEST_F(Study, HasPointsInItsTableWhereNumbersHaveCommas) {
