@@ -252,6 +252,7 @@ TEST_F(LocalScript, GoesOnWhereNobodyReadsWhatItPrints) {
 
 TEST_F(LocalScript, HandsAHangUpOnAsARequestToStop) {
   for (const char* signal : {"HUP", "TERM"}) {
+    fs::remove(path("said"));
     const Outcome outcome = run_shell(
         command("-n 2 -t 1 sh -c 'trap \"exit 75\" USR1; echo ready >&2; for i in $(seq 600); do "
                 "sleep 0.1; done'") +
