@@ -37,14 +37,11 @@ Error cannot_try(int reason) {
 // Damage sits where the normaliser walks its trie, which begins anew at each character: so every
 // character, and every Latin or Greek letter with every common accent after it.
 std::vector<std::string> trial_texts() {
-  std::vector<std::string> texts{
-      "A switchyard sorts cars onto tracks; this one sorts tokens onto experts."};
-  std::string text;
+  std::vector<std::string> texts(1);
+  texts.back() = "A switchyard sorts cars onto tracks; this one sorts tokens onto experts.";
   const auto add = [&](std::uint32_t code) {
-    append_utf8(text, code);
-    if (text.size() < 4096) return;
-    texts.push_back(std::move(text));
-    text.clear();
+    if (texts.back().size() >= 4096) texts.emplace_back();
+    append_utf8(texts.back(), code);
   };
   for (std::uint32_t code = 1; code < 0x30000; ++code)
     if (code < 0xD800 || code > 0xDFFF) add(code);
@@ -53,7 +50,6 @@ std::vector<std::string> trial_texts() {
       add(letter);
       add(accent);
     }
-  texts.push_back(std::move(text));
   return texts;
 }
 
