@@ -84,10 +84,31 @@ std::string program_command_line(std::span<const std::string> words) {
   return quoted(from_here(program_path())) + " " + shell_text(words);
 }
 
+namespace {
+
+std::string threads_text(int threads) { return "OMP_NUM_THREADS=" + std::to_string(threads); }
+
+struct Mpirun {
+  int processes = 1, threads = 1;
+  std::string options;  // each behind a blank
+  bool bound = true;    // to cores
+};
+
+std::string mpirun_line(const Mpirun& run, std::span<const std::string> words) {
+  return threads_text(run.threads) + " mpirun" + (geteuid() == 0 ? " --allow-run-as-root" : "") +
+         run.options + " -n " + std::to_string(run.processes) +
+         (run.bound ? " --map-by slot:PE=" + std::to_string(run.threads) + " --bind-to core"
+                    : " --bind-to none") +
+         " -x OMP_NUM_THREADS " + program_command_line(words);
+}
+
+}  // namespace
+
 std::string local_command_line(int processes, int threads, std::span<const std::string> words) {
   if (launch_directory().empty()) {  // a copy of the program alone
-    return "OMP_NUM_THREADS=" + std::to_string(threads) + " " +
-           (processes == 1 ? program_command_line(words) : mpirun_command_line(processes, words));
+    return processes == 1
+               ? threads_text(threads) + " " + program_command_line(words)
+               : mpirun_line({.processes = processes, .threads = threads, .options = ""}, words);
   }
   const std::string what =
       is_launched_by_default(program_path()) ? shell_text(words) : program_command_line(words);
@@ -98,15 +119,14 @@ std::string local_command_line(int processes, int threads, std::span<const std::
 std::string job_command_line(const Placement& job, std::span<const std::string> words) {
   const auto processes = static_cast<int>(job.hosts.size());
   if (processes == 1) return program_command_line(words);
-  std::error_code missing;
   const bool one_host = std::ranges::count(job.hosts, job.hosts.front()) == processes;
-  if (one_host && fs::exists(local_script(), missing))
+  if (one_host && !launch_directory().empty())
     return local_command_line(processes, job.threads, words);
-  const std::string threads = std::to_string(job.threads);
-  return "OMP_NUM_THREADS=" + threads + " mpirun" + (geteuid() == 0 ? " --allow-run-as-root" : "") +
-         " --host " + quoted(host_list(job.hosts)) + " -n " + std::to_string(processes) +
-         (job.bound ? " --map-by slot:PE=" + threads + " --bind-to core" : " --bind-to none") +
-         " -x OMP_NUM_THREADS " + program_command_line(words);
+  return mpirun_line({.processes = processes,
+                      .threads = job.threads,
+                      .options = " --host " + quoted(host_list(job.hosts)),
+                      .bound = job.bound},
+                     words);
 }
 
 }  // namespace switchyard
