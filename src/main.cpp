@@ -1,13 +1,15 @@
-// The program: its streams, memory and floating-point modes, the MPI session, one command, and the
-// only catch block.
+// The program: signals, streams, memory and floating-point modes, the MPI session, one command, and
+// the only catch block.
 #include <malloc.h>
 
+#include <algorithm>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/process.hpp"
 #include "cli/command.hpp"
 #include "cli/failure.hpp"
 #include "cli/standard_output.hpp"
@@ -16,11 +18,19 @@
 #include "comm/comm.hpp"
 #include "data/tokenizer.hpp"
 #include "tensor/denormals.hpp"
+#include "train/stop.hpp"
 
 namespace switchyard {
 namespace {
 
 using Words = std::vector<std::string>;
+
+// Whether the command line asks for a command that saves where others just end.
+bool saves_when_stopped(int argc, char** argv) {
+  return argc > 1 && std::ranges::any_of(commands(), [&](const Command& command) {
+           return command.saves_when_stopped && std::string_view(command.name) == argv[1];
+         });
+}
 
 // A step frees its buffers and the next asks for the same ones. By default glibc maps large ones
 // afresh and gives them back, so that each step pays for zeroing their pages again; here they stay
@@ -69,6 +79,15 @@ ExitCode run(const Comm& world, const Words& words) {
 }
 
 ExitCode run_program(int argc, char** argv) {
+  // Before anything else, so that no early request kills, and until the end, so that no late one
+  // does.
+  std::optional<StopSignals> requests;
+  if (saves_when_stopped(argc, argv)) {
+    requests.emplace(StopSignals::Extent::process);
+  } else {
+    remove_directories_on_signals();
+  }
+  ignore_failing_writes();
   StandardOutput output;
   std::optional<Session> session;
   std::optional<Comm> world, ending;

@@ -22,7 +22,11 @@ void Log::warning(std::string_view text) {
 }
 
 void Log::line(std::string_view level, std::string_view text) {
-  if (console_ != nullptr) *console_ << level << text << std::endl;
+  if (console_ != nullptr) {
+    console_
+        ->clear();  // a line that a full disk or a lost reader cost is no reason to drop this one
+    *console_ << level << text << std::endl;
+  }
   to_file(level, text);
 }
 
@@ -35,6 +39,7 @@ void Log::to_file(std::string_view level, std::string_view text) {
   if (file_.good()) return;
   // A full disk must not end a run whose checkpoints still find room: say it once and go on.
   file_.close();
+  console_->clear();
   *console_ << "warning: log.txt can no longer be written; lines go to the console only"
             << std::endl;
 }

@@ -25,6 +25,8 @@ struct Command {
   // Every process of `world` calls it.
   ExitCode (*run)(const Comm& world, std::span<const std::string> arguments);
   Processes processes;
+  // A signal asks it to save and leave (train/stop.hpp); the others end at once.
+  bool saves_when_stopped = false;
 };
 
 std::span<const Command> commands();

@@ -1,7 +1,6 @@
 #include "cli/standard_output.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,26 +10,11 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/process.hpp"
 
 namespace switchyard {
-namespace {
-
-// open() takes the least number that is free.
-void open_closed_streams() {
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) return;
-  }
-}
-
-bool has_lost_its_reader(int descriptor) {
-  pollfd state{.fd = descriptor, .events = 0, .revents = 0};
-  return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
-}
-
-}  // namespace
-
 StandardOutput::StandardOutput() {
-  open_closed_streams();
+  open_standard_streams();
   descriptor_ = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (descriptor_ < 0) return;  // no descriptor is free: all stays as it is
   dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -50,7 +34,7 @@ void StandardOutput::finish() {
   if (std::cout || has_lost_its_reader(descriptor_)) return;
   const std::string reason = errno == 0 ? "" : std::string(": ") + std::strerror(errno);
   throw Error(ExitCode::io_error, "cannot write all of the standard output" + reason,
-              "make room where it goes to, and start the command again");
+              "make room where it goes to, or raise the limit on the size of files (`ulimit -f`)");
 }
 
 }  // namespace switchyard

@@ -76,7 +76,7 @@ std::string continue_command(const Comm& world, const std::string& host,
 }
 
 ExitCode run_train(const Comm& world, std::span<const std::string> words) {
-  const StopSignals signals;  // from the start, so that no early request is lost or kills
+  const StopSignals signals;  // shares the requests that came since main began
   const TrainArguments arguments = parse(words);
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
@@ -124,7 +124,8 @@ const Command train_command{
         "checkpoints/.\n"
         "                    Where it has a checkpoint, training goes on from the newest.\n"
         "\n"
-        "Ctrl-C, TERM or `touch RUN/stop` finishes the step, saves and exits with 75; so does\n"
+        "Ctrl-C, TERM, HUP or `touch RUN/stop` finishes the step, saves and exits with 75; so "
+        "does\n"
         "train.max_minutes. The same command goes on, on any number of processes up to\n"
         "parallel.virtual_ranks, with the same numbers. train.steps, train.max_minutes, intervals "
         "and\n"
@@ -134,6 +135,7 @@ const Command train_command{
         "  launch/local.sh -n 2 -t 1 train --config tiny --set data.train=data --output "
         "runs/tiny\n",
     .run = run_train,
-    .processes = Processes::all};
+    .processes = Processes::all,
+    .saves_when_stopped = true};
 
 }  // namespace switchyard

@@ -12,13 +12,10 @@ constexpr std::size_t stack_bytes = 64 << 10;  // a frame holds all vector regis
 // A signal handler can reach nothing but static storage; only the handler below and StopSignals do.
 volatile std::sig_atomic_t stop_requested = 0;
 volatile std::sig_atomic_t interrupted = 0;
+bool one_lives = false;
 
 extern "C" void request_stop(int signal) {
-  if (signal == SIGINT && interrupted) {
-    std::signal(SIGINT, SIG_DFL);  // delivered when this handler returns
-    std::raise(SIGINT);
-    return;
-  }
+  if (signal == SIGINT && interrupted) end_by_signal(signal);
   if (signal == SIGINT) interrupted = 1;
   stop_requested = 1;
 }
@@ -38,33 +35,46 @@ void handle(int signal, struct sigaction& former) {
 void mask_in_team(int how) {
   sigset_t ours;
   sigemptyset(&ours);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&ours, signal);
-#pragma omp parallel
+  for (const int signal : ending_signals) sigaddset(&ours, signal);
+#pragma omp parallel  // throws nothing
   if (omp_get_thread_num() != 0) pthread_sigmask(how, &ours, nullptr);
 }
 
 }  // namespace
 
-StopSignals::StopSignals() : stack_(std::make_unique<std::byte[]>(stack_bytes)) {
+StopSignals::StopSignals(Extent extent) : extent_(extent) {
+  if (extent == Extent::block) mask_in_team(SIG_BLOCK);
+  if (one_lives) return;
+  one_lives = true;
+  stop_requested = 0;
+  interrupted = 0;
+  stack_ = std::make_unique<std::byte[]>(stack_bytes);
   stack_t own{};
   own.ss_sp = stack_.get();
   own.ss_size = stack_bytes;
   [[maybe_unused]] const int failed = sigaltstack(&own, &former_stack_);
   assert(!failed);
-  mask_in_team(SIG_BLOCK);
-  stop_requested = 0;
-  interrupted = 0;
-  handle(SIGINT, interrupt_);
-  handle(SIGTERM, terminate_);
-  handle(SIGUSR1, user_);
+  for (std::size_t i = 0; i < ending_signals.size(); ++i) {
+    if (ending_signals[i] == SIGHUP && is_ignored(SIGHUP)) {
+      former_[i].sa_handler = SIG_IGN;
+    } else {
+      handle(ending_signals[i], former_[i]);
+    }
+  }
 }
 
 StopSignals::~StopSignals() {
-  sigaction(SIGINT, &interrupt_, nullptr);
-  sigaction(SIGTERM, &terminate_, nullptr);
-  sigaction(SIGUSR1, &user_, nullptr);
-  mask_in_team(SIG_UNBLOCK);
+  if (!stack_) return;
+  for (std::size_t i = 0; i < ending_signals.size(); ++i) {
+    if (extent_ == Extent::process) {
+      std::signal(ending_signals[i], SIG_IGN);
+    } else {
+      sigaction(ending_signals[i], &former_[i], nullptr);
+    }
+  }
+  if (extent_ == Extent::block) mask_in_team(SIG_UNBLOCK);
   sigaltstack(&former_stack_, nullptr);
+  one_lives = false;
 }
 
 bool StopSignals::requested() const { return stop_requested != 0; }

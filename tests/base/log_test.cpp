@@ -63,6 +63,26 @@ TEST(Log, OutlivesAFileThatCannotBeWritten) {
   EXPECT_TRUE(console.str().ends_with("\nsecond\n"));
 }
 
+// A console whose reader is gone for a while.
+TEST(Log, LosesOnlyTheLinesThatItsConsoleDidNotTake) {
+  const std::string path = testing::TempDir() + "/switchyard_lost_console_test.txt";
+  std::filesystem::remove(path);
+  std::ostringstream console;
+  Log log(&console);
+  log.append_to(path);
+  console.setstate(std::ios::badbit);
+  log.info("first");
+  std::ofstream full("/dev/full");
+  Log other(&full);
+  other.append_to(path);
+  other.info("second");
+  other.info("third");
+  for (const char* line : {"first", "second", "third"})
+    EXPECT_NE(contents(path).find(line), std::string::npos) << line;
+  EXPECT_EQ(console.str(), "first\n");
+  std::filesystem::remove(path);
+}
+
 TEST(Log, RefusesAFileThatCannotBeOpened) {
   std::ostringstream console;
   Log log(&console);

@@ -115,6 +115,20 @@ TEST(Program, VersionTellsWhatItWasBuiltFrom) {
   }
 }
 
+TEST(Program, ResultsThatFindNoRoomAre74) {
+  for (const char* arguments : {"help", "options"}) {
+    const Outcome outcome = program(std::string(arguments) + " >/dev/full");
+    EXPECT_EQ(outcome.code, 74) << arguments;
+    EXPECT_THAT(outcome.out, HasSubstr("cannot write to the standard output"));
+    EXPECT_EQ(program(std::string(arguments) + " >&-").code, 0) << "nobody wants them";
+    EXPECT_EQ(shell("{ sleep 0.2; " SWITCHYARD_PROGRAM " " + std::string(arguments) +
+                    "; echo code $? >&2; } | true")
+                  .out,
+              "code 0\n")
+        << "nobody wants them any more";
+  }
+}
+
 TEST(Program, AMisspeltCommandOrOptionIs64WithTheNearestName) {
   const Outcome command = program("optoins");
   EXPECT_EQ(command.code, 64);

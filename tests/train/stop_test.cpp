@@ -14,7 +14,7 @@ namespace switchyard {
 namespace {
 
 TEST(StopSignals, RaiseAFlagInsteadOfEndingTheProcess) {
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+  for (const int signal : ending_signals) {
     const StopSignals signals;
     EXPECT_FALSE(signals.requested());
     std::raise(signal);
@@ -56,6 +56,36 @@ TEST(StopSignals, ForgetARequestOfAnEarlierRun) {
   }
   const StopSignals signals;
   EXPECT_FALSE(signals.requested());
+}
+
+TEST(StopSignals, ShareTheRequestOfThoseThatLivedBefore) {
+  const StopSignals first;
+  std::raise(SIGUSR1);
+  {
+    const StopSignals second;
+    EXPECT_TRUE(second.requested());
+  }
+  std::raise(SIGTERM);
+  EXPECT_TRUE(first.requested());
+}
+
+TEST(StopSignalsDeathTest, OfTheProcessLeaveTheSignalsIgnored) {
+  const auto all_signals_afterwards = [] {
+    { const StopSignals signals(StopSignals::Extent::process); }
+    for (const int signal : ending_signals) std::raise(signal);
+    _exit(3);
+  };
+  EXPECT_EXIT(all_signals_afterwards(), testing::ExitedWithCode(3), "");
+}
+
+TEST(StopSignalsDeathTest, DoNotHearAHangUpUnderNohup) {
+  const auto hang_up = [] {
+    std::signal(SIGHUP, SIG_IGN);
+    const StopSignals signals;
+    std::raise(SIGHUP);
+    _exit(signals.requested() ? 1 : 3);
+  };
+  EXPECT_EXIT(hang_up(), testing::ExitedWithCode(3), "");
 }
 
 TEST(StopSignalsDeathTest, ASecondInterruptEndsAtOnce) {
