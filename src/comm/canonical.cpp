@@ -43,7 +43,7 @@ void add(std::span<T> sum, std::span<const T> term) {
   T* const s = sum.data();
   const T* const t = term.data();
   const std::int64_t n = length(sum);
-#pragma omp parallel for simd schedule(static)
+#pragma omp parallel for simd schedule(static)  // throws nothing
   for (std::int64_t i = 0; i < n; ++i) s[i] += t[i];
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/team_failure.hpp"
 #include "model/key_sum.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/rounding.hpp"
@@ -129,23 +130,27 @@ void full_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>& s
   BlockWeights<In> softmax(pass);
   DenseHead<In> q_head(n * K), k_head(m * K), v_head(m * K), context_head(n * K);
   ThreadRoom<In> weights_room(keep ? 0 : part), dropped_room(dropout.active() ? part : 0);
+  TeamFailure failure;
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
-    const View<const In> q = q_head.read(pairs.of_queries(std::as_const(saved).q.view(), pair)),
-                         k = k_head.read(pairs.of_keys(std::as_const(saved).k.view(), pair)),
-                         v = v_head.read(pairs.of_keys(std::as_const(saved).v.view(), pair));
-    const View<In> part_of_context = pairs.of_queries(saved.context.view(), pair);
-    for_each_block(pairs, [&](const QueryBlock& block) {
-      const View<In> weights = keep ? block.of(View<In>(saved.weights.view().row(pair), n, m))
-                                    : weights_room.mine(block.count, m);
-      softmax.compute(pair, block, q, k, weights);
-      gemm<In, In>(
-          pass.context.work,
-          dropped<In>(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
-          Transpose::no, v, Transpose::no, block.of(context_head.place(part_of_context)));
+    failure.keep([&] {
+      const View<const In> q = q_head.read(pairs.of_queries(std::as_const(saved).q.view(), pair)),
+                           k = k_head.read(pairs.of_keys(std::as_const(saved).k.view(), pair)),
+                           v = v_head.read(pairs.of_keys(std::as_const(saved).v.view(), pair));
+      const View<In> part_of_context = pairs.of_queries(saved.context.view(), pair);
+      for_each_block(pairs, [&](const QueryBlock& block) {
+        const View<In> weights = keep ? block.of(View<In>(saved.weights.view().row(pair), n, m))
+                                      : weights_room.mine(block.count, m);
+        softmax.compute(pair, block, q, k, weights);
+        gemm<In, In>(
+            pass.context.work,
+            dropped<In>(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
+            Transpose::no, v, Transpose::no, block.of(context_head.place(part_of_context)));
+      });
+      context_head.write(part_of_context);
     });
-    context_head.write(part_of_context);
   }
+  failure.rethrow();
 }
 
 template <class In>
@@ -163,43 +168,48 @@ void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved
   ThreadRoom<In> weights_room(again ? part : 0), dropped_room(dropout.active() ? part : 0),
       d_scores_room(rounds<In> ? part : 0);
   ThreadRoom<float> d_weights_room(part);
+  TeamFailure failure;
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
-    const View<const In> q = q_head.read(pairs.of_queries(saved.q.view(), pair)),
-                         k = k_head.read(pairs.of_keys(saved.k.view(), pair)),
-                         v = v_head.read(pairs.of_keys(saved.v.view(), pair)),
-                         d_out = d_out_head.read(pairs.of_queries(gradients.d_context, pair));
-    const View<In> dq = pairs.of_queries(gradients.dq, pair),
-                   dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair);
-    const auto weights_of = [&](const QueryBlock& block) -> View<const In> {
-      if (!again) return block.of(View<const In>(saved.weights.view().row(pair), n, m));
-      const View<In> weights = weights_room.mine(block.count, m);
-      again->compute(pair, block, q, k, weights);
-      return weights;
-    };
-    k_gradient.start(dk);
-    v_gradient.start(dv);
-    for_each_block(pairs, [&](const QueryBlock& block) {
-      const View<const In> weights = weights_of(block);
-      const View<float> d_weights = d_weights_room.mine(block.count, m);
-      gemm<In, float>(work, block.of(d_out), Transpose::no, v, Transpose::yes, d_weights);
-      dropout.apply(d_weights, pair, block.first, 0);
-      const View<In> d_scores = input_place(d_weights, d_scores_room.mine(block.count, m));
-      attention_softmax_backward<In>(weights, d_weights,
-                                     pass.full_scores(pairs.row(pair), block.first),
-                                     gradients.d_bias_of(pair), d_scores);
-      // After the softmax, which takes the weights from memory row by row: this walks down columns.
-      v_gradient.add(
-          work, dropped(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
-          block.of(d_out), dv);
-      gemm<In, In>(work, View<const In>(d_scores), Transpose::no, k, Transpose::no,
-                   block.of(dq_head.place(dq)));
-      k_gradient.add(work, d_scores, block.of(q), dk);
+    failure.keep([&] {
+      const View<const In> q = q_head.read(pairs.of_queries(saved.q.view(), pair)),
+                           k = k_head.read(pairs.of_keys(saved.k.view(), pair)),
+                           v = v_head.read(pairs.of_keys(saved.v.view(), pair)),
+                           d_out = d_out_head.read(pairs.of_queries(gradients.d_context, pair));
+      const View<In> dq = pairs.of_queries(gradients.dq, pair),
+                     dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair);
+      const auto weights_of = [&](const QueryBlock& block) -> View<const In> {
+        if (!again) return block.of(View<const In>(saved.weights.view().row(pair), n, m));
+        const View<In> weights = weights_room.mine(block.count, m);
+        again->compute(pair, block, q, k, weights);
+        return weights;
+      };
+      k_gradient.start(dk);
+      v_gradient.start(dv);
+      for_each_block(pairs, [&](const QueryBlock& block) {
+        const View<const In> weights = weights_of(block);
+        const View<float> d_weights = d_weights_room.mine(block.count, m);
+        gemm<In, float>(work, block.of(d_out), Transpose::no, v, Transpose::yes, d_weights);
+        dropout.apply(d_weights, pair, block.first, 0);
+        const View<In> d_scores = input_place(d_weights, d_scores_room.mine(block.count, m));
+        attention_softmax_backward<In>(weights, d_weights,
+                                       pass.full_scores(pairs.row(pair), block.first),
+                                       gradients.d_bias_of(pair), d_scores);
+        // After the softmax, which takes the weights from memory row by row: this walks down
+        // columns.
+        v_gradient.add(
+            work, dropped(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
+            block.of(d_out), dv);
+        gemm<In, In>(work, View<const In>(d_scores), Transpose::no, k, Transpose::no,
+                     block.of(dq_head.place(dq)));
+        k_gradient.add(work, d_scores, block.of(q), dk);
+      });
+      k_gradient.finish(dk);
+      v_gradient.finish(dv);
+      dq_head.write(dq);
     });
-    k_gradient.finish(dk);
-    v_gradient.finish(dv);
-    dq_head.write(dq);
   }
+  failure.rethrow();
 }
 
 #define SWITCHYARD_INSTANTIATE(In)                                                           \

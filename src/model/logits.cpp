@@ -29,7 +29,7 @@ void for_each_chunk(std::int64_t ranks, std::int64_t positions, Visit&& visit) {
 
 void scale_in_place(std::span<float> x, float factor) {
   const auto n = static_cast<std::int64_t>(x.size());
-#pragma omp parallel for simd schedule(static)
+#pragma omp parallel for simd schedule(static)  // throws nothing
   for (std::int64_t i = 0; i < n; ++i) x[static_cast<std::size_t>(i)] *= factor;
 }
 

@@ -47,7 +47,7 @@ void RelativeBias::backward(ParamSet& params, const Sequence& sequence,
   const std::int64_t heads = table.spec.rows;
   for (std::int64_t i = 0; i < sequence.ranks; ++i) {
     const View<float> leaf = table.leaves[static_cast<std::size_t>(i)].sum();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static)  // throws nothing
     for (std::int64_t h = 0; h < heads; ++h) {
       // f64, because a softmax row's gradients sum to zero: what is left is small beside the terms.
       std::array<double, relative_buckets> sums{};

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/team_failure.hpp"
 #include "model/key_sum.hpp"
 #include "model/window_tiles.hpp"
 #include "tensor/gemm.hpp"
@@ -116,18 +117,22 @@ void window_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>&
   ThreadRoom<In> weights_room(keep ? 0 : tiles.most_elements());
   Columns<In> k_columns(tiles, pairs.d_kv), v_columns(tiles, pairs.d_kv);
   const View<const In> q = saved.q.view(), k = saved.k.view(), v = saved.v.view();
+  TeamFailure failure;
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
-    for (const WindowTile& tile : tiles) {
-      const View<In> weights = keep ? tile_of(saved.weights.row_range(pair, 1), tile)
-                                    : weights_room.mine(tile.queries, tile.keys);
-      softmax.compute(pair, tile, queries_of(pairs.of_queries(q, pair), tile),
-                      k_columns.of(pairs.of_keys(k, pair), tile), weights);
-      gemm<In, In>(pass.context.work, dropped.of(weights, pair, tile), Transpose::no,
-                   v_columns.of(pairs.of_keys(v, pair), tile), Transpose::no,
-                   queries_of(pairs.of_queries(saved.context.view(), pair), tile));
-    }
+    failure.keep([&] {
+      for (const WindowTile& tile : tiles) {
+        const View<In> weights = keep ? tile_of(saved.weights.row_range(pair, 1), tile)
+                                      : weights_room.mine(tile.queries, tile.keys);
+        softmax.compute(pair, tile, queries_of(pairs.of_queries(q, pair), tile),
+                        k_columns.of(pairs.of_keys(k, pair), tile), weights);
+        gemm<In, In>(pass.context.work, dropped.of(weights, pair, tile), Transpose::no,
+                     v_columns.of(pairs.of_keys(v, pair), tile), Transpose::no,
+                     queries_of(pairs.of_queries(saved.context.view(), pair), tile));
+      }
+    });
   }
+  failure.rethrow();
 }
 
 template <class In>
@@ -170,15 +175,19 @@ void window_attention_backward(const AttentionPass<In>& pass, const AttentionSav
                  queries_of(pairs.of_queries(gradients.dq, pair), tile));
     add_tile<In>(k_sum, work, tile, d_scores, q, pairs.of_keys(gradients.dk, pair));
   };
+  TeamFailure failure;
 #pragma omp parallel for schedule(static)
   for (std::int64_t pair = 0; pair < pairs.count(); ++pair) {
-    const View<In> dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair);
-    k_sum.start(dk);
-    v_sum.start(dv);
-    for (const WindowTile& tile : tiles) differentiate(pair, tile);
-    k_sum.finish(dk);
-    v_sum.finish(dv);
+    failure.keep([&] {
+      const View<In> dk = pairs.of_keys(gradients.dk, pair), dv = pairs.of_keys(gradients.dv, pair);
+      k_sum.start(dk);
+      v_sum.start(dv);
+      for (const WindowTile& tile : tiles) differentiate(pair, tile);
+      k_sum.finish(dk);
+      v_sum.finish(dv);
+    });
   }
+  failure.rethrow();
 }
 
 #define SWITCHYARD_INSTANTIATE(In)                                                             \

@@ -16,7 +16,7 @@ bool flushes_to_zero() { return (_mm_getcsr() & flush_bits) == flush_bits; }
 void set_flush_to_zero() {
   _mm_setcsr(_mm_getcsr() | flush_bits);
   bool all = true;
-#pragma omp parallel reduction(&& : all)
+#pragma omp parallel reduction(&& : all)  // throws nothing
   all = flushes_to_zero();
   if (!all) {
     throw Error(ExitCode::machine_cannot,

@@ -21,7 +21,7 @@ void embedding_forward(View<const float> table, std::span<const std::int32_t> id
 
 void embedding_backward(View<const float> dy, std::span<const std::int32_t> ids,
                         View<float> d_table) {
-#pragma omp parallel if (!omp_in_parallel())
+#pragma omp parallel if (!omp_in_parallel())  // throws nothing
   {
     // Each thread owns the table rows of one residue: frequent ids are neighbours, so this shares
     // well.

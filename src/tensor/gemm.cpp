@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/team_failure.hpp"
 #include "tensor/instruction_set.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
@@ -168,8 +169,10 @@ void multiply_tile(View<const In> a, Transpose ta, View<const In> b, Transpose t
 template <class F>
 void for_each_tile(std::int64_t count, F f) {
   if (count > 1 && team_possible()) {
+    TeamFailure failure;
 #pragma omp parallel for schedule(dynamic)
-    for (std::int64_t i = 0; i < count; ++i) f(i);
+    for (std::int64_t i = 0; i < count; ++i) failure.keep([&] { f(i); });
+    failure.rethrow();
   } else {
     for (std::int64_t i = 0; i < count; ++i) f(i);
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "base/team_failure.hpp"
 #include "tensor/wide.hpp"
 
 namespace switchyard {
@@ -23,8 +24,10 @@ template <class F>
 void for_each_shared(std::int64_t count, std::int64_t elements, F f) {
   constexpr std::int64_t worth_sharing = 1 << 14;
   if (count > 1 && elements >= worth_sharing && team_possible()) {
+    TeamFailure failure;
 #pragma omp parallel for schedule(static)
-    for (std::int64_t i = 0; i < count; ++i) f(i);
+    for (std::int64_t i = 0; i < count; ++i) failure.keep([&] { f(i); });
+    failure.rethrow();
   } else {
     for (std::int64_t i = 0; i < count; ++i) f(i);
   }

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "base/team_failure.hpp"
 #include "comm/canonical.hpp"
 #include "tensor/gemm.hpp"
 
@@ -49,15 +50,19 @@ double seconds_of_products(const Comm& comm, const ProductShape& shape, Call cal
     results.push_back(Tensor<float>::zeros(shape.m, shape.n));
   Work uncounted;
   return best_seconds(comm, [&] {
+    TeamFailure failure;
 #pragma omp parallel for schedule(static, 1)
     for (std::size_t i = 0; i < results.size(); ++i) {
-      const View<float> c = results[i].view();
-      if (call == Call::whole) {
-        uncut_product<In>(a.view(), b.view(), c);
-      } else {
-        gemm<In, float>(uncounted, a.view(), Transpose::no, b.view(), Transpose::no, c);
-      }
+      failure.keep([&] {
+        const View<float> c = results[i].view();
+        if (call == Call::whole) {
+          uncut_product<In>(a.view(), b.view(), c);
+        } else {
+          gemm<In, float>(uncounted, a.view(), Transpose::no, b.view(), Transpose::no, c);
+        }
+      });
     }
+    failure.rethrow();
   });
 }
 
@@ -88,11 +93,16 @@ double measure_memory(const Comm& comm) {
     Tensor<float> x, y;
   };
   std::vector<Vectors> vectors(static_cast<std::size_t>(omp_get_max_threads()));  // one a thread
+  TeamFailure failure;
 #pragma omp parallel for schedule(static, 1)  // memory lies near the thread that touches it first
-  for (std::size_t i = 0; i < vectors.size(); ++i)
-    vectors[i] = {Tensor<float>::zeros(1, elements), Tensor<float>::zeros(1, elements)};
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    failure.keep([&] {
+      vectors[i] = {Tensor<float>::zeros(1, elements), Tensor<float>::zeros(1, elements)};
+    });
+  }
+  failure.rethrow();
   const double seconds = best_seconds(comm, [&] {
-#pragma omp parallel for schedule(static, 1)
+#pragma omp parallel for schedule(static, 1)  // throws nothing
     for (std::size_t i = 0; i < vectors.size(); ++i) {
       const float* __restrict x = vectors[i].x.data();
       float* __restrict y = vectors[i].y.data();

@@ -1,4 +1,5 @@
-// The layers of src/README.md: which folder may include which, and which library.
+// What can be seen of src/ without running it. The layers of src/README.md: which folder may
+// include which, and which library. Then parallel regions.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -104,6 +105,27 @@ TEST(TrainingPath, CallsNoFunctionWhoseBitsVaryByCpu) {
     if (!training.contains(folder)) return;
     EXPECT_FALSE(std::regex_search(line, varying)) << file << ": " << line;
   });
+}
+
+// An exception that leaves one ends the process without its sentence: each keeps what is thrown
+// (base/team_failure.hpp), or says that nothing is.
+TEST(ParallelRegions, KeepWhatTheirThreadsThrow) {
+  const std::string pragma = "#pragma omp parallel", keeps = ".keep(";
+  int seen = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(SOURCE_DIRECTORY)) {
+    if (entry.path().extension() != ".cpp" && entry.path().extension() != ".hpp") continue;
+    std::ifstream in(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    for (std::size_t at = 0; (at = text.find("\n" + pragma, at)) != text.npos; ++at) {
+      ++seen;
+      const std::size_t end = text.find('\n', at + 1);
+      const bool throws_nothing = text.substr(at, end - at).ends_with("// throws nothing");
+      const std::size_t second = text.find('\n', text.find('\n', end + 1) + 1);
+      EXPECT_TRUE(throws_nothing || text.substr(end, second - end).find(keeps) != text.npos)
+          << entry.path() << text.substr(at, second - at);
+    }
+  }
+  EXPECT_GE(seen, 10);
 }
 
 }  // namespace

@@ -1,13 +1,16 @@
 #include "tensor/ops.hpp"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 #include <vector>
 
+#include "base/error.hpp"
 #include "support/invariance.hpp"
 #include "support/ops_reference.hpp"
 #include "support/random_tensor.hpp"
+#include "tensor/rows.hpp"
 
 namespace switchyard {
 namespace {
@@ -29,6 +32,22 @@ RmsNormResult run_rms_norm(View<const float> x, View<const float> dy,
   rms_norm_forward(x, scale, 1e-6f, result.y.view(), result.inverse_rms);
   rms_norm_backward(dy, x, scale, result.inverse_rms, result.dx.view(), result.d_scale);
   return result;
+}
+
+TEST(SharedLoop, BringsAnErrorOfAnyThreadToItsCaller) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(4);
+  for (const std::int64_t culprit : {0, 99}) {
+    try {
+      for_each_shared(100, 1 << 20, [&](std::int64_t i) {
+        if (i == culprit) throw Error(ExitCode::io_error, "the sentence");
+      });
+      FAIL() << culprit;
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "the sentence");
+    }
+  }
+  omp_set_num_threads(before);
 }
 
 TEST(RmsNorm, AndItsGradientsAgreeWithTheReference) {
