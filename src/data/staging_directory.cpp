@@ -93,8 +93,12 @@ StagingDirectory::StagingDirectory(Env& env, const std::string& output, const st
     }
   });
   partial_ = output_ + (inside_ ? "/.partial" : ".partial");
-  as_unwritable([&] { env_.make_directories(partial_); });
+  as_unwritable([&] {
+    make_durable_directories(env_, parent_directory(partial_));
+    env_.make_directories(partial_);
+  });
   lock_.emplace(partial_);
+  removed_on_signal_.emplace(partial_);
   as_unwritable([&] {
     for (const std::string& name : env_.list_directory(partial_)) env_.remove_tree(path(name));
     // That nothing can be written is known now, not after hours of work.
@@ -114,6 +118,7 @@ StagingDirectory::~StagingDirectory() {
 
 void StagingDirectory::commit() {
   finished_ = true;
+  removed_on_signal_.reset();
   try {
     env_.sync_directory(partial_);
     if (inside_) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/process.hpp"
 #include "files/env.hpp"
 
 namespace switchyard {
@@ -18,7 +19,8 @@ class StagingDirectory {
   // lost+found count for nothing), cannot be made, or another process is filling it. What a killed
   // process left half-made is removed.
   StagingDirectory(Env& env, const std::string& output, const std::string& last);
-  ~StagingDirectory();  // removes what commit() was not asked for
+  // Removes what commit() was not asked for; so does a signal that ends the process meanwhile.
+  ~StagingDirectory();
   StagingDirectory(const StagingDirectory&) = delete;
   StagingDirectory& operator=(const StagingDirectory&) = delete;
 
@@ -47,6 +49,7 @@ class StagingDirectory {
   bool inside_;  // the output stood before
   std::string partial_;
   std::optional<Lock> lock_;
+  std::optional<RemovedOnSignal> removed_on_signal_;
   bool finished_ = false;
 };
 

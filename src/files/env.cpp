@@ -28,6 +28,16 @@ void write_file_atomically(Env& env, const std::string& path, std::string_view b
   env.sync_directory(parent_directory(path));
 }
 
+void make_durable_directories(Env& env, const std::string& path) {
+  std::vector<std::string> parents;  // of what is absent, the innermost first
+  for (std::string at = path; !env.exists(at); at = parents.back()) {
+    parents.push_back(parent_directory(at));
+    if (parents.back() == at) break;
+  }
+  env.make_directories(path);
+  for (const std::string& parent : parents) env.sync_directory(parent);
+}
+
 std::string parent_directory(const std::string& path) {
   const auto end = path.find_last_not_of('/');
   if (end == std::string::npos) return path.empty() ? "." : "/";

@@ -87,6 +87,10 @@ std::string read_file(const Env& env, const std::string& path, std::int64_t limi
 // fsync of the directory. For small files.
 void write_file_atomically(Env& env, const std::string& path, std::string_view bytes);
 
+// make_directories, and durable with every parent that it makes: after a power cut what is in the
+// directory can be found.
+void make_durable_directories(Env& env, const std::string& path);
+
 // "a/b/c" -> "a/b"; "c" -> ".".
 std::string parent_directory(const std::string& path);
 // "a/b/c" and "a/b/c/" -> "c".

@@ -22,6 +22,12 @@ namespace {
 
 enum class Access { read, write };
 
+const char* remedy(int error) {
+  if (error == ENOSPC || error == EDQUOT) return "make room on the disk";
+  if (error == EFBIG) return "raise the limit on the size of files (`ulimit -f`)";
+  return "";
+}
+
 [[noreturn]] void fail(Access access, const std::string& action, const std::string& path,
                        int error) {
   const std::string message = "cannot " + action + " " + path + ": " + std::strerror(error);
@@ -32,8 +38,7 @@ enum class Access { read, write };
       (error == EACCES || error == EPERM || error == EROFS || error == ENOTDIR)) {
     throw Error(ExitCode::output_not_writable, message, "choose a directory that you may write to");
   }
-  throw Error(ExitCode::io_error, message,
-              error == ENOSPC || error == EDQUOT ? "make room on the disk" : "");
+  throw Error(ExitCode::io_error, message, remedy(error));
 }
 
 // Owner of a file descriptor; move-only.

@@ -14,7 +14,7 @@ namespace {
 // written.
 void make_run_directory(Env& env, const std::string& path) {
   try {
-    env.make_directories(path);
+    make_durable_directories(env, path);
   } catch (const Error& error) {
     throw Error(ExitCode::output_not_writable, error.what(), "choose another --output");
   }

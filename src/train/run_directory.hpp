@@ -39,9 +39,9 @@ RunPaths run_of(const std::string& checkpoint);
 // A run taken for this job: while it lives no other trainer can have it.
 class RunDirectory {
  public:
-  // Makes the directory where it is absent, locks it, cleans up what killed starts left, and has
-  // `log` append to log.txt. Error(output_not_writable) on every process, naming the holder of the
-  // lock or what cannot be written. Collective.
+  // Makes the directory where it is absent, durably and with its parents, locks it, cleans up what
+  // killed starts left, and has `log` append to log.txt. Error(output_not_writable) on every
+  // process, naming the holder of the lock or what cannot be written. Collective.
   RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log);
 
   const RunPaths& paths() const { return paths_; }

@@ -7,6 +7,7 @@
 
 #include "files/lfs_pointer.hpp"
 #include "support/errors.hpp"
+#include "support/fault_env.hpp"
 #include "support/scratch_directory.hpp"
 
 namespace switchyard {
@@ -136,6 +137,18 @@ TEST_F(PosixEnvTest, AGitLfsPointerIsReadAsNoKindOfFile) {
   }
   EXPECT_NO_THROW(refuse_lfs_pointer(at("absent")));
   EXPECT_NO_THROW(refuse_lfs_pointer(scratch_.path()));
+}
+
+TEST_F(PosixEnvTest, MakesDirectoriesDurableInEachParentThatGetsOne) {
+  test::FaultEnv recorded;
+  make_durable_directories(recorded, at("a/b/c"));
+  EXPECT_TRUE(env_.is_directory(at("a/b/c")));
+  EXPECT_THAT(recorded.operations(),
+              ElementsAre("make_directories " + at("a/b/c"), "sync_directory " + at("a/b"),
+                          "sync_directory " + at("a"), "sync_directory " + scratch_.path()));
+  make_durable_directories(env_, at("a/b/c"));
+  make_durable_directories(env_, at("d/e/"));
+  EXPECT_TRUE(env_.is_directory(at("d/e")));
 }
 
 TEST(Paths, HaveAParentAndABaseName) {

@@ -1,7 +1,8 @@
-// An Env whose n-th writing operation fails, as a full disk or a crash would make it; and a record
-// of what was done in which order.
+// An Env whose n-th writing operation fails, or each that a test names, as a full disk or a crash
+// would make it; and a record of what was done in which order.
 #pragma once
 
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -24,6 +25,12 @@ class FaultEnv final : public Env {
   // Operations count from 0.
   explicit FaultEnv(int fail_at = never, Fault fault = Fault::once)
       : fail_at_(fail_at), fault_(fault) {}
+
+  // Every operation fails that `refuses` says yes to, such as "append RUN/metrics.jsonl".
+  explicit FaultEnv(std::function<bool(const std::string& operation)> refuses)
+      : FaultEnv(never, Fault::once) {
+    refuses_ = std::move(refuses);
+  }
 
   bool reached() const { return std::ssize(operations_) > fail_at_; }
   const std::vector<std::string>& operations() const { return operations_; }
@@ -77,8 +84,9 @@ class FaultEnv final : public Env {
         : env_(env), real_(std::move(real)), path_(std::move(path)) {}
 
     void append(std::span<const std::byte> bytes) override {
-      if (env_.fails_next()) real_->append(bytes.first(bytes.size() / 2));
-      env_.step("append " + path_);
+      const std::string operation = "append " + path_;
+      if (env_.fails_next(operation)) real_->append(bytes.first(bytes.size() / 2));
+      env_.step(operation);
       real_->append(bytes);
     }
     void sync() override {
@@ -96,12 +104,13 @@ class FaultEnv final : public Env {
     std::string path_;
   };
 
-  bool fails_next() const {
+  bool fails_next(const std::string& operation) const {
     const auto next = std::ssize(operations_);
-    return next == fail_at_ || (fault_ == Fault::forever && next > fail_at_);
+    return next == fail_at_ || (fault_ == Fault::forever && next > fail_at_) ||
+           (refuses_ && refuses_(operation));
   }
   void step(const std::string& operation) {
-    const bool fails = fails_next();
+    const bool fails = fails_next(operation);
     operations_.push_back(operation);
     if (fails) throw Error(ExitCode::io_error, "injected fault: " + operation);
   }
@@ -109,6 +118,7 @@ class FaultEnv final : public Env {
   PosixEnv real_;
   int fail_at_;
   Fault fault_;
+  std::function<bool(const std::string&)> refuses_;
   std::vector<std::string> operations_;
 };
 
