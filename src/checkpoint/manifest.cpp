@@ -133,6 +133,7 @@ void store_run_state(const RunState& state, Manifest& manifest) {
   manifest.set_config_text(state.config_text);
   manifest.set_data_digest(state.data_digest);
   manifest.set_tokenizer_digest(state.tokenizer_digest);
+  if (!state.unwritten_records.empty()) manifest.set_unwritten_records(state.unwritten_records);
   ManifestBuild& build = *manifest.mutable_build();
   build.set_version(state.build.version);
   build.set_commit(state.build.commit);
@@ -156,7 +157,8 @@ RunState run_state_of(const Manifest& manifest) {
                     .onednn_version = build.onednn_version(),
                     .isa = build.isa(),
                     .mpi = build.mpi(),
-                    .probe_products = build.probe_products()}};
+                    .probe_products = build.probe_products()},
+          .unwritten_records = manifest.unwritten_records()};
 }
 
 std::int64_t tensor_bytes(const ManifestTensor& tensor) {

@@ -22,6 +22,7 @@ struct RunState {
   std::string config_text{};                      // the resolved configuration, text format
   std::string data_digest{}, tokenizer_digest{};  // SHA-256, hex
   BuildInfo build{};
+  std::string unwritten_records{};  // lines of the run's record up to this step that it lacks
   bool operator==(const RunState&) const = default;
 
   // Weights from elsewhere, which no run has trained yet: there is no optimizer state, and what is

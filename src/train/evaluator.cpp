@@ -78,7 +78,7 @@ void add_routing(Buffer<LayerStatistics> batch, Buffer<LayerStatistics>& total) 
 }  // namespace
 
 Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
-                    const Keep& keep) {
+                    const Keep& keep, const std::function<bool()>& give_up) {
   assert(context.mode == Mode::evaluate);
   Evaluation result;
   result.samples = stream.samples;
@@ -86,6 +86,10 @@ Evaluation evaluate(StepContext& context, const Transformer& model, const Valida
   RowLoss total;
   const auto wanted = static_cast<std::size_t>(std::min(keep.predictions, stream.samples));
   for (std::int64_t first = 0; first < stream.samples; first += stream.shape.rows) {
+    if (first > 0 && give_up && give_up()) {
+      result.given_up = true;
+      return result;
+    }
     const Batch batch = build_batch(context.comm, context.layout, stream.source, stream.shape,
                                     first, stream.samples);
     const Transformer::Output output = model.forward(context, batch);

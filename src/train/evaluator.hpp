@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/buffer.hpp"
@@ -44,6 +45,7 @@ struct RowLoss {
 };
 
 struct Evaluation {
+  bool given_up = false;  // then nothing else here means anything
   std::int64_t samples = 0, targets = 0, text_targets = 0;
   double loss = 0;                 // nats a real target token
   double loss_text = 0;            // over text pieces alone: no sentinels, no EOS
@@ -55,8 +57,10 @@ struct Evaluation {
   ExpertTable experts;        // where asked for; the counts on process 0 alone
 };
 
-// context.mode is Mode::evaluate. Collective over context.comm.
+// context.mode is Mode::evaluate. `give_up`, where there is one, is asked between batches, with the
+// same answer on every process; what was computed so far is then dropped. Collective over
+// context.comm.
 Evaluation evaluate(StepContext& context, const Transformer& model, const ValidationStream& stream,
-                    const Keep& keep = {});
+                    const Keep& keep = {}, const std::function<bool()>& give_up = nullptr);
 
 }  // namespace switchyard

@@ -10,12 +10,18 @@
 #include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
+#include "checkpoint/together.hpp"
 #include "train/start_report.hpp"
 #include "train/step_cost.hpp"
 #include "train/weights.hpp"
 
 namespace switchyard {
 namespace {
+
+// A disk that refuses so many saves in a row is not coming back.
+constexpr int most_failed_saves = 3;
+// Of records that a checkpoint takes along.
+constexpr std::size_t most_unwritten_bytes = 64 << 20;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -87,6 +93,25 @@ void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
   record.set_eval_router_entropy(routing.router_entropy);
 }
 
+// Whether a run that has taken all its steps has the records of all of them and the evaluation of
+// the last: a stop or a full disk may have come before. Collective.
+bool is_complete(const TrainJob& job, const RunPaths& paths, const RunState& state) {
+  const std::string lacks = on_first(job.comm, [&]() -> std::string {
+    const std::optional<StepRecord> last = last_record(job.env, paths.metrics());
+    if (!state.unwritten_records.empty() && (!last || last->step() < state.step)) return "records";
+    const bool is_last = last && last->step() == state.step && state.step == job.settings.steps;
+    if (!is_last || last->has_eval_samples()) return "";
+    return evaluated_samples(job.settings, job.data) > 0 ? "an evaluation" : "";
+  });
+  return lacks.empty();
+}
+
+// Of the disk, which may be well again at the next save.
+bool may_pass(const Error& error) {
+  return error.code() == ExitCode::io_error || error.code() == ExitCode::output_not_writable ||
+         error.code() == ExitCode::missing_input;
+}
+
 }  // namespace
 
 ExitCode train(const TrainJob& job) {
@@ -99,7 +124,7 @@ ExitCode train(const TrainJob& job) {
     require_same_run(job, state);
     warn_of_other_bits(job, state.build);
   }
-  if (newest && state.step >= job.settings.steps) {
+  if (newest && state.step >= job.settings.steps && is_complete(job, paths, state)) {
     job.log.info("nothing left to do: " + job.run_directory + " has " + grouped(state.step) +
                  " steps of train.steps = " + grouped(job.settings.steps) +
                  "; set train.steps higher to go on");
@@ -120,38 +145,34 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
   const std::string report = start_report(job_.comm, learner_.layout(), job_.host, settings_,
                                           job_.data.target_length, job_.data.description);
   job_.log.info("training in " + job_.run_directory + "\n" + report);
-  if (!leads()) return;
-  write_file_atomically(job_.env, paths_.config(), job_.config_text);
-  const std::time_t now = std::time(nullptr);
-  char date[32];
-  std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  append_provenance(job_.env, paths_,
-                    std::string("started ") + date + "\n" + job_.version_text + report + "\n\n");
+  on_first(job_.comm, [&] {
+    write_file_atomically(job_.env, paths_.config(), job_.config_text);
+    const std::time_t now = std::time(nullptr);
+    char date[32];
+    std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+    append_provenance(job_.env, paths_,
+                      std::string("started ") + date + "\n" + job_.version_text + report + "\n\n");
+    return std::string();
+  });
 }
 
 void Trainer::resume(const std::string& checkpoint_directory, const RunState& state) {
   load_checkpoint(job_.env, job_.comm, checkpoint_directory,
                   state.is_imported() ? weights(learner_.model()) : learner_.tensors());
   learner_.go_on_from(state.step);
+  first_step_ = saved_step_ = state.step;
+  carried_records_ = state.unwritten_records;
   progress_.say((state.is_imported() ? "begins with imported weights"
                                      : "resumed from step " + std::to_string(step())) +
                 " (" + checkpoint_directory + ")");
 }
 
 ExitCode Trainer::run() {
-  if (leads()) {
-    metrics_.emplace(job_.env, paths_.metrics(), step());
-    if (metrics_->last()) seconds_ = metrics_->last()->seconds();
-    if (settings_.tensorboard) {
-      tensorboard_.emplace(job_.env, job_.log,
-                           TensorBoard::Start{.directory = paths_.run,
-                                              .host = job_.host,
-                                              .config_text = job_.config_text,
-                                              .step = step()});
-    }
-  }
-  evaluate_if_missed();
-  if (settings_.steps == 0) save();
+  open_records();
+  StopReason reason = stop_reason();
+  if (reason == StopReason::none) reason = evaluate_if_missed();
+  if (reason != StopReason::none) return stop(reason);
+  if (settings_.steps == 0) save_at_last();
 
   while (step() < settings_.steps) {
     StepRecord record = learner_.take_step(job_.data.training);
@@ -160,15 +181,33 @@ ExitCode Trainer::run() {
     record.set_seconds(seconds_);
 
     // What follows only looks, writes and decides whether to go on; no number depends on it.
-    const StopReason reason = step() < settings_.steps ? stop_reason() : StopReason::none;
+    const bool is_last = step() == settings_.steps;
+    if (!is_last) reason = stop_reason();
     if (leads()) progress_.step(record);
-    if (reason == StopReason::none && evaluation_due()) evaluate_into(record);
+    if (reason == StopReason::none && evaluation_due()) reason = evaluate_into(record);
     keep(record);
+    if (reason == StopReason::none && saving_due()) {
+      is_last ? save_at_last() : save();
+      if (!is_last) reason = stop_reason();  // asked meanwhile
+    }
     if (reason != StopReason::none) return stop(reason);
-    if (saving_due()) save();
   }
-  progress_.say("done: " + grouped(step()) + " steps, " + clock_text(seconds_) + " of training");
-  return ExitCode::done;
+  return finish();
+}
+
+void Trainer::open_records() {
+  on_first(job_.comm, [this] {
+    metrics_.emplace(job_.env, job_.log, paths_.metrics(), step(), carried_records_);
+    if (metrics_->last()) seconds_ = metrics_->last()->seconds();
+    if (settings_.tensorboard) {
+      tensorboard_.emplace(job_.env, job_.log,
+                           TensorBoard::Start{.directory = paths_.run,
+                                              .host = job_.host,
+                                              .config_text = job_.config_text,
+                                              .step = step()});
+    }
+    return std::string();
+  });
 }
 
 // Whether any process was asked to stop. Collective.
@@ -178,13 +217,24 @@ StopReason Trainer::stop_reason() const {
   return static_cast<StopReason>(most[0]);
 }
 
-// Of this process; only process 0 looks at files and at the clock.
+// Of this process; only process 0 looks at files and at the clock. However short the time, each
+// start takes a step.
 StopReason Trainer::own_stop_reason() const {
   if (job_.signals.requested()) return StopReason::signal;
   if (!leads()) return StopReason::none;
-  if (job_.env.exists(paths_.stop())) return StopReason::stop_file;
-  const bool over = settings_.max_minutes && seconds_since(started_) >= 60 * *settings_.max_minutes;
+  if (stop_file_exists()) return StopReason::stop_file;
+  const bool over = settings_.max_minutes && step() > first_step_ &&
+                    seconds_since(started_) >= 60 * *settings_.max_minutes;
   return over ? StopReason::time_limit : StopReason::none;
+}
+
+// A disk that does not answer has not asked for a stop.
+bool Trainer::stop_file_exists() const {
+  try {
+    return job_.env.exists(paths_.stop());
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 bool Trainer::evaluation_due() const {
@@ -198,7 +248,9 @@ bool Trainer::saving_due() const {
   return settings_.checkpoint_interval > 0 && step() % settings_.checkpoint_interval == 0;
 }
 
-void Trainer::evaluate_into(StepRecord& record) {
+// Why it was given up, if it was: then the record has no figures of it, and the next start makes up
+// for it.
+StopReason Trainer::evaluate_into(StepRecord& record) {
   const Clock::time_point begin = Clock::now();
   PhaseTimer timer;
   StepContext context = learner_.context(Mode::evaluate, timer);
@@ -206,7 +258,12 @@ void Trainer::evaluate_into(StepRecord& record) {
                                 .vocabulary = job_.data.vocabulary,
                                 .samples = evaluated_samples(settings_, job_.data),
                                 .shape = learner_.batch_shape(settings_.rows_at_once())};
-  const Evaluation evaluation = evaluate(context, learner_.model(), stream);
+  StopReason reason = StopReason::none;
+  const Evaluation evaluation = evaluate(context, learner_.model(), stream, {}, [&] {
+    reason = stop_reason();
+    return reason != StopReason::none;
+  });
+  if (evaluation.given_up) return reason;
   record_evaluation(evaluation, record);
   record.set_eval_ms(1000 * seconds_since(begin));
   const std::string text =
@@ -215,24 +272,29 @@ void Trainer::evaluate_into(StepRecord& record) {
                 text + " | ppl " + fixed_width(std::exp(evaluation.loss), 5) + " | " +
                 std::to_string(evaluation.samples) + " samples in " +
                 fixed_width(seconds_since(begin), 4) + " s");
+  return StopReason::none;
 }
 
 // A run that is stopped saves at once, even where it would have evaluated first: then the
 // evaluation is made up for here, and joins its step's record.
-void Trainer::evaluate_if_missed() {
+StopReason Trainer::evaluate_if_missed() {
   std::array<std::int64_t, 1> missed{};
   if (leads()) {
     const std::optional<StepRecord>& last = metrics_->last();
-    missed[0] = evaluation_due() && last && last->step() == step() && !last->has_eval_loss();
+    missed[0] = evaluation_due() && last && last->step() == step() && !last->has_eval_samples();
   }
   all_reduce_max(job_.comm, missed);
-  if (!missed[0]) return;
+  if (!missed[0]) return StopReason::none;
   StepRecord record = leads() ? *metrics_->last() : StepRecord();
-  evaluate_into(record);
-  if (!leads()) return;
-  const StepRecord before = *metrics_->last();
-  metrics_->replace_last(record);
-  if (tensorboard_) tensorboard_->append_added(before, record);
+  const StopReason reason = evaluate_into(record);
+  if (reason != StopReason::none) return reason;
+  on_first(job_.comm, [&] {
+    const StepRecord before = *metrics_->last();
+    metrics_->replace_last(record);
+    if (tensorboard_) tensorboard_->append_added(before, record);
+    return std::string();
+  });
+  return StopReason::none;
 }
 
 void Trainer::keep(const StepRecord& record) {
@@ -240,28 +302,102 @@ void Trainer::keep(const StepRecord& record) {
   if (tensorboard_) tensorboard_->append(record);
 }
 
+// One that fails is tried again when the next is due; the steps until then can still be saved. All
+// processes fail alike (save_checkpoint), so all count alike.
 void Trainer::save() {
+  try {
+    write_checkpoint();
+  } catch (const Error& error) {
+    if (!may_pass(error)) throw;
+    if (++failed_saves_ == most_failed_saves) {
+      throw Error(ExitCode::io_error,
+                  std::to_string(most_failed_saves) + " saves in a row failed, the last at step " +
+                      std::to_string(step()) + ": " + error.what(),
+                  error.hint());
+    }
+    const std::int64_t interval = settings_.checkpoint_interval;
+    const std::int64_t next = std::min((step() / interval + 1) * interval, settings_.steps);
+    job_.log.warning("step " + std::to_string(step()) + " is not saved (failure " +
+                     std::to_string(failed_saves_) + " in a row, " +
+                     std::to_string(most_failed_saves) + " end the run): " + error.what() +
+                     "; training goes on, and step " + std::to_string(next) + " is to be saved");
+  }
+}
+
+// There is no other chance to save what was computed.
+void Trainer::save_at_last() {
+  try {
+    write_checkpoint();
+  } catch (const Error& error) {
+    if (!may_pass(error)) throw;
+    throw Error(ExitCode::io_error,
+                "step " + std::to_string(step()) + " could not be saved: " + error.what(),
+                error.hint());
+  }
+}
+
+void Trainer::write_checkpoint() {
   const Clock::time_point begin = Clock::now();
-  if (leads()) metrics_->sync();
-  if (tensorboard_) tensorboard_->sync();
   const RunState state{.step = step(),
                        .samples = step() * settings_.batch_size,
                        .config_text = job_.config_text,
                        .data_digest = job_.data.digest,
                        .tokenizer_digest = job_.data.tokenizer_digest,
-                       .build = job_.build};
+                       .build = job_.build,
+                       .unwritten_records = unwritten_records()};
   const std::string directory = save_checkpoint(job_.env, job_.comm, learner_.layout(),
                                                 paths_.checkpoints(), state, learner_.tensors());
-  if (leads()) apply_retention(job_.env, paths_.checkpoints(), settings_.keep_last);
+  saved_step_ = step();
+  failed_saves_ = 0;
+  forgive("older checkpoints stay",
+          [&] { apply_retention(job_.env, paths_.checkpoints(), settings_.keep_last); });
   progress_.say("saved " + directory + " in " + fixed_width(seconds_since(begin), 4) + " s");
 }
 
+// What a checkpoint takes along, on process 0; all other records are durable. Collective.
+std::string Trainer::unwritten_records() {
+  on_first(job_.comm, [this] {
+    metrics_->sync();
+    if (tensorboard_) tensorboard_->sync();
+    if (metrics_->unwritten().size() > most_unwritten_bytes) {
+      throw Error(ExitCode::io_error, paths_.metrics() + " could not be written for too long",
+                  "make room on the disk");
+    }
+    return std::string();
+  });
+  return leads() ? metrics_->unwritten() : "";
+}
+
+// A fault of process 0 in what a run can do without is a warning.
+void Trainer::forgive(const std::string& what, const std::function<void()>& action) {
+  if (!leads()) return;
+  try {
+    action();
+  } catch (const Error& error) {
+    job_.log.warning(what + ": " + error.what());
+  }
+}
+
 ExitCode Trainer::stop(StopReason reason) {
-  save();
-  if (leads()) job_.env.remove_file(paths_.stop());
-  progress_.say("stopped after step " + std::to_string(step()) + " (" + reason_text(reason) +
-                "); go on with: " + job_.continue_command);
+  if (saved_step_ != step()) save_at_last();
+  forgive("remove RUN/stop yourself", [this] { job_.env.remove_file(paths_.stop()); });
+  progress_.say((step() == 0 ? "stopped before the first step"
+                             : "stopped after step " + std::to_string(step())) +
+                " (" + reason_text(reason) + "); go on with: " + job_.continue_command);
   return ExitCode::preempted;
+}
+
+ExitCode Trainer::finish() {
+  progress_.say("done: " + grouped(step()) + " steps, " + clock_text(seconds_) + " of training");
+  on_first(job_.comm, [this]() -> std::string {
+    if (metrics_->unwritten().empty()) return "";
+    throw Error(ExitCode::io_error,
+                "the last checkpoint has all steps, but " + paths_.metrics() +
+                    " could not be written to the end",
+                "make room on the disk, then start the same command again: it writes what is "
+                "missing");
+  });
+  return ExitCode::done;
 }
 
 // The record of the step that went wrong stays for whoever looks into it; a resume cuts it off.

@@ -57,7 +57,8 @@ struct TrainJob {
 // Trains until train.steps, from the run's newest valid checkpoint where there is one. Returns
 // done, or preempted when it was asked to stop and has saved. Error(output_not_writable) before
 // anything is computed, Error(mismatch) where the run is another one, Error(damaged_data) where no
-// checkpoint is valid, Error(diverged). Collective.
+// checkpoint is valid, Error(diverged), Error(io_error) where the last state could not be saved or
+// several saves in a row failed. Collective.
 ExitCode train(const TrainJob& job);
 
 // Why a run stops before its last step; the larger one is named when there are several.
@@ -75,15 +76,22 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
+  void open_records();
   StopReason stop_reason() const;
   StopReason own_stop_reason() const;
+  bool stop_file_exists() const;
   bool evaluation_due() const;
   bool saving_due() const;
-  void evaluate_into(StepRecord& record);
-  void evaluate_if_missed();
+  StopReason evaluate_into(StepRecord& record);
+  StopReason evaluate_if_missed();
   void keep(const StepRecord& record);
   void save();
+  void save_at_last();
+  void write_checkpoint();
+  std::string unwritten_records();
+  void forgive(const std::string& what, const std::function<void()>& action);
   ExitCode stop(StopReason reason);
+  ExitCode finish();
   [[noreturn]] void give_up(const StepRecord& record);
   std::int64_t step() const { return learner_.steps(); }  // steps taken, over all starts
   bool leads() const { return job_.comm.rank() == Rank(0); }
@@ -96,7 +104,12 @@ class Trainer {
   std::optional<MetricsFile> metrics_;      // process 0's
   std::optional<TensorBoard> tensorboard_;  // process 0's, where it is wanted
   const Clock::time_point started_ = Clock::now();
-  double seconds_ = 0;  // spent in all steps
+  std::int64_t first_step_ = 0;  // taken before this start
+  std::int64_t saved_step_ =
+      0;                  // of the newest checkpoint; before the first step is nothing to save
+  int failed_saves_ = 0;  // since then
+  std::string carried_records_;  // lines of metrics.jsonl that the checkpoint took along
+  double seconds_ = 0;           // spent in all steps
 };
 
 }  // namespace switchyard

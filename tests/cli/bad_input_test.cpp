@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 using Phrases = std::vector<std::string>;
+using namespace std::string_literals;
 
 constexpr const char* mpirun =
     "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 "
@@ -468,6 +469,91 @@ TEST_F(BadInput, ButAStoppedRunPrintsTheCommandThatGoesOn) {
     EXPECT_THAT(read_text("busy/log.txt"), HasSubstr("resumed from step " + command.str(1)));
     EXPECT_EQ(read_metrics("busy").size(), static_cast<std::size_t>(step + 2));
     fs::remove_all("busy");
+  }
+}
+
+const std::string in_background =
+    "OMP_NUM_THREADS=1 " SWITCHYARD_PROGRAM
+    " train --config run.textproto --set data.train=data --set checkpoint.interval=0 ";
+
+// What is printed is lost, and nothing else.
+TEST_F(BadInput, IsNotAReaderThatGoesAway) {
+  const Outcome outcome =
+      run_shell("{ " + in_background +
+                "train.steps=30 --output left; echo code $? >code; } 2>&1 | head -n 2 >/dev/null; "
+                "until [ -s code ]; do sleep 0.05; done; cat code; tail -n 1 left/log.txt");
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("code 0"), HasSubstr("done: 30 steps")));
+  EXPECT_EQ(read_metrics("left").size(), 30U);
+  const Outcome closed = run_shell(in_background + "train.steps=31 --output left 0<&- 1>&- 2>&-");
+  EXPECT_EQ(closed.exit_code, 0);
+  EXPECT_EQ(read_metrics("left").size(), 31U) << "nothing but records is in it";
+  for (const char* made : {"left", "code"}) fs::remove_all(made);
+}
+
+TEST_F(BadInput, IsNotATerminalThatIsClosed) {
+  const Outcome stopped = run_shell(endless("OMP_NUM_THREADS=1") +
+                                    "kill -HUP $!; wait $!; echo "
+                                    "code $?");
+  EXPECT_THAT(stopped.output, AllOf(HasSubstr("asked by a signal"), HasSubstr("code 75")));
+  EXPECT_FALSE(fs::is_empty("busy/checkpoints"));
+  fs::remove_all("busy");
+}
+
+// At any moment once it hears of it, which is before anything else: it is asked to stop, or is
+// done.
+TEST_F(BadInput, NorDoesARequestEverKillATrainer) {
+  const std::string start =
+      in_background +
+      "--output asked & until grep -q '^SigCgt:.*[2367abef]..$' /proc/$!/status; do :; done; ";
+  for (const std::string after : {"0", "0.01", "0.03", "0.1", "0.2", "0.3", "0.5"}) {
+    const Outcome outcome =
+        run_shell(start + "sleep " + after + "; kill -USR1 $! 2>/dev/null; wait $!; echo code $?");
+    EXPECT_THAT(outcome.output, testing::ContainsRegex("code (0|75)\n")) << "after " << after;
+  }
+  const Outcome often = run_shell(start +
+                                  "while kill -USR1 $! 2>/dev/null; do sleep 0.002; done; "
+                                  "wait $!; echo code $?");
+  EXPECT_THAT(often.output, testing::ContainsRegex("code (0|75)\n"));
+  fs::remove_all("asked");
+}
+
+TEST_F(BadInput, AsALimitOnTheSizeOfFilesIs74AndLeavesNothingHalf) {
+  const auto before = stored_files();
+  succeed(
+      "train --config run.textproto --set data.train=data --set moe.num_experts=0 "
+      "--set train.steps=0 --output dense");
+  succeed("export dense --output dense/t5");
+  const std::string limited = "ulimit -f 40; OMP_NUM_THREADS=1 " SWITCHYARD_PROGRAM " ";
+  for (const std::string& arguments :
+       {train,
+        "prepare --lines --input text.txt text.txt --tokenizer data/tokenizer.model "
+        "--output new"s,
+        "export dense --output new"s, "import dense/t5 --output new"s}) {
+    const Outcome outcome = run_shell("(" + limited + arguments + ")");
+    EXPECT_EQ(outcome.exit_code, 74) << arguments << outcome.output;
+    EXPECT_THAT(outcome.output, AllOf(HasSubstr("File too large"), HasSubstr("ulimit -f")));
+    EXPECT_FALSE(fs::exists("new.partial"));
+    EXPECT_TRUE(!fs::exists("new/checkpoints") || fs::is_empty("new/checkpoints"));
+    fs::remove_all("new");
+  }
+  fs::remove_all("dense");
+  EXPECT_TRUE(stored_files() == before);
+}
+
+// Nor is the directory of MPI's own files left behind.
+TEST_F(BadInput, IsGoneWithTheCommandThatASignalEnds) {
+  const auto before = stored_files();
+  for (const std::string signal : {"HUP", "INT", "TERM"}) {
+    const Outcome outcome = run_shell(
+        "for i in $(seq 100); do cat text.txt; done >long.txt; mkdir temporary; set -m; "
+        "TMPDIR=$PWD/temporary " SWITCHYARD_PROGRAM
+        " prepare --lines --input long.txt --vocab-size 300 --output new >/dev/null 2>&1 & "
+        "until [ -d new.partial ]; do sleep 0.02; done; kill -" +
+        signal + " $!; wait $!; echo code $?; echo temporary: $(ls temporary)");
+    EXPECT_THAT(outcome.output, testing::ContainsRegex("code 1[0-9]+")) << signal;
+    EXPECT_THAT(outcome.output, HasSubstr("temporary:\n")) << signal;
+    for (const char* made : {"temporary", "long.txt"}) fs::remove_all(made);
+    EXPECT_TRUE(stored_files() == before) << signal;
   }
 }
 

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "support/fault_env.hpp"
 #include "support/scratch_directory.hpp"
 
 namespace switchyard {
@@ -84,11 +86,13 @@ class MetricsFiles : public testing::Test {
 
   test::ScratchDirectory directory_;
   PosixEnv env_;
+  std::ostringstream console_;
+  Log log_{&console_};
   const std::string path_ = directory_.path() + "/metrics.jsonl";
 };
 
 TEST_F(MetricsFiles, AppendFromNothing) {
-  MetricsFile file(env_, path_, 0);
+  MetricsFile file(env_, log_, path_, 0);
   EXPECT_FALSE(file.last());
   file.append(record_of(1));
   file.append(record_of(2));
@@ -98,7 +102,7 @@ TEST_F(MetricsFiles, AppendFromNothing) {
 
 TEST_F(MetricsFiles, CutOffStepsAfterTheCheckpoint) {
   write(lines(1, 5));
-  MetricsFile file(env_, path_, 3);
+  MetricsFile file(env_, log_, path_, 3);
   EXPECT_EQ(text(), lines(1, 3));
   EXPECT_EQ(file.last()->step(), 3);
   file.append(record_of(4));
@@ -109,23 +113,87 @@ TEST_F(MetricsFiles, CutOffATornLineAtAnyByte) {
   const std::string whole = lines(1, 3), kept = lines(1, 2);
   for (std::size_t size = kept.size(); size < whole.size(); ++size) {
     write(whole.substr(0, size));
-    MetricsFile file(env_, path_, 3);
+    MetricsFile file(env_, log_, path_, 3);
     EXPECT_EQ(text(), kept);
   }
 }
 
 TEST_F(MetricsFiles, CutOffWhatADiskLeftBehind) {
   write(lines(1, 2) + std::string(50, '\0') + "\n" + lines(3, 3));
-  const MetricsFile file(env_, path_, 5);
+  const MetricsFile file(env_, log_, path_, 5);
   EXPECT_EQ(text(), lines(1, 2));
 }
 
 TEST_F(MetricsFiles, ReplaceTheLastRecordAlone) {
   write(lines(1, 3));
-  MetricsFile file(env_, path_, 3);
+  MetricsFile file(env_, log_, path_, 3);
   file.replace_last(record_of(3, 9));
   file.append(record_of(4));
   EXPECT_EQ(text(), lines(1, 2) + to_json(record_of(3, 9)) + "\n" + lines(4, 4));
+}
+
+// A disk that is full, or whose fsync fails, where `refused` names the operation.
+class MetricsFilesOnABadDisk : public MetricsFiles {
+ protected:
+  std::string refused_;
+  test::FaultEnv disk_{[this](const std::string& operation) {
+    return !refused_.empty() && operation.starts_with(refused_);
+  }};
+};
+
+TEST_F(MetricsFilesOnABadDisk, KeepWhatHasNoRoomAndWriteItLater) {
+  MetricsFile file(disk_, log_, path_, 0);
+  file.append(record_of(1));
+  refused_ = "append ";
+  for (const std::int64_t step : {2, 3}) {
+    file.append(record_of(step));
+    EXPECT_EQ(file.unwritten(), lines(2, step));
+    EXPECT_TRUE(text().starts_with(lines(1, 1))) << "half of the others may follow";
+  }
+  EXPECT_EQ(file.last()->step(), 3);
+  EXPECT_EQ(log_.warnings(), 1);
+  refused_ = "";
+  file.append(record_of(4));
+  EXPECT_EQ(file.unwritten(), "");
+  EXPECT_EQ(text(), lines(1, 4));
+  EXPECT_NE(console_.str().find("is written again"), std::string::npos);
+}
+
+TEST_F(MetricsFilesOnABadDisk, TakeBackWhatAFailedSyncMayHaveLost) {
+  write(lines(1, 1));
+  MetricsFile file(disk_, log_, path_, 1);
+  file.append(record_of(2));
+  file.sync();
+  file.append(record_of(3));
+  file.append(record_of(4));
+  refused_ = "sync ";
+  file.sync();
+  EXPECT_EQ(file.unwritten(), lines(3, 4));
+  refused_ = "";
+  file.sync();
+  EXPECT_EQ(file.unwritten(), "");
+  EXPECT_EQ(text(), lines(1, 4));
+  EXPECT_EQ(log_.warnings(), 1);
+}
+
+TEST_F(MetricsFilesOnABadDisk, WriteWhatACheckpointTookAlongOnce) {
+  for (const std::int64_t there : {1, 2, 3}) {
+    write(lines(1, there));
+    MetricsFile file(env_, log_, path_, 3, lines(2, 3));
+    EXPECT_EQ(text(), lines(1, 3));
+    file.append(record_of(4));
+    EXPECT_EQ(text(), lines(1, 4));
+  }
+  refused_ = "append ";
+  write(lines(1, 1));
+  EXPECT_THROW(MetricsFile(disk_, log_, path_, 3, lines(2, 3)), Error);
+}
+
+TEST_F(MetricsFiles, TellTheirLastRecordWithoutBeingTouched) {
+  EXPECT_FALSE(last_record(env_, path_));
+  write(lines(1, 3) + "torn");
+  EXPECT_EQ(last_record(env_, path_)->step(), 3);
+  EXPECT_EQ(text(), lines(1, 3) + "torn");
 }
 
 }  // namespace

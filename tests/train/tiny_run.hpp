@@ -88,7 +88,7 @@ class TinyRun {
                             .tokenizer_digest = tokenizer_digest,
                             .description = "made up"};
     const TrainJob job{.comm = comm_,
-                       .env = env,
+                       .env = *disk,
                        .log = log_,
                        .signals = signals_,
                        .settings = settings,
@@ -149,6 +149,7 @@ class TinyRun {
   std::vector<std::string> changes;
   std::ostringstream console;
   PosixEnv env;
+  Env* disk = &env;  // what training writes to
 
  private:
   const Comm& comm_;

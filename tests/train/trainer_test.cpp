@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "checkpoint/run_lock.hpp"
+#include "support/fault_env.hpp"
 #include "support/mpi_main.hpp"
 #include "support/shared_directory.hpp"
 #include "tiny_run.hpp"
@@ -17,6 +18,7 @@
 namespace switchyard {
 namespace {
 
+using test::FaultEnv;
 using test::SharedDirectory;
 using test::TinyRun;
 using testing::ElementsAre;
@@ -350,6 +352,222 @@ TEST_F(TrainerTest, StopsWhenItsTimeIsOver) {
   run.settings.max_minutes = 1e-9;
   EXPECT_EQ(run.train(), ExitCode::preempted);
   EXPECT_THAT(run.checkpoint_steps(), ElementsAre(1));
+}
+
+// The flag of signals lives as long as a TinyRun does, so each start has one of its own.
+TEST_F(TrainerTest, StopsBeforeTheFirstStepWhenItWasAskedTo) {
+  {
+    TinyRun run = run_on(test_world(), "run");
+    std::raise(SIGTERM);
+    EXPECT_EQ(run.train(), ExitCode::preempted);
+    EXPECT_THAT(run.checkpoint_steps(), ElementsAre());
+    if (leads()) {
+      EXPECT_THAT(run.console.str(), HasSubstr("stopped before the first step (asked by a signal); "
+                                               "go on with: switchyard train --output RUN"));
+    }
+  }
+  {
+    TinyRun run = run_on(test_world(), "run");
+    run.settings.steps = 2;
+    EXPECT_EQ(run.train(), ExitCode::done);
+    run.settings.steps = 6;
+    std::raise(SIGHUP);
+    EXPECT_EQ(run.train(), ExitCode::preempted);
+    EXPECT_THAT(run.checkpoint_steps(), ElementsAre(2));
+  }
+  TinyRun run = run_on(test_world(), "run");
+  EXPECT_EQ(run.train(), ExitCode::done);
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+// Asked in the first batch of two, that of step 2 or the last one.
+TEST_F(TrainerTest, StopsDuringAnEvaluationAndMakesUpForIt) {
+  for (const std::int64_t step : {2, 6}) {
+    const std::string name = "stopped-" + std::to_string(step);
+    {
+      TinyRun run = run_on(test_world(), name);
+      std::int64_t evaluations = 0;
+      run.validation.before_example = [&](std::int64_t sample) {
+        if (sample == 0 && 2 * ++evaluations == step) std::raise(SIGUSR1);
+      };
+      EXPECT_EQ(run.train(), ExitCode::preempted);
+      barrier(test_world());
+      EXPECT_THAT(run.checkpoint_steps(), ElementsAre(step));
+      EXPECT_EQ(run.records().size(), static_cast<std::size_t>(step));
+      EXPECT_FALSE(run.records().back().contains("eval/loss"));
+    }
+    TinyRun run = run_on(test_world(), name);
+    EXPECT_EQ(run.train(), ExitCode::done);
+    barrier(test_world());
+    EXPECT_TRUE(run.records().back().contains("eval/loss"));
+    EXPECT_EQ(run.train(), ExitCode::done);
+    if (leads()) {
+      EXPECT_THAT(run.console.str(), HasSubstr("nothing left to do"));
+    }
+    expect_equal_to_one_process_never_stopped(run);
+  }
+}
+
+TEST_F(TrainerTest, StopsAfterASaveThatWasUnderWay) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.checkpoint_interval = 2;
+  int saves = 0;
+  FaultEnv disk([&](const std::string& operation) {
+    if (operation.starts_with("rename ") && operation.ends_with("/step-00000002")) {
+      ++saves;
+      std::raise(SIGTERM);
+    }
+    return false;
+  });
+  run.disk = &disk;
+  EXPECT_EQ(run.train(), ExitCode::preempted);
+  barrier(test_world());
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(2));
+  EXPECT_EQ(run.records().size(), 2U) << "no further step was taken";
+  if (leads()) {
+    EXPECT_EQ(saves, 1);
+  }
+}
+
+// What a full disk does to the shard of the last process, at the named steps.
+FaultEnv disk_that_refuses_to_save(const std::string& steps) {
+  const std::string shard = "/shard-0000" + std::to_string(test_world().size() - 1) + ".bin";
+  return FaultEnv([=](const std::string& operation) {
+    const std::size_t at = operation.find("/step-0000000");
+    return operation.starts_with("append ") && operation.ends_with(shard) &&
+           steps.find(operation[at + 13]) != std::string::npos;
+  });
+}
+
+TEST_F(TrainerTest, GoesOnWhereASaveFailsAndSavesTheNext) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.checkpoint_interval = 1;
+  FaultEnv disk = disk_that_refuses_to_save("1245");
+  run.disk = &disk;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(6, 3));
+  if (leads()) {
+    EXPECT_THAT(run.console.str(),
+                HasSubstr("warning: step 4 is not saved (failure 1 in a row, 3 end the run): "));
+    EXPECT_THAT(run.console.str(), HasSubstr("failure 2 in a row"));
+    EXPECT_THAT(run.console.str(), HasSubstr("training goes on, and step 5 is to be saved"));
+  }
+  expect_equal_to_one_process_never_stopped(
+      run, [](Settings& settings) { settings.checkpoint_interval = 1; });
+}
+
+TEST_F(TrainerTest, EndsAfterThreeFailedSavesInARow) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.checkpoint_interval = 1;
+  FaultEnv disk = disk_that_refuses_to_save("2345");
+  run.disk = &disk;
+  std::string message;
+  EXPECT_EQ(code_of(run, &message), ExitCode::io_error);
+  EXPECT_THAT(message, HasSubstr("3 saves in a row failed, the last at step 4: "));
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(1));
+  barrier(test_world());
+  run.disk = &run.env;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  expect_equal_to_one_process_never_stopped(
+      run, [](Settings& settings) { settings.checkpoint_interval = 1; });
+}
+
+TEST_F(TrainerTest, EndsWhereTheLastStepOrThatOfAStopCannotBeSaved) {
+  FaultEnv disk = disk_that_refuses_to_save("36");
+  TinyRun last = run_on(test_world(), "last"), stopped = run_on(test_world(), "stopped");
+  last.disk = stopped.disk = &disk;
+  std::string message;
+  EXPECT_EQ(code_of(last, &message), ExitCode::io_error);
+  EXPECT_THAT(message, HasSubstr("step 6 could not be saved: "));
+  stopped.training.before_example = [&](std::int64_t sample) {
+    if (sample == 2 * stopped.settings.batch_size) std::raise(SIGUSR1);
+  };
+  EXPECT_EQ(code_of(stopped, &message), ExitCode::io_error);
+  EXPECT_THAT(message, HasSubstr("step 3 could not be saved: "));
+  EXPECT_THAT(stopped.checkpoint_steps(), ElementsAre());
+}
+
+// The disk of metrics.jsonl is full while `full` says so; that of the checkpoints is another.
+class TrainerWithAFullDisk : public TrainerTest {
+ protected:
+  bool full_ = false;
+  FaultEnv disk_{[this](const std::string& operation) {
+    return full_ && operation.ends_with("/metrics.jsonl");
+  }};
+};
+
+TEST_F(TrainerWithAFullDisk, RecordsEachStepOnceThereIsRoomAgain) {
+  TinyRun run = run_on(test_world(), "run");
+  run.disk = &disk_;
+  run.settings.checkpoint_interval = 2;
+  run.training.before_example = [&](std::int64_t sample) {
+    const std::int64_t step = sample / run.settings.batch_size + 1;
+    full_ = step >= 2 && step <= 4;
+  };
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(6, 4, 2));
+  if (leads()) {
+    const std::string console = run.console.str();
+    const std::string warning = "warning: the run goes on, but injected fault: ";
+    EXPECT_THAT(console, HasSubstr(warning));
+    EXPECT_EQ(console.find(warning, console.find(warning) + 1), std::string::npos);
+    EXPECT_THAT(console, HasSubstr("metrics.jsonl is written again, and no step is missing"));
+  }
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerWithAFullDisk, TakesTheRecordsOfAStoppedRunFromItsCheckpoint) {
+  {
+    TinyRun run = run_on(test_world(), "run");
+    run.disk = &disk_;
+    run.training.before_example = [&](std::int64_t sample) {
+      full_ = sample >= run.settings.batch_size;
+      if (sample == 2 * run.settings.batch_size) std::raise(SIGTERM);
+    };
+    EXPECT_EQ(run.train(), ExitCode::preempted);
+    barrier(test_world());
+    EXPECT_EQ(last_record(run.env, RunPaths{run.directory}.metrics())->step(), 1);
+  }
+  full_ = false;
+  TinyRun run = run_on(test_world(), "run");
+  EXPECT_EQ(run.train(), ExitCode::done);
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerWithAFullDisk, SavesAllStepsThenEndsWith74) {
+  TinyRun run = run_on(test_world(), "run");
+  run.disk = &disk_;
+  run.training.before_example = [&](std::int64_t sample) {
+    full_ = sample >= 3 * run.settings.batch_size;
+  };
+  std::string message;
+  EXPECT_EQ(code_of(run, &message), ExitCode::io_error);
+  EXPECT_THAT(message, HasSubstr("the last checkpoint has all steps, but "));
+  EXPECT_THAT(run.checkpoint_steps(), ElementsAre(6));
+  barrier(test_world());
+  full_ = false;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_EQ(run.train(), ExitCode::done);
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("nothing left to do"));
+  }
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+TEST_F(TrainerTest, MakesItsDirectoryDurableWithAllParents) {
+  TinyRun run = run_on(test_world(), "a/b/run");
+  run.settings.steps = 1;
+  FaultEnv disk;
+  run.disk = &disk;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  if (!leads()) return;
+  for (const char* parent : {"", "/a", "/a/b"}) {
+    EXPECT_THAT(disk.operations(),
+                testing::Contains("sync_directory " + directory_.path() + parent));
+  }
 }
 
 TEST_F(TrainerTest, SaysWhenNothingIsLeftToDo) {
