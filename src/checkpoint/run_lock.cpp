@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/host.hpp"
 
 namespace switchyard {
 namespace {
@@ -23,9 +24,7 @@ std::string holder(int fd) {
 }
 
 void name_holder(int fd) {
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  const std::string text = "process " + std::to_string(::getpid()) + " on " + host + "\n";
+  const std::string text = "process " + std::to_string(::getpid()) + " on " + host_name() + "\n";
   // It only tells people who holds the lock, and not always: a full disk does not stop the run
   // here.
   if (::ftruncate(fd, 0) == 0) (void)!::pwrite(fd, text.data(), text.size(), 0);

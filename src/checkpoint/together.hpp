@@ -15,6 +15,10 @@ namespace switchyard {
 std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work);
 void all_or_none(const Comm& comm, const std::function<void()>& work);
 
+// The same where the processes of a host that see the same do the work once: those whose `view` is
+// the same text. The Error says on which host, where there are several processes. Collective.
+void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work);
+
 // The same where process 0 alone works: its result, or its Error, on every process. Collective.
 std::string on_first(const Comm& comm, const std::function<std::string()>& work);
 

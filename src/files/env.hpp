@@ -60,6 +60,9 @@ class Env {
   virtual bool exists(const std::string& path) const = 0;
   virtual bool is_directory(const std::string& path) const = 0;
   virtual std::int64_t file_size(const std::string& path) const = 0;
+  // Tells what stands there from every other file of this host, and from itself after a change:
+  // device, inode, size, times. "" where nothing stands there.
+  virtual std::string identity(const std::string& path) const = 0;
 };
 
 // The real one.
@@ -78,6 +81,7 @@ class PosixEnv final : public Env {
   bool exists(const std::string& path) const override;
   bool is_directory(const std::string& path) const override;
   std::int64_t file_size(const std::string& path) const override;
+  std::string identity(const std::string& path) const override;
 };
 
 // The whole file. Error(damaged_data) when it is larger than `limit`, before anything is allocated.

@@ -219,4 +219,20 @@ std::int64_t PosixEnv::file_size(const std::string& path) const {
   return status.st_size;
 }
 
+std::string PosixEnv::identity(const std::string& path) const {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return "";
+    fail(Access::read, "examine", path, errno);
+  }
+  std::string text;
+  for (const auto part :
+       {static_cast<std::int64_t>(status.st_dev), static_cast<std::int64_t>(status.st_ino),
+        static_cast<std::int64_t>(status.st_size), static_cast<std::int64_t>(status.st_mtim.tv_sec),
+        static_cast<std::int64_t>(status.st_mtim.tv_nsec)}) {
+    text += std::to_string(part) + " ";
+  }
+  return text;
+}
+
 }  // namespace switchyard

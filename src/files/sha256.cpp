@@ -57,4 +57,11 @@ std::string sha256_hex(std::span<const std::byte> bytes) { return Sha256().updat
 
 std::string sha256_hex(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); }
 
+std::string unlike(const std::string& digest, const std::string& expected) {
+  const auto shortened = [](const std::string& hex) {
+    return hex.empty() ? "none" : hex.substr(0, 12) + (hex.size() > 12 ? "…" : "");
+  };
+  return "SHA-256 " + shortened(digest) + ", not " + shortened(expected);
+}
+
 }  // namespace switchyard

@@ -33,4 +33,7 @@ std::string to_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::string_view text);
 
+// "SHA-256 1f00a3…, not 9c3f…": for people, of two digests in hex.
+std::string unlike(const std::string& digest, const std::string& expected);
+
 }  // namespace switchyard

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "base/host.hpp"
 #include "support/errors.hpp"
 #include "support/mpi_main.hpp"
 
@@ -28,8 +29,9 @@ TEST(Together, FailsEverywhereWithTheReasonOfTheLowestProcessThatFailed) {
       throw Error(ExitCode::io_error, "disk " + std::to_string(world.rank().value), "hint");
     };
     const std::string words =
-        (lowest == 0 ? "74: " : "74: process " + std::to_string(lowest) + ": ") + "disk " +
-        std::to_string(lowest);
+        (lowest == 0 ? "74: "
+                     : "74: process " + std::to_string(lowest) + " on " + host_name() + ": ") +
+        "disk " + std::to_string(lowest);
     EXPECT_EQ(error_of([&] { all_or_none(world, work); }), words);
   }
 }
@@ -44,6 +46,32 @@ TEST(Together, CarriesTheHintAndTurnsSurprisesIntoErrors) {
   EXPECT_TRUE(fails_with(ExitCode::unexpected, "surprise", [] {
     all_or_none(test_world(), [] { throw std::runtime_error("surprise"); });
   }));
+}
+
+TEST(OncePerView, LetsOneProcessWorkWhereAHostSeesTheSame) {
+  const Comm& world = test_world();
+  std::int64_t worked = 0;
+  once_per_view(world, "the same", [&] { ++worked; });
+  EXPECT_EQ(worked, world.rank() == Rank{0} ? 1 : 0);
+}
+
+TEST(OncePerView, LetsEachWorkThatSeesSomethingElse) {
+  const Comm& world = test_world();
+  std::int64_t worked = 0;  // by 0 and 1, and by nobody beyond
+  once_per_view(world, world.rank().value % 2 == 0 ? "even" : "odd", [&] { ++worked; });
+  EXPECT_EQ(worked, world.rank().value < 2 ? 1 : 0);
+}
+
+TEST(OncePerView, FailsEverywhereAndNamesTheHost) {
+  const Comm& world = test_world();
+  const bool last = world.rank().value == world.size() - 1;
+  const std::string where = world.size() > 1 ? "on " + host_name() + ", " : "";
+  EXPECT_EQ(error_of([&] {
+              once_per_view(world, last ? "its own" : "common", [&] {
+                if (last) throw Error(ExitCode::damaged_data, "train.bin is damaged");
+              });
+            }),
+            "65: " + where + "train.bin is damaged");
 }
 
 TEST(OnFirst, WorksOnProcess0Alone) {

@@ -18,7 +18,7 @@ enum class Fault {
   forever,  // and so do all after it: the process is as good as dead
 };
 
-class FaultEnv final : public Env {
+class FaultEnv : public Env {
  public:
   static constexpr int never = std::numeric_limits<int>::max();
 
@@ -68,6 +68,7 @@ class FaultEnv final : public Env {
     real_.sync_directory(path);
   }
   std::unique_ptr<ReadableFile> open(const std::string& path) const override {
+    if (before_open) before_open(path);
     return real_.open(path);
   }
   std::vector<std::string> list_directory(const std::string& path) const override {
@@ -76,6 +77,10 @@ class FaultEnv final : public Env {
   bool exists(const std::string& path) const override { return real_.exists(path); }
   bool is_directory(const std::string& path) const override { return real_.is_directory(path); }
   std::int64_t file_size(const std::string& path) const override { return real_.file_size(path); }
+  std::string identity(const std::string& path) const override { return real_.identity(path); }
+
+  // What somebody else does just before a file is opened to be read.
+  std::function<void(const std::string& path)> before_open;
 
  private:
   class File final : public WritableFile {
