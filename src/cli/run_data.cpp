@@ -1,13 +1,13 @@
 #include "cli/run_data.hpp"
 
 #include <array>
+#include <cstdio>
 
 #include "base/error.hpp"
 #include "checkpoint/hugging_face_files.hpp"
 #include "checkpoint/together.hpp"
 #include "cli/validate.hpp"
 #include "comm/job.hpp"
-#include "data/dataset.hpp"
 #include "data/span_corruption_source.hpp"
 #include "files/sha256.hpp"
 #include "train/settings.hpp"
@@ -18,11 +18,18 @@ namespace {
 
 constexpr std::int64_t largest_model = std::int64_t{256} << 20;
 
-std::string digest(const Dataset& data) { return sha256_hex(to_text(data.manifest())); }
-
 std::string describe(const SplitInfo& split) {
   return grouped(split.summary.documents) + " documents, " + grouped(split.summary.tokens) +
          " tokens";
+}
+
+// "; 40 steps are 5.3 epochs": how often training reads all of `samples`.
+std::string epochs_text(const TrainOptions& train, std::int64_t samples) {
+  const double epochs = static_cast<double>(train.steps()) *
+                        static_cast<double>(train.batch_size()) / static_cast<double>(samples);
+  char text[32];
+  std::snprintf(text, sizeof text, epochs < 10 ? "%.2f" : "%.0f", epochs);
+  return "; " + grouped(train.steps()) + " steps are " + text + " epochs";
 }
 
 // The prepared data whose validation stream is used, where it is not the training data's.
@@ -33,7 +40,9 @@ std::optional<Dataset> open_validation(const Env& env, const DataOptions& option
   if (validation.tokenizer_digest() != training.tokenizer_digest()) {
     throw Error(
         ExitCode::mismatch,
-        "the tokenizer of " + options.validation() + " is not that of " + options.train(),
+        "the tokenizer of " + options.validation() + " (" +
+            unlike(validation.tokenizer_digest(), training.tokenizer_digest()) +
+            ") is not that of " + options.train(),
         "prepare the validation data with --tokenizer " + options.train() + "/tokenizer.model");
   }
   return validation;
@@ -45,21 +54,21 @@ class PreparedData final : public RunData {
   PreparedData(const Comm& world, const Env& env, const RunPaths& run, RunConfig& config)
       : data_(Dataset::open(env, config.data().train())),
         other_(open_validation(env, config.data(), data_)) {
-    require_equal_on_all_ranks(world, "the prepared data",
-                               digest(data_) + " " + digest(held_out()));
+    require_same_data(world, data_);
+    if (other_) require_same_data(world, *other_);
     ModelOptions& model = *config.mutable_model();
     if (!model.has_vocab_size()) model.set_vocab_size(data_.vocabulary().rows());
     require_vocabulary(model, model_origin(env, run), data_);
     const Settings settings = read_settings(config);
     training_.emplace(SpanCorruptionSource::training(data_, settings.spans, settings.seed));
+    epochs_ = epochs_text(config.train(), training_->segments());
     validation_.emplace(SpanCorruptionSource::validation(held_out(), settings.spans));
   }
 
   void verify(const Comm& world, const Env& env) const override {
-    on_first(world, [&] {
+    once_per_view(world, data_.view(env) + (other_ ? other_->view(env) : ""), [&] {
       data_.verify(env);
       if (other_) other_->verify(env);
-      return std::string();
     });
   }
 
@@ -72,7 +81,7 @@ class PreparedData final : public RunData {
             .digest = data_.data_digest(),
             .tokenizer_digest = data_.tokenizer_digest(),
             .description = describe(data_.manifest().train) +
-                           "; held out: " + describe(held_out().manifest().validation)};
+                           "; held out: " + describe(held_out().manifest().validation) + epochs_};
   }
 
  private:
@@ -81,6 +90,7 @@ class PreparedData final : public RunData {
   Dataset data_;
   std::optional<Dataset> other_;
   std::optional<SpanCorruptionSource> training_, validation_;
+  std::string epochs_;
 };
 
 void take_vocabulary(const std::optional<Tokenizer>& tokenizer, RunConfig& config) {
@@ -102,8 +112,11 @@ class ExampleData final : public RunData {
   ExampleData(const Comm& world, const Env& env, const RunPaths& run, RunConfig& config)
       : tokenizer_(find_tokenizer(world, env, run, config)), file_(env, config.data().train()) {
     if (config.data().has_validation()) other_.emplace(env, config.data().validation());
-    require_equal_on_all_ranks(world, "the files of examples",
-                               file_.sha256() + (other_ ? " " + other_->sha256() : std::string()));
+    require_equal_on_all_ranks(world, config.data().train(), file_.sha256(), same_files_hint);
+    if (other_) {
+      require_equal_on_all_ranks(world, config.data().validation(), other_->sha256(),
+                                 same_files_hint);
+    }
     take_vocabulary(tokenizer_, config);
     const ExampleRules rules{.vocab_size = config.model().vocab_size(),
                              .input_length = config.data().input_length(),
@@ -112,6 +125,7 @@ class ExampleData final : public RunData {
                              .sentinels_in_text = config.data().sentinels_in_text()};
     target_length_ = rules.target_length;
     training_.emplace(ExampleFileSource::training(file_, rules, config.train().seed()));
+    epochs_ = epochs_text(config.train(), file_.size());
     if (other_) validation_.emplace(ExampleFileSource::validation(*other_, rules));
   }
 
@@ -128,8 +142,8 @@ class ExampleData final : public RunData {
             .vocabulary = tokenizer_ ? tokenizer_->vocabulary() : Vocabulary(),
             .digest = file_.sha256(),
             .tokenizer_digest = tokenizer_ ? tokenizer_->sha256() : "",
-            .description = grouped(file_.size()) +
-                           " examples; held out: " + (other_ ? grouped(other_->size()) : "none")};
+            .description = grouped(file_.size()) + " examples; held out: " +
+                           (other_ ? grouped(other_->size()) : "none") + epochs_};
   }
 
  private:
@@ -137,6 +151,7 @@ class ExampleData final : public RunData {
   ExampleFile file_;
   std::optional<ExampleFile> other_;
   std::optional<ExampleFileSource> training_, validation_;
+  std::string epochs_;
   std::int64_t target_length_ = 0;
 };
 
@@ -157,6 +172,11 @@ ModelOrigin model_origin(const Env& env, const RunPaths& run) {
   return env.exists(run.config()) ? ModelOrigin::run : ModelOrigin::configuration;
 }
 
+void require_same_data(const Comm& world, const Dataset& data) {
+  require_equal_on_all_ranks(world, data.directory() + "/" + dataset_files::manifest,
+                             to_text(data.manifest()), same_files_hint);
+}
+
 std::unique_ptr<RunData> open_run_data(const Comm& world, const Env& env, const RunPaths& run,
                                        RunConfig& config) {
   if (is_example_file(config.data().train()))
@@ -173,14 +193,14 @@ Tokenizer open_tokenizer(const Env& env, const std::string& path) {
 std::optional<Tokenizer> find_tokenizer(const Comm& world, const Env& env, const RunPaths& run,
                                         const RunConfig& config) {
   const std::string path = tokenizer_path(env, run, config.data());
-  require_equal_on_all_ranks(world, "the tokenizer's path", path);
+  require_equal_on_all_ranks(world, "the tokenizer's path", path, same_files_hint);
   if (path.empty()) return std::nullopt;
   on_first(world, [&] {
     open_tokenizer(env, path);
     return std::string();
   });
   const std::string bytes = read_file(env, path, largest_model);
-  require_equal_on_all_ranks(world, path, sha256_hex(bytes));
+  require_equal_on_all_ranks(world, path, sha256_hex(bytes), same_files_hint);
   Tokenizer tokenizer(bytes, path);
   const std::int32_t pieces = tokenizer.vocabulary().pieces;
   if (config.model().has_vocab_size() && pieces > config.model().vocab_size()) {

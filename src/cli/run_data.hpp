@@ -8,6 +8,7 @@
 
 #include "cli/validate.hpp"
 #include "comm/comm.hpp"
+#include "data/dataset.hpp"
 #include "data/example_file_source.hpp"
 #include "data/tokenizer.hpp"
 #include "files/env.hpp"
@@ -17,10 +18,19 @@
 
 namespace switchyard {
 
+// What to do where hosts do not see the same file.
+inline constexpr const char* same_files_hint =
+    "give every host the same files: copy them anew, or put them where all hosts see them";
+
+// Error(mismatch) that says what differs where the processes see manifests that differ: each reads
+// its own, perhaps from its own host's disk. Collective.
+void require_same_data(const Comm& world, const Dataset& data);
+
 class RunData {
  public:
   virtual ~RunData() = default;
-  // Reads all of it. Error(damaged_data) or what else is wrong, with its place. Collective.
+  // Reads all of it, on each host as it sees it. Error(damaged_data) or what else is wrong, with
+  // its place. Collective.
   virtual void verify(const Comm& world, const Env& env) const = 0;
   // Refers to this object.
   virtual TrainingData training_data() const = 0;

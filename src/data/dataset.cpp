@@ -68,11 +68,11 @@ Dataset Dataset::open(const Env& env, const std::string& directory) {
 
   const std::string model_path = path(dataset_files::tokenizer);
   const std::string model = read_file(env, model_path, largest_model);
-  if (sha256_hex(model) != manifest.tokenizer_sha256)
-    throw Error(
-        ExitCode::mismatch,
-        model_path + " is not the tokenizer that this data was prepared with (SHA-256 differs)",
-        "restore the file or prepare the data again with --tokenizer");
+  if (const std::string sha256 = sha256_hex(model); sha256 != manifest.tokenizer_sha256)
+    throw Error(ExitCode::mismatch,
+                model_path + " (" + unlike(sha256, manifest.tokenizer_sha256) +
+                    ") is not the tokenizer that this data was prepared with",
+                "restore the file or prepare the data again with --tokenizer");
   Tokenizer tokenizer(model, model_path);
   if (tokenizer.vocabulary() != manifest.vocabulary)
     throw Error(ExitCode::damaged_data,
@@ -87,6 +87,14 @@ Dataset Dataset::open(const Env& env, const std::string& directory) {
 
 std::string Dataset::data_digest() const {
   return sha256_hex(manifest_.train.summary.bin_sha256 + manifest_.train.summary.idx_sha256);
+}
+
+std::string Dataset::view(const Env& env) const {
+  std::string view;
+  for (const char* stream : {dataset_files::train, dataset_files::validation})
+    for (const char* ending : {".bin", ".idx"})
+      view += env.identity(directory_ + "/" + stream + ending) + "\n";
+  return view;
 }
 
 void Dataset::verify(const Env& env) const {

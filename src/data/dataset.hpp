@@ -53,8 +53,11 @@ class Dataset {
   std::string data_digest() const;
   const std::string& tokenizer_digest() const { return manifest_.tokenizer_sha256; }
 
+  // Tells what this process sees there from what another may see on its own disk or under another
+  // mount: equal on processes of one host that read the same files.
+  std::string view(const Env& env) const;
   // Reads both streams whole and compares their hashes: Error(damaged_data) names the file. One
-  // process of a job need do it, once.
+  // process of those with the same view need do it.
   void verify(const Env& env) const;
   void verify_validation(const Env& env) const;  // that stream alone
 
