@@ -1,14 +1,12 @@
 #include "checkpoint/digest.hpp"
 
-#include "checkpoint/manifest.hpp"
-#include "checkpoint/shard.hpp"
 #include "files/sha256.hpp"
 
 namespace switchyard {
 
-CheckpointSummary summarize_checkpoint(const Env& env, const std::string& checkpoint_directory) {
-  const Manifest manifest = read_manifest(env, checkpoint_directory);
-  CheckpointSummary summary{.state = run_state_of(manifest),
+CheckpointSummary summarize_checkpoint(const CheckpointReader& checkpoint) {
+  const Manifest& manifest = checkpoint.manifest();
+  CheckpointSummary summary{.state = checkpoint.state(),
                             .virtual_ranks = manifest.layout().virtual_ranks(),
                             .processes = manifest.layout().processes(),
                             .groups = manifest.layout().groups(),
@@ -28,13 +26,10 @@ CheckpointSummary summarize_checkpoint(const Env& env, const std::string& checkp
   return summary;
 }
 
-std::vector<TensorDigest> digest_checkpoint(const Env& env,
-                                            const std::string& checkpoint_directory) {
-  const Manifest manifest = read_manifest(env, checkpoint_directory);
-  ShardReader reader(env, checkpoint_directory, manifest);
+std::vector<TensorDigest> digest_checkpoint(const CheckpointReader& checkpoint) {
   std::vector<TensorDigest> digests;
-  for (const ManifestTensor& tensor : manifest.tensors()) {
-    reader.read(tensor);  // throws unless the bytes have the manifest's digest
+  for (const ManifestTensor& tensor : checkpoint.manifest().tensors()) {
+    checkpoint.verify(tensor);  // throws unless the bytes have the manifest's digest
     digests.push_back({tensor.name(), to_hex(std::as_bytes(std::span(tensor.sha256())))});
   }
   return digests;

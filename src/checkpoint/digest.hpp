@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/index.hpp"
+#include "checkpoint/reader.hpp"
 #include "checkpoint/run_state.hpp"
-#include "files/env.hpp"
 #include "tensor/named_tensor.hpp"
 
 namespace switchyard {
@@ -31,7 +31,7 @@ struct CheckpointSummary {
 };
 
 // From the manifest alone.
-CheckpointSummary summarize_checkpoint(const Env& env, const std::string& checkpoint_directory);
+CheckpointSummary summarize_checkpoint(const CheckpointReader& checkpoint);
 
 struct TensorDigest {
   std::string name, sha256;
@@ -39,8 +39,7 @@ struct TensorDigest {
 };
 
 // By name. Reads every tensor and compares it with the manifest; Error(damaged_data).
-std::vector<TensorDigest> digest_checkpoint(const Env& env,
-                                            const std::string& checkpoint_directory);
+std::vector<TensorDigest> digest_checkpoint(const CheckpointReader& checkpoint);
 
 // SHA-256 over the lines "<sha256>  <name>\n", in the order given.
 std::string overall_digest(std::span<const TensorDigest> digests);

@@ -9,7 +9,6 @@
 #include "base/error.hpp"
 #include "checkpoint/manifest.hpp"
 #include "checkpoint/save.hpp"
-#include "checkpoint/shard.hpp"
 #include "files/safe_path.hpp"
 
 namespace switchyard {
@@ -198,14 +197,13 @@ const ManifestTensor& find_stored(const Manifest& manifest, const ParamSpec& spe
   const auto at = std::lower_bound(
       manifest.tensors().begin(), manifest.tensors().end(), spec.name,
       [](const ManifestTensor& t, const std::string& name) { return t.name() < name; });
-  if (at == manifest.tensors().end() || at->name() != spec.name || at->rows() != spec.rows ||
-      at->cols() != spec.cols) {
-    throw Error(
-        ExitCode::mismatch,
-        "the checkpoint has no tensor " + spec.name + " " + shape_text({spec.rows, spec.cols}),
-        "it was written with another model; see `switchyard inspect`");
-  }
-  return *at;
+  const bool there = at != manifest.tensors().end() && at->name() == spec.name;
+  if (there && at->rows() == spec.rows && at->cols() == spec.cols) return *at;
+  throw Error(ExitCode::mismatch,
+              "the checkpoint has no tensor " + spec.name + " " +
+                  shape_text({spec.rows, spec.cols}) +
+                  (there ? ", but one of " + shape_text({at->rows(), at->cols()}) : ""),
+              "it was written with another model; see `switchyard inspect`");
 }
 
 void require_zeros(const Tensor<float>& bias, const ParamSpec& spec) {
@@ -277,15 +275,13 @@ std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceF
   return save_checkpoint(env, to.alone, to.layout, to.checkpoints_directory, to.state, next);
 }
 
-std::int64_t export_weights(Env& env, const std::string& checkpoint_directory,
-                            HuggingFaceFamily family, std::span<const ParamSpec> specs,
-                            const ExportTarget& to) {
-  const Manifest manifest = read_manifest(env, checkpoint_directory);
+std::int64_t export_weights(Env& env, const CheckpointReader& from, HuggingFaceFamily family,
+                            std::span<const ParamSpec> specs, const ExportTarget& to) {
+  const Manifest& manifest = from.manifest();
   std::vector<std::pair<std::string, const ParamSpec*>> order;
-  ShardReader reader(env, checkpoint_directory, manifest);
   for (const ParamSpec& spec : specs) {
     if (is_router_bias(spec)) {
-      require_zeros(reader.read(find_stored(manifest, spec)), spec);
+      require_zeros(from.read(find_stored(manifest, spec)), spec);
     } else {
       order.emplace_back(hugging_face_name(spec.name, family), &spec);
     }
@@ -298,11 +294,11 @@ std::int64_t export_weights(Env& env, const std::string& checkpoint_directory,
   }
   SafetensorsWriter writer(env, to.directory, std::move(tensors), to.shard_bytes);
   for (const auto& [name, spec] : order) {
-    const Tensor<float> stored = reader.read(find_stored(manifest, *spec));
+    const Tensor<float> stored = from.read(find_stored(manifest, *spec));
     if (is_transposed(*spec)) {
       append_transposed(writer, *spec, stored.data());
     } else {
-      append_pieces(writer, stored.flat().first(static_cast<std::size_t>(spec->rows * spec->cols)));
+      append_pieces(writer, stored.flat());
     }
   }
   writer.finish();

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "checkpoint/hugging_face_config.hpp"
+#include "checkpoint/reader.hpp"
 #include "checkpoint/run_state.hpp"
 #include "checkpoint/safetensors.hpp"
 #include "comm/comm.hpp"
@@ -54,8 +55,7 @@ struct ExportTarget {
 // Writes the checkpoint's weights, each byte verified, but for the biases of its routers, which
 // those there have not; returns how many tensors. Error(mismatch) where it lacks one of `specs` or
 // where a bias is not zero; Error(damaged_data).
-std::int64_t export_weights(Env& env, const std::string& checkpoint_directory,
-                            HuggingFaceFamily family, std::span<const ParamSpec> specs,
-                            const ExportTarget& to);
+std::int64_t export_weights(Env& env, const CheckpointReader& from, HuggingFaceFamily family,
+                            std::span<const ParamSpec> specs, const ExportTarget& to);
 
 }  // namespace switchyard

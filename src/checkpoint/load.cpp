@@ -4,8 +4,6 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "checkpoint/manifest.hpp"
-#include "checkpoint/shard.hpp"
 #include "checkpoint/together.hpp"
 
 namespace switchyard {
@@ -42,8 +40,10 @@ int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
   const std::string here =
       expert_text(wanted.expert.has_value(), wanted.expert.value_or(ExpertId{0}).value);
   if (stored != here) {
-    throw Error(ExitCode::mismatch, "the tensor " + wanted.name + " is " + stored +
-                                        " in the checkpoint and " + here + " in this model");
+    throw Error(ExitCode::mismatch,
+                "the tensor " + wanted.name + " is " + stored + " in the checkpoint and " + here +
+                    " in this model",
+                "it was written with another model; see `switchyard inspect`");
   }
   return static_cast<int>(at - tensors.begin());
 }
@@ -64,31 +64,19 @@ void require_all_claimed(const Comm& comm, const Manifest& manifest, std::span<c
 
 }  // namespace
 
-RunState read_run_state(const Env& env, const std::string& checkpoint_directory) {
-  return run_state_of(read_manifest(env, checkpoint_directory));
-}
-
-void load_checkpoint(const Env& env, const Comm& comm, const std::string& checkpoint_directory,
+void load_checkpoint(const Comm& comm, const CheckpointReader& from,
                      std::span<const NamedTensor> into, Coverage coverage) {
-  // One process reads the manifest, so that all see the same one.
-  const std::string bytes =
-      on_first(comm, [&] { return read_manifest_bytes(env, checkpoint_directory); });
-  const Manifest manifest = decode_manifest(bytes, checkpoint_directory + "/" + manifest_name);
-
+  const Manifest& manifest = from.manifest();
   std::vector<int> stored;  // stored[i]: the manifest's index of into[i]
   all_or_none(comm, [&] {
     for (const NamedTensor& tensor : into) stored.push_back(find_stored(manifest, tensor));
   });
   if (coverage == Coverage::whole) require_all_claimed(comm, manifest, stored);
 
-  std::vector<Tensor<float>> scratch;
   all_or_none(comm, [&] {
-    ShardReader reader(env, checkpoint_directory, manifest);
-    for (const int i : stored) scratch.push_back(reader.read(manifest.tensors(i)));
+    for (std::size_t i = 0; i < into.size(); ++i)
+      from.read(manifest.tensors(stored[i]), into[i].data);
   });
-  for (std::size_t i = 0; i < into.size(); ++i) {
-    std::copy_n(scratch[i].data(), into[i].data.size(), into[i].data.begin());
-  }
 }
 
 }  // namespace switchyard

@@ -1,13 +1,11 @@
 #include "checkpoint/shard.hpp"
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cassert>
 #include <cstdio>
 
 #include "base/crc32c.hpp"
-#include "base/error.hpp"
 #include "files/sha256.hpp"
 
 namespace switchyard {
@@ -65,53 +63,6 @@ ShardReport write_shard(Env& env, const std::string& directory, const std::strin
   report.mutable_file()->set_size(offset);
   report.mutable_file()->set_sha256(raw(whole.finish()));
   return report;
-}
-
-ShardReader::ShardReader(const Env& env, std::string checkpoint_directory, const Manifest& manifest)
-    : env_(env),
-      directory_(std::move(checkpoint_directory)),
-      manifest_(manifest),
-      files_(static_cast<std::size_t>(manifest.files_size())) {}
-
-const ReadableFile& ShardReader::file(int index) {
-  auto& file = files_[static_cast<std::size_t>(index)];
-  if (!file) file = open_listed_file(env_, directory_, manifest_.files(index));
-  return *file;
-}
-
-Tensor<float> ShardReader::read(const ManifestTensor& tensor) {
-  auto stored = Tensor<float>::uninitialized(
-      1, stored_bytes(tensor) / static_cast<std::int64_t>(sizeof(float)));
-  file(tensor.file()).read_at(tensor.offset(), std::as_writable_bytes(stored.flat()));
-  const auto bytes = std::as_bytes(stored.flat());
-  const auto content = bytes.first(static_cast<std::size_t>(tensor_bytes(tensor)));
-  const auto padding = bytes.subspan(content.size());
-  const bool whole =
-      crc32c(content) == tensor.crc32c() &&
-      raw(Sha256().update(content).finish()) == tensor.sha256() &&
-      std::all_of(padding.begin(), padding.end(), [](std::byte b) { return b == std::byte{0}; });
-  if (!whole) {
-    throw Error(ExitCode::damaged_data, directory_ + "/" + manifest_.files(tensor.file()).name() +
-                                            " is damaged between bytes " +
-                                            std::to_string(tensor.offset()) + " and " +
-                                            std::to_string(tensor.offset() + stored_bytes(tensor)) +
-                                            ", where " + tensor.name() + " lies");
-  }
-  return stored;
-}
-
-std::unique_ptr<ReadableFile> open_listed_file(const Env& env,
-                                               const std::string& checkpoint_directory,
-                                               const ManifestFile& entry) {
-  const std::string path = checkpoint_directory + "/" + entry.name();
-  if (!env.exists(path)) throw Error(ExitCode::damaged_data, path + " is missing");
-  auto file = env.open(path);
-  if (file->size() != entry.size()) {
-    throw Error(ExitCode::damaged_data, path + " has " + std::to_string(file->size()) +
-                                            " bytes where the manifest says " +
-                                            std::to_string(entry.size()));
-  }
-  return file;
 }
 
 }  // namespace switchyard

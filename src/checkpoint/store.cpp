@@ -2,19 +2,89 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "base/error.hpp"
 #include "checkpoint/manifest.hpp"
-#include "checkpoint/shard.hpp"
 #include "checkpoint/together.hpp"
-#include "files/sha256.hpp"
+#include "checkpoint/visibility.hpp"
 
 namespace switchyard {
 namespace {
 
 constexpr std::string_view step_prefix = "step-", trash_prefix = ".trash-";
 
-// The step of a committed checkpoint's name; nothing for any other name, temporary ones included.
+std::optional<std::string> contradiction(const Manifest& manifest, const CheckpointEntry& entry) {
+  if (manifest.step() == entry.step) return std::nullopt;
+  return entry.directory + " holds step " + std::to_string(manifest.step());
+}
+
+// A committed checkpoint, whose name must tell the truth too. What is wrong, or nothing.
+std::optional<std::string> damage_of(const Env& env, const CheckpointEntry& entry) {
+  try {
+    const CheckpointReader reader(env, entry.directory);
+    reader.verify();
+    return contradiction(reader.manifest(), entry);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::damaged_data) throw;
+    return error.what();
+  }
+}
+
+// The newest of those that are there and not among the damaged. Collective.
+std::optional<CheckpointEntry> newest_but(const Env& env, const Comm& comm,
+                                          const std::string& checkpoints_directory,
+                                          const std::set<std::int64_t>& damaged) {
+  const std::string directory = on_first(comm, [&]() -> std::string {
+    const auto all = list_checkpoints(env, checkpoints_directory);
+    for (const CheckpointEntry& entry : all)
+      if (!damaged.contains(entry.step)) return entry.directory;
+    if (all.empty()) return "";
+    throw Error(ExitCode::damaged_data,
+                "none of the " + std::to_string(all.size()) + " checkpoints in " +
+                    checkpoints_directory + " is valid",
+                "restore one from a backup, or start anew in another directory");
+  });
+  if (directory.empty()) return std::nullopt;
+  return CheckpointEntry{*step_of(base_name(directory)), directory};
+}
+
+// Collective.
+bool is_there(const Env& env, const Comm& comm, const std::string& directory) {
+  return !on_first(comm, [&] { return std::string(env.exists(directory) ? "yes" : ""); }).empty();
+}
+
+// Of a checkpoint that a user named: there is no other to fall back to. Collective.
+CheckpointReader open_named(const Env& env, const Comm& comm, const std::string& directory) {
+  try {
+    return open_valid(env, comm, directory);
+  } catch (const Error& error) {  // the same on all processes
+    const std::string hint =
+        "give the run's directory instead: its newest valid checkpoint is then used";
+    if (!is_there(env, comm, directory))
+      throw Error(ExitCode::missing_input, directory + " was deleted while it was read", hint);
+    if (error.code() != ExitCode::damaged_data) throw;
+    throw Error(ExitCode::damaged_data, error.what(), hint);
+  }
+}
+
+// Whether a user's path is a checkpoint's, and no run's.
+bool names_a_checkpoint(const Env& env, const std::string& path) {
+  if (!env.exists(path)) {
+    throw Error(ExitCode::missing_input, "there is no checkpoint or run at " + path,
+                "check the path");
+  }
+  return env.exists(path + "/" + manifest_name) || step_of(base_name(path));
+}
+
+}  // namespace
+
+std::string checkpoint_name(std::int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%08lld", static_cast<long long>(step));
+  return name;
+}
+
 std::optional<std::int64_t> step_of(const std::string& name) {
   const bool plain =
       name.starts_with(step_prefix) && name.size() <= step_prefix.size() + 18 &&
@@ -24,88 +94,6 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   const std::int64_t step = std::stoll(name.substr(step_prefix.size()));
   if (name != checkpoint_name(step)) return std::nullopt;
   return step;
-}
-
-void verify_file(const Env& env, const std::string& directory, const ManifestFile& entry) {
-  constexpr std::int64_t block = 1 << 20;
-  const auto file = open_listed_file(env, directory, entry);
-  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(block, entry.size())));
-  Sha256 hash;
-  for (std::int64_t offset = 0; offset < entry.size(); offset += block) {
-    const auto part =
-        std::span(buffer).first(static_cast<std::size_t>(std::min(block, entry.size() - offset)));
-    file->read_at(offset, part);
-    hash.update(part);
-  }
-  const auto digest = hash.finish();
-  if (!std::ranges::equal(digest, std::as_bytes(std::span(entry.sha256())))) {
-    throw Error(ExitCode::damaged_data,
-                directory + "/" + entry.name() + " does not match its SHA-256");
-  }
-}
-
-// A committed checkpoint, whose name must tell the truth too. What is wrong, or nothing.
-std::optional<std::string> damage_of(const Env& env, const CheckpointEntry& entry) {
-  try {
-    verify_checkpoint(env, entry.directory);
-    const std::int64_t step = read_manifest(env, entry.directory).step();
-    if (step == entry.step) return std::nullopt;
-    return entry.directory + " holds step " + std::to_string(step);
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::damaged_data) throw;
-    return error.what();
-  }
-}
-
-std::optional<CheckpointEntry> newest_valid(const Env& env,
-                                            const std::string& checkpoints_directory, Log& log) {
-  const auto all = list_checkpoints(env, checkpoints_directory);
-  for (const CheckpointEntry& entry : all) {
-    const auto damage = damage_of(env, entry);
-    if (!damage) return entry;
-    log.warning("checkpoint of step " + std::to_string(entry.step) + " passed over: " + *damage);
-  }
-  if (all.empty()) return std::nullopt;
-  throw Error(ExitCode::damaged_data,
-              "none of the " + std::to_string(all.size()) + " checkpoints in " +
-                  checkpoints_directory + " is valid",
-              "restore one from a backup, or start anew in another directory");
-}
-
-// Of a checkpoint that a user named: there is no other to fall back to.
-void require_valid(const Env& env, const std::string& directory) {
-  try {
-    verify_checkpoint(env, directory);
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::damaged_data) throw;
-    throw Error(ExitCode::damaged_data, error.what(),
-                "give the run's directory instead: its newest valid checkpoint is then used");
-  }
-}
-
-std::string resolve_here(const Env& env, const std::string& path, Log& log) {
-  if (!env.exists(path)) {
-    throw Error(ExitCode::missing_input, "there is no checkpoint or run at " + path,
-                "check the path");
-  }
-  if (env.exists(path + "/" + manifest_name) || step_of(base_name(path))) {
-    require_valid(env, path);
-    return path;
-  }
-  const auto newest = newest_valid(env, path + "/checkpoints", log);
-  if (!newest) {
-    throw Error(ExitCode::missing_input, path + " holds no checkpoint",
-                "give a run's directory, or one of its checkpoints/step-…");
-  }
-  return newest->directory;
-}
-
-}  // namespace
-
-std::string checkpoint_name(std::int64_t step) {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%08lld", static_cast<long long>(step));
-  return name;
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const Env& env,
@@ -122,24 +110,60 @@ std::vector<CheckpointEntry> list_checkpoints(const Env& env,
 }
 
 void verify_checkpoint(const Env& env, const std::string& checkpoint_directory) {
-  const Manifest manifest = read_manifest(env, checkpoint_directory);
-  for (const ManifestFile& file : manifest.files()) verify_file(env, checkpoint_directory, file);
+  CheckpointReader(env, checkpoint_directory).verify();
 }
 
-std::optional<CheckpointEntry> find_newest_valid(const Env& env, const Comm& comm,
-                                                 const std::string& checkpoints_directory,
-                                                 Log& log) {
-  const std::string directory = on_first(comm, [&] {
-    const auto newest = newest_valid(env, checkpoints_directory, log);
-    return newest ? newest->directory : "";
+CheckpointReader open_valid(const Env& env, const Comm& comm,
+                            const std::string& checkpoint_directory) {
+  const std::string manifest =
+      on_first(comm, [&] { return read_manifest_bytes(env, checkpoint_directory); });
+  std::optional<CheckpointReader> reader;
+  all_or_none(comm, [&] {
+    if (!env.exists(checkpoint_directory)) {
+      throw Error(ExitCode::missing_input, checkpoint_directory + " is not there",
+                  "the run must be on a file system that all hosts share");
+    }
+    reader.emplace(env, checkpoint_directory, manifest);
+    for (auto i = static_cast<int>(comm.rank().value); i < reader->manifest().files_size();
+         i += comm.size()) {
+      reader->verify_file(i);
+    }
   });
-  if (directory.empty()) return std::nullopt;
-  return CheckpointEntry{*step_of(base_name(directory)), directory};
+  return *std::move(reader);
 }
 
-std::string resolve_checkpoint(const Env& env, const Comm& comm, const std::string& path,
-                               Log& log) {
-  return on_first(comm, [&] { return resolve_here(env, path, log); });
+std::optional<CheckpointReader> open_newest_valid(const Env& env, const Comm& comm,
+                                                  const std::string& checkpoints_directory,
+                                                  Log& log) {
+  std::set<std::int64_t> damaged;
+  while (const auto entry = newest_but(env, comm, checkpoints_directory, damaged)) {
+    try {
+      CheckpointReader reader = open_valid(env, comm, entry->directory);
+      if (const auto lie = contradiction(reader.manifest(), *entry))
+        throw Error(ExitCode::damaged_data, *lie);
+      return reader;
+    } catch (const Error& error) {                           // the same on all processes
+      if (!is_there(env, comm, entry->directory)) continue;  // a trainer has saved a newer one
+      if (error.code() != ExitCode::damaged_data) throw;
+      damaged.insert(entry->step);
+      log.warning("checkpoint of step " + std::to_string(entry->step) +
+                  " passed over: " + error.what());
+    }
+  }
+  return std::nullopt;
+}
+
+CheckpointReader open_checkpoint(const Env& env, const Comm& comm, const std::string& path,
+                                 Log& log) {
+  const std::string kind = on_first(
+      comm, [&] { return std::string(names_a_checkpoint(env, path) ? "checkpoint" : "run"); });
+  if (kind == "checkpoint") return open_named(env, comm, path);
+  auto newest = open_newest_valid(env, comm, path + "/checkpoints", log);
+  if (!newest) {
+    throw Error(ExitCode::missing_input, path + " holds no checkpoint",
+                "give a run's directory, or one of its checkpoints/step-…");
+  }
+  return *std::move(newest);
 }
 
 void retire_checkpoint(Env& env, const std::string& checkpoints_directory,
@@ -165,7 +189,7 @@ void clean_leftovers(Env& env, const std::string& checkpoints_directory) {
   for (const std::string& name : env.list_directory(checkpoints_directory)) {
     const bool unfinished =
         name.starts_with(step_prefix) && name.find(".tmp-") != std::string::npos;
-    if (unfinished || name.starts_with(trash_prefix))
+    if (unfinished || name.starts_with(trash_prefix) || is_left_over_sign(name))
       env.remove_tree(checkpoints_directory + "/" + name);
   }
 }

@@ -114,8 +114,9 @@ void require_its_tokenizer(const RunState& state, const Dataset& data,
                            const std::string& checkpoint) {
   if (state.tokenizer_digest.empty() || state.tokenizer_digest == data.tokenizer_digest()) return;
   throw Error(ExitCode::mismatch,
-              "the tokenizer of " + data.directory() + " is not the one that " + checkpoint +
-                  " was trained with",
+              "the tokenizer of " + data.directory() + " (" +
+                  unlike(data.tokenizer_digest(), state.tokenizer_digest) +
+                  ") is not the one that " + checkpoint + " was trained with",
               "prepare the data with --tokenizer and the run's own tokenizer.model");
 }
 
@@ -215,7 +216,7 @@ void show_experts(std::ostream& out, Env& env, const std::string& path, const To
 }
 
 struct Saved {
-  std::string checkpoint;  // its directory, verified
+  const CheckpointReader& checkpoint;  // verified
   RunState state;
   RunConfig config;
 };
@@ -229,13 +230,13 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
     require_writable(world, env, arguments.experts, "--experts");
   }
   const Dataset data = Dataset::open(env, arguments.data);
-  require_its_tokenizer(saved.state, data, saved.checkpoint);
-  require_vocabulary(saved.config.model(), model_origin(env, run_of(saved.checkpoint)), data);
+  require_its_tokenizer(saved.state, data, saved.checkpoint.directory());
+  require_vocabulary(saved.config.model(), model_origin(env, run_of(saved.checkpoint.directory())),
+                     data);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
-  on_first(world, [&] {
-    arguments.unigram ? data.verify(env) : data.verify_validation(env);
-    return std::string();
-  });
+  require_same_data(world, data);
+  once_per_view(world, data.view(env),
+                [&] { arguments.unigram ? data.verify(env) : data.verify_validation(env); });
   const std::int64_t wanted = arguments.samples > 0 ? arguments.samples : settings.eval_samples;
   const Evaluated job{.world = world,
                       .settings = settings,
@@ -255,14 +256,15 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
     rows.push_back({name, evaluations.back().loss, evaluations.back().loss_text});
   };
   if (arguments.untrained) measure("untrained", {.predictions = job.show});
-  load_checkpoint(env, world, saved.checkpoint, weights(model), Coverage::part);
+  load_checkpoint(world, saved.checkpoint, weights(model), Coverage::part);
   model.round_weights();
   measure("trained", {.predictions = job.show, .experts = !arguments.experts.empty()});
 
   on_first(world, [&] {
     const std::vector<TableRow> models = rows;
     if (arguments.unigram) rows.insert(rows.end() - 1, unigram_row(job));
-    std::cout << saved.checkpoint << ", after " << grouped(saved.state.step) << " steps\n";
+    std::cout << saved.checkpoint.directory() << ", after " << grouped(saved.state.step)
+              << " steps\n";
     print_table(std::cout, evaluations.back(), rows);
     print_passages(std::cout, job, models, evaluations);
     if (!arguments.experts.empty())
@@ -275,15 +277,15 @@ ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
   EvaluateArguments arguments = parse(words);
   PosixEnv env;
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
-  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
-  const RunState state = read_run_state(env, checkpoint);
-  const RunConfig config =
-      changed_for_evaluation(parse_config(state.config_text, checkpoint + ": configuration"),
-                             arguments.sets, world.size());
+  const CheckpointReader checkpoint = open_checkpoint(env, world, arguments.checkpoint, log);
+  const RunState state = checkpoint.state();
+  const RunConfig config = changed_for_evaluation(
+      parse_config(state.config_text, checkpoint.directory() + ": configuration"), arguments.sets,
+      world.size());
   arguments.data = data_path(arguments, config);
   require_fitting(arguments);
   if (is_example_file(arguments.data)) {
-    evaluate_examples(world, env, log, state,
+    evaluate_examples(world, env, log,
                       {.checkpoint = checkpoint,
                        .file = arguments.data,
                        .sets = arguments.sets,

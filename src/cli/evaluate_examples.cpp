@@ -42,18 +42,19 @@ void require_its_tokenizer(const RunState& state, const std::optional<Tokenizer>
   if (!tokenizer || state.tokenizer_digest.empty() || tokenizer->sha256() == state.tokenizer_digest)
     return;
   throw Error(ExitCode::mismatch,
-              "the tokenizer is not the one that " + checkpoint + " was trained with",
+              "the tokenizer (" + unlike(tokenizer->sha256(), state.tokenizer_digest) +
+                  ") is not the one that " + checkpoint + " was trained with",
               "set data.tokenizer to the model's own spiece.model");
 }
 
 // Collective.
-ExampleFigure measure(const Comm& world, const Env& env, const ExampleEvaluation& job,
-                      const Settings& settings, const ExampleFileSource& source) {
+ExampleFigure measure(const Comm& world, const ExampleEvaluation& job, const Settings& settings,
+                      const ExampleFileSource& source) {
   const MoeConfig& moe = settings.model.moe;
   const Layout layout(settings.virtual_ranks, world.size(), settings.groups, moe.num_experts);
   Transformer model(settings.model, layout, world.rank(), settings.seed,
                     Transformer::Gradients::no);
-  load_checkpoint(env, world, job.checkpoint, weights(model), Coverage::part);
+  load_checkpoint(world, job.checkpoint, weights(model), Coverage::part);
   model.round_weights();
   PhaseTimer timer;
   Work work;
@@ -91,16 +92,17 @@ RunConfig changed_for_evaluation(const RunConfig& config, const std::vector<std:
   return changed;
 }
 
-void evaluate_examples(const Comm& world, const Env& env, Log& log, const RunState& state,
-                       const ExampleEvaluation& job) {
-  const RunConfig saved = parse_config(state.config_text, job.checkpoint + ": configuration");
+void evaluate_examples(const Comm& world, const Env& env, Log& log, const ExampleEvaluation& job) {
+  const std::string& checkpoint = job.checkpoint.directory();
+  const RunState state = job.checkpoint.state();
+  const RunConfig saved = parse_config(state.config_text, checkpoint + ": configuration");
   const RunConfig config = example_config(saved, job, world.size());
   Settings settings = read_settings(config);
   warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
-  const auto tokenizer = find_tokenizer(world, env, run_of(job.checkpoint), config);
-  require_its_tokenizer(state, tokenizer, job.checkpoint);
+  const auto tokenizer = find_tokenizer(world, env, run_of(checkpoint), config);
+  require_its_tokenizer(state, tokenizer, checkpoint);
   const ExampleFile file(env, job.file);
-  require_equal_on_all_ranks(world, job.file, file.sha256());
+  require_equal_on_all_ranks(world, job.file, file.sha256(), same_files_hint);
   const auto source =
       ExampleFileSource::validation(file, {.vocab_size = config.model().vocab_size(),
                                            .tokenizer = tokenizer ? &*tokenizer : nullptr,
@@ -108,16 +110,16 @@ void evaluate_examples(const Comm& world, const Env& env, Log& log, const RunSta
   const ExampleLengths longest = verify_examples(world, source);
   require_memory_to_evaluate(world, settings, longest.inputs, longest.targets);
 
-  ExampleReport report{.checkpoint = job.checkpoint,
+  ExampleReport report{.checkpoint = checkpoint,
                        .data = job.file,
                        .precision = TrainOptions::Precision_Name(config.train().precision()),
                        .step = state.step,
-                       .figure = measure(world, env, job, settings, source),
+                       .figure = measure(world, job, settings, source),
                        .with_capacity = {}};
   if (job.capacity_factor) {
     settings.model.moe.eval_dropless = false;
     settings.model.moe.eval_capacity_factor = *job.capacity_factor;
-    report.with_capacity = measure(world, env, job, settings, source);
+    report.with_capacity = measure(world, job, settings, source);
   }
   if (world.rank() == Rank(0)) std::cout << example_report_json(report) << "\n";
 }

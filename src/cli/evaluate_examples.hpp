@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/log.hpp"
-#include "checkpoint/run_state.hpp"
+#include "checkpoint/reader.hpp"
 #include "comm/comm.hpp"
 #include "files/env.hpp"
 #include "run.pb.h"
@@ -15,7 +15,7 @@
 namespace switchyard {
 
 struct ExampleEvaluation {
-  std::string checkpoint;  // its directory, verified
+  const CheckpointReader& checkpoint;  // verified
   std::string file;
   std::vector<std::string> sets;
   std::optional<double> capacity_factor;  // of a second figure
@@ -29,7 +29,6 @@ RunConfig changed_for_evaluation(const RunConfig& config, const std::vector<std:
                                  int processes);
 
 // Prints on process 0: dropless and in FLOAT32 unless a set says otherwise. Collective.
-void evaluate_examples(const Comm& world, const Env& env, Log& log, const RunState& state,
-                       const ExampleEvaluation& job);
+void evaluate_examples(const Comm& world, const Env& env, Log& log, const ExampleEvaluation& job);
 
 }  // namespace switchyard

@@ -4,7 +4,6 @@
 
 #include "checkpoint/hugging_face.hpp"
 #include "checkpoint/hugging_face_files.hpp"
-#include "checkpoint/load.hpp"
 #include "checkpoint/store.hpp"
 #include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
@@ -107,9 +106,10 @@ RunConfig with_target_length(RunConfig config) {
   return config;
 }
 
-void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
+void export_checkpoint(Env& env, Log& log, const CheckpointReader& from,
                        const ExportArguments& arguments) {
-  const RunState state = read_run_state(env, checkpoint);
+  const std::string& checkpoint = from.directory();
+  const RunState state = from.state();
   const RunConfig config = parse_config(state.config_text, checkpoint + ": configuration");
   const ModelConfig model = read_settings(config).model;
   const std::string imported = run_of(checkpoint).hugging_face();
@@ -125,7 +125,7 @@ void export_checkpoint(Env& env, Log& log, const std::string& checkpoint,
   export_tokenizer(env, log, state, config.data(), imported, to);
   const auto specs = parameter_specs(model, {ExpertId{0}, ExpertId{model.moe.num_experts}});
   const std::int64_t tensors = export_weights(
-      env, checkpoint, hugging_face_family(config), specs,
+      env, from, hugging_face_family(config), specs,
       {.directory = to, .type = arguments.type, .shard_bytes = arguments.shard_bytes});
   staging.commit();
   if (!json.difference.empty()) log.warning(json.difference);
@@ -137,7 +137,7 @@ ExitCode run_export(const Comm& world, std::span<const std::string> words) {
   const ExportArguments arguments = parse(words);
   PosixEnv env;
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
-  const std::string checkpoint = resolve_checkpoint(env, world, arguments.checkpoint, log);
+  const CheckpointReader checkpoint = open_checkpoint(env, world, arguments.checkpoint, log);
   on_first(world, [&] {
     export_checkpoint(env, log, checkpoint, arguments);
     return std::string();

@@ -17,6 +17,7 @@
 #include "model/transformer.hpp"
 #include "plan/parameters.hpp"
 #include "train/run_directory.hpp"
+#include "train/saved_record.hpp"
 #include "train/settings.hpp"
 #include "train/start_report.hpp"
 
@@ -149,6 +150,7 @@ void import_directory(Env& env, const Comm& alone, Log& log, const ImportArgumen
                   .layout = layout,
                   .checkpoints_directory = run.checkpoints(),
                   .state = state});
+  remember_saved(env, run, state.step);
   staging.commit();
   if (!described.losses.unequal_stacks.empty()) log.warning(described.losses.unequal_stacks);
   std::cout << "imported " << arguments.directory << " into " << arguments.output << ": "

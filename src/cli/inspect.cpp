@@ -12,9 +12,9 @@
 namespace switchyard {
 namespace {
 
-std::string hashes_text(const Env& env, const std::string& directory) {
+std::string hashes_text(const CheckpointReader& checkpoint) {
   std::ostringstream out;
-  const std::vector<TensorDigest> digests = digest_checkpoint(env, directory);
+  const std::vector<TensorDigest> digests = digest_checkpoint(checkpoint);
   for (const TensorDigest& digest : digests) out << digest.sha256 << "  " << digest.name << "\n";
   out << overall_digest(digests) << "  all\n";
   return out.str();
@@ -22,11 +22,11 @@ std::string hashes_text(const Env& env, const std::string& directory) {
 
 std::string or_none(const std::string& digest) { return digest.empty() ? "none" : digest; }
 
-std::string summary_text(const Env& env, const std::string& directory) {
-  const CheckpointSummary summary = summarize_checkpoint(env, directory);
+std::string summary_text(const CheckpointReader& checkpoint) {
+  const CheckpointSummary summary = summarize_checkpoint(checkpoint);
   const BuildInfo& build = summary.state.build;
   std::ostringstream out;
-  out << "checkpoint  " << directory << "\n"
+  out << "checkpoint  " << checkpoint.directory() << "\n"
       << "step        " << summary.state.step << ", " << summary.state.samples
       << " samples consumed\n"
       << "written by  switchyard " << build.version << " (" << build.commit << ", "
@@ -59,10 +59,9 @@ ExitCode run(const Comm& world, std::span<const std::string> arguments) {
   const auto values = parse_arguments(inspect_command, arguments, known, positional);
   const PosixEnv env;
   Log log(&std::cerr);
-  const std::string directory =
-      resolve_checkpoint(env, world, values["checkpoint"].as<std::string>(), log);
-  std::cout << (values["hash"].as<bool>() ? hashes_text(env, directory)
-                                          : summary_text(env, directory));
+  const CheckpointReader checkpoint =
+      open_checkpoint(env, world, values["checkpoint"].as<std::string>(), log);
+  std::cout << (values["hash"].as<bool>() ? hashes_text(checkpoint) : summary_text(checkpoint));
   return ExitCode::done;
 }
 

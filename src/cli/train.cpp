@@ -29,6 +29,7 @@ namespace po = boost::program_options;
 struct TrainArguments {
   std::vector<std::string> configs, sets;
   std::string output;
+  bool restart = false;
 };
 
 TrainArguments parse(std::span<const std::string> words) {
@@ -37,7 +38,8 @@ TrainArguments parse(std::span<const std::string> words) {
   options.add_options()                                                     //
       ("config", po::value(&arguments.configs)->multitoken()->composing())  //
       ("set", po::value(&arguments.sets)->multitoken()->composing())        //
-      ("output", po::value(&arguments.output)->required());
+      ("output", po::value(&arguments.output)->required())                  //
+      ("restart", po::bool_switch(&arguments.restart));
   parse_arguments(train_command, words, options);
   return arguments;
 }
@@ -55,6 +57,12 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   RunConfig config = load_config(files, arguments.sets);
   validate(config, processes);
   DataOptions& data = *config.mutable_data();
+  if (data.train().empty() && files.empty() && arguments.sets.empty()) {
+    throw Error(ExitCode::usage,
+                "train: there is no run in " + arguments.output +
+                    " to go on with, and neither --config nor --set says what a new one is",
+                "give --output the directory of the run, or --set data.train=DIR to begin one");
+  }
   if (data.train().empty()) {
     throw Error(
         ExitCode::usage, "train: data.train is not set: there is nothing to train on",
@@ -65,6 +73,28 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   if (data.has_validation()) data.set_validation(absolute(data.validation()));
   if (data.has_tokenizer()) data.set_tokenizer(absolute(data.tokenizer()));
   return config;
+}
+
+// A run that goes on has its data already: what is wrong with it is told in the run's terms.
+std::unique_ptr<RunData> open_data(const Comm& world, const Env& env, const std::string& output,
+                                   RunConfig& config) {
+  const RunPaths run{output};
+  const bool goes_on = env.exists(run.config());
+  try {
+    return open_run_data(world, env, run, config);
+  } catch (const Error& error) {
+    if (goes_on && error.code() == ExitCode::missing_input) {
+      throw Error(error.code(), "the run in " + output + " cannot go on: " + error.what(),
+                  "--set data.train=DIR (and data.validation, data.tokenizer) says where the run's "
+                  "data is now");
+    }
+    if (goes_on && error.code() == ExitCode::usage) {
+      throw Error(ExitCode::mismatch,
+                  "the run in " + output + " does not fit the data: " + error.what(),
+                  "give the run the data it began with, or choose another --output");
+    }
+    throw;
+  }
 }
 
 std::string continue_command(const Comm& world, const std::string& host,
@@ -81,7 +111,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
   require_one_configuration(world, config);
-  const auto data = open_run_data(world, env, RunPaths{arguments.output}, config);
+  const auto data = open_data(world, env, arguments.output, config);
   const Settings settings = read_settings(config);
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
@@ -96,6 +126,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
                      .settings = settings,
                      .data = data->training_data(),
                      .run_directory = arguments.output,
+                     .restart = arguments.restart,
                      .config_text = resolved_text(config),
                      .build = build_info(),
                      .host = host,
@@ -123,6 +154,8 @@ const Command train_command{
         "  --output RUN      the run's directory: config.textproto, metrics.jsonl, log.txt, "
         "checkpoints/.\n"
         "                    Where it has a checkpoint, training goes on from the newest.\n"
+        "  --restart         begins a run again at step 1 whose checkpoints are gone; refused "
+        "without\n"
         "\n"
         "Ctrl-C, TERM, HUP or `touch RUN/stop` finishes the step, saves and exits with 75; so "
         "does\n"

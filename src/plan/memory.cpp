@@ -14,6 +14,11 @@ constexpr std::int64_t float_bytes = sizeof(float);
 // Measured: the resident program before it has a model, and what its libraries keep.
 constexpr std::int64_t program_bytes = 44'000'000;
 
+// A checkpoint is read into place (checkpoint/reader.hpp): this much of it passes at once, and its
+// manifest has an entry for each tensor of the whole model.
+constexpr std::int64_t block_bytes = std::int64_t{1} << 20;
+constexpr std::int64_t manifest_entry_bytes = 1000;  // measured: as bytes, and taken apart
+
 // As ParamSet lays tensors out.
 std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
 
@@ -32,6 +37,18 @@ void add_parameters(const MemoryInput& input, Rank p, ProcessMemory& memory) {
     memory.optimizer +=
         float_bytes * (factored ? spec.rows + spec.cols : moments * spec.rows * spec.cols);
   }
+}
+
+// How many tensors a checkpoint has: p's, with the experts of all.
+std::int64_t stored_tensors(const MemoryInput& input, Rank p) {
+  const auto owned = input.layout.owned_experts(p);
+  std::int64_t dense = 0, of_owned = 0;
+  for (const ParamSpec& spec : parameter_specs(input.config, owned))
+    ++(spec.expert ? of_owned : dense);
+  const std::int64_t of_all =
+      owned.size() > 0 ? of_owned / owned.size() * input.layout.experts() : 0;
+  const int with_state = 1 + std::max(input.optimizer.moments, input.optimizer.factor_from ? 2 : 0);
+  return with_state * (dense + of_all);
 }
 
 // One step's activations: what all blocks save, and the fullest moment.
@@ -95,6 +112,7 @@ class StepMemory {
 ProcessMemory plan_memory(const MemoryInput& input, Rank p, Load load) {
   ProcessMemory memory;
   add_parameters(input, p, memory);
+  memory.loading = block_bytes + manifest_entry_bytes * stored_tensors(input, p);
   const StepMemory step(input, p, load);
   memory.activations = step.saved();
   memory.buffers = step.fullest() - memory.activations;

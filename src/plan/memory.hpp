@@ -1,8 +1,10 @@
-// The most memory a process needs while it trains, by part: what the model, its layers and the
-// optimizer really allocate, in the order of a step. It follows them by hand, so a layer that saves
-// more or less is a line to change here; a test holds the sum to what is allocated.
+// The most memory a process needs while it trains or begins to go on with a run, by part: what the
+// model, its layers and the optimizer really allocate, in the order of a step. It follows them by
+// hand, so a layer that saves more or less is a line to change here; a test holds the sum to what
+// is allocated.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -39,11 +41,13 @@ struct ProcessMemory {
   std::int64_t activations = 0;  // what forward keeps for backward
   std::int64_t buffers = 0;      // beyond them at the fullest moment: gradients of activations,
                                  // logits, rows under way, what is computed again
+  std::int64_t loading = 0;      // in their place while a run is resumed: a block of a checkpoint,
+                                 // and what it says of its tensors
   std::int64_t program = 0;      // code, libraries, MPI, oneDNN
 
   // What the program asks for, and with itself.
   std::int64_t arrays() const {
-    return weights + copies + gradients + optimizer + activations + buffers;
+    return weights + copies + gradients + optimizer + std::max(activations + buffers, loading);
   }
   std::int64_t total() const { return arrays() + program; }
 };

@@ -1,11 +1,14 @@
 #include "train/run_directory.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <span>
+#include <vector>
 
 #include "base/error.hpp"
 #include "checkpoint/store.hpp"
 #include "checkpoint/together.hpp"
+#include "checkpoint/visibility.hpp"
 
 namespace switchyard {
 namespace {
@@ -20,6 +23,35 @@ void make_run_directory(Env& env, const std::string& path) {
   }
 }
 
+// What the program has written there, and nobody writes by chance.
+bool is_run(const Env& env, const RunPaths& run) {
+  const auto has = [&](const std::string& path) { return env.exists(path); };
+  if (has(run.lock()) && has(run.log())) return true;  // a start that did not come far
+  return has(run.config()) &&
+         (has(run.lock()) || has(run.checkpoints()) || has(run.build()) || has(run.metrics()));
+}
+
+// A new run may find these: made for it, of the file system, or hidden.
+bool may_be_there_before(const std::string& name) {
+  constexpr const char* names[] = {"checkpoints", "hugging_face", "study.txt", "lost+found",
+                                   "lock"};
+  return name.starts_with(".") || std::ranges::count(names, name) > 0;
+}
+
+// Before anything is written: a run adds files for years, among which a user's are not found again.
+void require_run_or_room(const Env& env, const RunPaths& run) {
+  if (!env.is_directory(run.run) || is_run(env, run)) return;
+  std::vector<std::string> others = env.list_directory(run.run);
+  std::erase_if(others, may_be_there_before);
+  if (others.empty()) return;
+  const std::string more =
+      others.size() > 1 ? " and " + std::to_string(others.size() - 1) + " more" : "";
+  throw Error(ExitCode::output_not_writable,
+              run.run + " is no run, and holds " + others[0] + more +
+                  ": training would mix its files with those",
+              "choose another --output: a new directory, an empty one, or a run");
+}
+
 }  // namespace
 
 RunPaths run_of(const std::string& checkpoint) {
@@ -27,9 +59,11 @@ RunPaths run_of(const std::string& checkpoint) {
   return {parent_directory(parent_directory(path.string()))};
 }
 
-RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log)
+RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log,
+                           std::chrono::milliseconds patience)
     : paths_{path} {
   on_first(comm, [&] {
+    require_run_or_room(env, paths_);
     make_run_directory(env, path);
     lock_.emplace(path);
     env.make_directories(paths_.checkpoints());
@@ -38,6 +72,7 @@ RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, 
     log.append_to(paths_.log());
     return std::string();
   });
+  require_seen_by_all(env, comm, paths_.checkpoints(), patience);
 }
 
 void append_provenance(Env& env, const RunPaths& paths, const std::string& text) {

@@ -6,11 +6,13 @@
 //   log.txt            what the console said, of every start
 //   build.txt          what made it: build, instruction set, hosts, of every start
 //   checkpoints/       step-00000100/ …
+//   saved.txt          the newest acknowledged checkpoint (train/saved_record.hpp)
 //   hugging_face/      of an imported model: what its directory held beside the weights
 //   lock               held by the running trainer
 //   stop               made by a user: finish the step, save, leave
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -28,8 +30,10 @@ struct RunPaths {
   std::string metrics() const { return run + "/metrics.jsonl"; }
   std::string log() const { return run + "/log.txt"; }
   std::string build() const { return run + "/build.txt"; }
+  std::string saved() const { return run + "/saved.txt"; }
   std::string checkpoints() const { return run + "/checkpoints"; }
   std::string hugging_face() const { return run + "/hugging_face"; }
+  std::string lock() const { return run + "/lock"; }
   std::string stop() const { return run + "/stop"; }
 };
 
@@ -41,8 +45,10 @@ class RunDirectory {
  public:
   // Makes the directory where it is absent, durably and with its parents, locks it, cleans up what
   // killed starts left, and has `log` append to log.txt. Error(output_not_writable) on every
-  // process, naming the holder of the lock or what cannot be written. Collective.
-  RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log);
+  // process, naming the holder of the lock, what cannot be written, what is there and of no run, or
+  // the host that does not see the directory within `patience`. Collective.
+  RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log,
+               std::chrono::milliseconds patience = std::chrono::seconds(10));
 
   const RunPaths& paths() const { return paths_; }
 

@@ -103,9 +103,13 @@ std::string steps_text(const Settings& settings) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
   };
-  return grouped(settings.steps) + "; evaluated " + every(settings.eval_interval) + " on " +
-         grouped(settings.eval_samples) + " samples, saved " + every(settings.checkpoint_interval) +
-         ", " + std::to_string(settings.keep_last) + " kept";
+  const std::string evaluated = settings.eval_samples > 0
+                                    ? "evaluated " + every(settings.eval_interval) + " on " +
+                                          grouped(settings.eval_samples) +
+                                          (settings.eval_samples == 1 ? " sample" : " samples")
+                                    : "never evaluated";
+  return grouped(settings.steps) + "; " + evaluated + ", saved " +
+         every(settings.checkpoint_interval) + ", " + std::to_string(settings.keep_last) + " kept";
 }
 
 struct RuleText {

@@ -11,6 +11,8 @@
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
 #include "checkpoint/together.hpp"
+#include "files/sha256.hpp"
+#include "train/saved_record.hpp"
 #include "train/start_report.hpp"
 #include "train/step_cost.hpp"
 #include "train/weights.hpp"
@@ -58,12 +60,63 @@ void require_same_run(const TrainJob& job, const RunState& state) {
   if (state.tokenizer_digest != job.data.tokenizer_digest &&
       !(state.is_imported() && state.tokenizer_digest.empty())) {
     throw Error(ExitCode::mismatch,
-                "the run in " + job.run_directory + " was trained with another tokenizer", hint);
+                "the run in " + job.run_directory + " was trained with another tokenizer: it is " +
+                    unlike(job.data.tokenizer_digest, state.tokenizer_digest),
+                hint);
   }
   if (state.data_digest != job.data.digest && !state.is_imported()) {
     throw Error(ExitCode::mismatch,
-                "the run in " + job.run_directory + " was trained on other data", hint);
+                "the run in " + job.run_directory + " was trained on other data: it is " +
+                    unlike(job.data.digest, state.data_digest),
+                hint);
   }
+}
+
+// There is no checkpoint: the run is new, was ended before its first one, or has lost them; the
+// last begins again only at the user's word. Collective.
+void begin_at_step_1(const TrainJob& job, const RunPaths& paths) {
+  on_first(job.comm, [&] {
+    const auto evidence = evidence_of_saving(job.env, paths);
+    if (evidence && !job.restart) {
+      throw Error(ExitCode::damaged_data,
+                  "the run in " + job.run_directory + " has saved checkpoints (" + *evidence +
+                      "), but " + paths.checkpoints() + " holds none",
+                  "put them back from a backup; or begin again at step 1 with --restart, which "
+                  "drops what metrics.jsonl has");
+    }
+    if (evidence) {
+      job.log.info("begins again at step 1, as --restart says: the checkpoints of the run in " +
+                   job.run_directory + " are gone");
+    } else if (job.env.exists(paths.build())) {
+      job.log.info("begins again at step 1: the run in " + job.run_directory +
+                   " ended before its first checkpoint");
+    }
+    remember_nothing_saved(job.env, paths);
+    return std::string();
+  });
+}
+
+// Warns where the newest checkpoint is older than the one that was saved last. Collective.
+void compare_with_record(const TrainJob& job, const RunPaths& paths, std::int64_t newest) {
+  on_first(job.comm, [&] {
+    const auto remembered = remembered_step(job.env, paths);
+    if (!remembered) remember_saved(job.env, paths, newest);
+    const std::int64_t there = list_checkpoints(job.env, paths.checkpoints()).front().step;
+    if (remembered && *remembered > there) {
+      job.log.warning("the run has saved step " + grouped(*remembered) + " (" + paths.saved() +
+                      "), but of its checkpoints the newest is of step " + grouped(there));
+    }
+    return std::string();
+  });
+}
+
+void require_no_restart(const TrainJob& job, const CheckpointReader& newest) {
+  if (!job.restart) return;
+  throw Error(ExitCode::usage,
+              "train: --restart is for a run whose checkpoints are gone, but " +
+                  newest.directory() + " is there",
+              "leave --restart out to go on from it; to begin again, choose another --output or "
+              "remove the checkpoints");
 }
 
 void warn_of_other_bits(const TrainJob& job, const BuildInfo& before) {
@@ -71,10 +124,13 @@ void warn_of_other_bits(const TrainJob& job, const BuildInfo& before) {
       before.onednn_version == job.build.onednn_version) {
     return;
   }
-  job.log.warning(
-      "this machine computes other bits than the one that wrote the checkpoint (oneDNN " +
-      before.onednn_version + " " + before.isa + " then, " + job.build.onednn_version + " " +
-      job.build.isa + " now): the run goes on, but not with the bits it would have had there");
+  const auto text = [](const BuildInfo& build) {
+    return "oneDNN " + build.onednn_version + " on " + build.isa + ", hash of probes " +
+           std::to_string(build.probe_products);
+  };
+  job.log.warning("this machine computes other bits than the one that wrote the checkpoint (" +
+                  text(before) + " then; " + text(job.build) +
+                  " now): the run goes on, but not with the bits it would have had there");
 }
 
 void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
@@ -117,12 +173,16 @@ bool may_pass(const Error& error) {
 ExitCode train(const TrainJob& job) {
   const RunDirectory run(job.env, job.comm, job.run_directory, job.log);
   const RunPaths& paths = run.paths();
-  const auto newest = find_newest_valid(job.env, job.comm, paths.checkpoints(), job.log);
+  const auto newest = open_newest_valid(job.env, job.comm, paths.checkpoints(), job.log);
   RunState state;
   if (newest) {
-    state = read_run_state(job.env, newest->directory);
+    state = newest->state();
+    require_no_restart(job, *newest);
     require_same_run(job, state);
     warn_of_other_bits(job, state.build);
+    compare_with_record(job, paths, state.step);
+  } else {
+    begin_at_step_1(job, paths);
   }
   if (newest && state.step >= job.settings.steps && is_complete(job, paths, state)) {
     job.log.info("nothing left to do: " + job.run_directory + " has " + grouped(state.step) +
@@ -131,7 +191,7 @@ ExitCode train(const TrainJob& job) {
     return ExitCode::done;
   }
   Trainer trainer(job, paths);
-  if (newest) trainer.resume(newest->directory, state);
+  if (newest) trainer.resume(*newest, state);
   return trainer.run();
 }
 
@@ -142,7 +202,9 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
       learner_(job.comm, settings_, job.data.target_length),
       progress_(job.log, leads() && isatty(STDERR_FILENO), settings_.steps,
                 settings_.log_interval) {
-  const std::string report = start_report(job_.comm, learner_.layout(), job_.host, settings_,
+  Settings shown = settings_;
+  shown.eval_samples = evaluated_samples(settings_, job_.data);
+  const std::string report = start_report(job_.comm, learner_.layout(), job_.host, shown,
                                           job_.data.target_length, job_.data.description);
   job_.log.info("training in " + job_.run_directory + "\n" + report);
   on_first(job_.comm, [&] {
@@ -156,15 +218,15 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
   });
 }
 
-void Trainer::resume(const std::string& checkpoint_directory, const RunState& state) {
-  load_checkpoint(job_.env, job_.comm, checkpoint_directory,
+void Trainer::resume(const CheckpointReader& checkpoint, const RunState& state) {
+  load_checkpoint(job_.comm, checkpoint,
                   state.is_imported() ? weights(learner_.model()) : learner_.tensors());
   learner_.go_on_from(state.step);
   first_step_ = saved_step_ = state.step;
   carried_records_ = state.unwritten_records;
   progress_.say((state.is_imported() ? "begins with imported weights"
                                      : "resumed from step " + std::to_string(step())) +
-                " (" + checkpoint_directory + ")");
+                " (" + checkpoint.directory() + ")");
 }
 
 ExitCode Trainer::run() {
@@ -349,6 +411,8 @@ void Trainer::write_checkpoint() {
                                                 paths_.checkpoints(), state, learner_.tensors());
   saved_step_ = step();
   failed_saves_ = 0;
+  forgive("that it was saved is not written down",
+          [&] { remember_saved(job_.env, paths_, saved_step_); });
   forgive("older checkpoints stay",
           [&] { apply_retention(job_.env, paths_.checkpoints(), settings_.keep_last); });
   progress_.say("saved " + directory + " in " + fixed_width(seconds_since(begin), 4) + " s");

@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "checkpoint/reader.hpp"
 #include "checkpoint/run_state.hpp"
 #include "comm/comm.hpp"
 #include "data/vocabulary.hpp"
@@ -44,6 +45,7 @@ struct TrainJob {
   Settings settings;
   TrainingData data;
   std::string run_directory;
+  bool restart = false;     // a run whose checkpoints are gone may begin again
   std::string config_text;  // the resolved configuration
   BuildInfo build;
   std::string host;              // of this process
@@ -57,8 +59,8 @@ struct TrainJob {
 // Trains until train.steps, from the run's newest valid checkpoint where there is one. Returns
 // done, or preempted when it was asked to stop and has saved. Error(output_not_writable) before
 // anything is computed, Error(mismatch) where the run is another one, Error(damaged_data) where no
-// checkpoint is valid, Error(diverged), Error(io_error) where the last state could not be saved or
-// several saves in a row failed. Collective.
+// checkpoint is valid or where those that were saved are gone, Error(diverged), Error(io_error)
+// where the last state could not be saved or several saves in a row failed. Collective.
 ExitCode train(const TrainJob& job);
 
 // Why a run stops before its last step; the larger one is named when there are several.
@@ -70,7 +72,7 @@ class Trainer {
   Trainer(const TrainJob& job, const RunPaths& paths);
 
   // Goes on from a checkpoint. Collective.
-  void resume(const std::string& checkpoint_directory, const RunState& state);
+  void resume(const CheckpointReader& checkpoint, const RunState& state);
   ExitCode run();
 
  private:

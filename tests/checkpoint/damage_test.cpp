@@ -47,7 +47,7 @@ class DamageTest : public testing::Test {
       verify_checkpoint(env_, directory_);
     })) << what;
     EXPECT_TRUE(fails_with(ExitCode::damaged_data, named, [&] {
-      load_checkpoint(env_, test_world(), directory_, live_.tensors());
+      load_checkpoint(test_world(), open_valid(env_, test_world(), directory_), live_.tensors());
     })) << what;
     EXPECT_EQ(live_, untouched_) << what;
   }
@@ -69,7 +69,7 @@ TEST_F(DamageTest, IsNoticedInEveryBit) {
       poke(file, bit / 8, whole[bit / 8]);
     }
   }
-  load_checkpoint(env_, test_world(), directory_, live_.tensors());
+  load_checkpoint(test_world(), open_valid(env_, test_world(), directory_), live_.tensors());
   EXPECT_EQ(live_, state_);
 }
 
@@ -121,12 +121,26 @@ TEST_F(DamageTest, IsNoticedInMissingAndForeignFiles) {
   EXPECT_EQ(test::error_of([&] { verify_checkpoint(env_, directory_); }), "");
 }
 
+// After it was verified, before it is in its place.
+TEST_F(DamageTest, IsNoticedInEveryBitThatChangesBetweenCheckingAndLoading) {
+  const std::string shard = "shard-00000.bin", whole = read(shard);
+  for (std::size_t byte = 0; byte < whole.size() && !HasFailure(); ++byte) {
+    const CheckpointReader reader = open_valid(env_, test_world(), directory_);
+    poke(shard, byte, static_cast<char>(whole[byte] ^ 8));
+    EXPECT_TRUE(fails_with(ExitCode::damaged_data, directory_ + "/" + shard + " is damaged", [&] {
+      load_checkpoint(test_world(), reader, live_.tensors());
+    })) << byte;
+    poke(shard, byte, whole[byte]);
+  }
+}
+
 TEST_F(DamageTest, KeepsDigestsFromBeingPrinted) {
   std::string bytes = read("shard-00000.bin");
   bytes[100] ^= 1;
   write("shard-00000.bin", bytes);
-  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "shard-00000.bin is damaged between bytes",
-                         [&] { digest_checkpoint(env_, directory_); }));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "shard-00000.bin is damaged between bytes", [&] {
+    digest_checkpoint({env_, directory_});
+  }));
 }
 
 }  // namespace

@@ -39,8 +39,14 @@ class SaveFaultTest : public testing::Test {
   // The state of this step is what the checkpoint of this step gives.
   void expect_loads(const CheckpointEntry& entry) {
     SmallState live(layout_, world_.rank(), 77);
-    load_checkpoint(real_, world_, entry.directory, live.tensors());
+    load_checkpoint(world_, open_valid(real_, world_, entry.directory), live.tensors());
     EXPECT_EQ(live, SmallState(layout_, world_.rank(), static_cast<std::uint32_t>(entry.step)));
+  }
+
+  std::optional<CheckpointEntry> find_newest() {
+    const auto opened = open_newest_valid(real_, world_, checkpoints(), silent_);
+    if (!opened) return std::nullopt;
+    return CheckpointEntry{opened->state().step, opened->directory()};
   }
 
   void on_rank_0(auto&& action) {
@@ -86,7 +92,7 @@ TEST_F(SaveFaultTest, OneFailedOperationLeavesOnlyThePreviousCheckpoint) {
   for (int p = 0; p < world_.size(); ++p) {
     const int operations = fail_every_operation(Rank{p}, Fault::once, [&](int n) {
       EXPECT_THAT(real_.list_directory(checkpoints()), ElementsAre("step-00000001")) << n;
-      const auto newest = find_newest_valid(real_, world_, checkpoints(), silent_);
+      const auto newest = find_newest();
       ASSERT_TRUE(newest.has_value());
       EXPECT_EQ(newest->step, 1);
       expect_loads(*newest);
@@ -99,7 +105,7 @@ TEST_F(SaveFaultTest, OneFailedOperationLeavesOnlyThePreviousCheckpoint) {
 TEST_F(SaveFaultTest, ADyingProcessLosesNothingAndNoHalfIsTakenForAWhole) {
   for (int p = 0; p < world_.size(); ++p) {
     fail_every_operation(Rank{p}, Fault::forever, [&](int n) {
-      const auto newest = find_newest_valid(real_, world_, checkpoints(), silent_);
+      const auto newest = find_newest();
       ASSERT_TRUE(newest.has_value()) << n;
       expect_loads(*newest);  // step 1, or 2 where only the last fsync is missing
       on_rank_0([&] { clean_leftovers(real_, checkpoints()); });
@@ -116,7 +122,7 @@ TEST_F(SaveFaultTest, RetentionThatDiesAnywhereKeepsTheNewest) {
     for (const std::int64_t step : {1, 2, 3}) EXPECT_EQ(save(real_, step), "");
     FaultEnv env(n, Fault::forever);
     on_rank_0([&] { test::error_of([&] { apply_retention(env, checkpoints(), 1); }); });
-    const auto newest = find_newest_valid(real_, world_, checkpoints(), silent_);
+    const auto newest = find_newest();
     ASSERT_TRUE(newest.has_value());
     EXPECT_EQ(newest->step, 3);
     on_rank_0([&] {

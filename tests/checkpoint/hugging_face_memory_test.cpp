@@ -77,7 +77,7 @@ TEST(HuggingFaceMemory, IsTheLargestTensorAndAConstant) {
   {
     const test::PeakAllocation peak;
     export_weights(
-        env, checkpoint, family, specs,
+        env, {env, checkpoint}, family, specs,
         {.directory = path("out"), .type = ElementType::bfloat16, .shard_bytes = 10 * mebibyte});
     EXPECT_LT(peak.bytes(), (8 + 3) * mebibyte);
   }

@@ -76,16 +76,16 @@ TEST_F(CheckpointTest, SavedOnAnyProcessesLoadsOnAnyOthers) {
       if (!comm) continue;
       const Layout layout(virtual_ranks, readers, 1, experts);
       SmallState live(layout, comm->rank(), 2);
-      load_checkpoint(env_, *comm, saved, live.tensors());
+      load_checkpoint(*comm, open_valid(env_, *comm, saved), live.tensors());
       EXPECT_EQ(live, SmallState(layout, comm->rank(), 1)) << writers << " to " << readers;
-      EXPECT_EQ(read_run_state(env_, saved), state_at(writers));
+      EXPECT_EQ(CheckpointReader(env_, saved).state(), state_at(writers));
     }
     barrier(test_world());
   }
 }
 
 TEST_F(CheckpointTest, HashesTensorsTheSameOnAnyProcesses) {
-  const auto digests = digest_checkpoint(env_, save(1));
+  const auto digests = digest_checkpoint({env_, save(1)});
   const Layout alone(virtual_ranks, 1, 1, experts);
   SmallState whole(alone, Rank{0}, 1);
   std::map<std::string, std::string> expected;
@@ -99,7 +99,7 @@ TEST_F(CheckpointTest, HashesTensorsTheSameOnAnyProcesses) {
 }
 
 TEST_F(CheckpointTest, IsDividedBetweenTheProcesses) {
-  const CheckpointSummary summary = summarize_checkpoint(env_, save(1));
+  const CheckpointSummary summary = summarize_checkpoint({env_, save(1)});
   EXPECT_EQ(summary.files, test_world().size());
   EXPECT_EQ(summary.processes, test_world().size());
   EXPECT_EQ(summary.tensors.size(), 5u + 2u * experts);
@@ -125,9 +125,9 @@ TEST_F(CheckpointTest, StoresReplicatedExpertsOnce) {
     SmallState state(replicated, comm->rank(), 1);
     const auto saved =
         save_checkpoint(env_, *comm, replicated, checkpoints(), state_at(1), state.tensors());
-    EXPECT_EQ(summarize_checkpoint(env_, saved).tensors.size(), 5u + 2u * experts);
+    EXPECT_EQ(summarize_checkpoint({env_, saved}).tensors.size(), 5u + 2u * experts);
     SmallState live(replicated, comm->rank(), 2);
-    load_checkpoint(env_, *comm, saved, live.tensors());
+    load_checkpoint(*comm, open_valid(env_, *comm, saved), live.tensors());
     EXPECT_EQ(live, state);
   }
   barrier(test_world());
@@ -137,9 +137,9 @@ TEST_F(CheckpointTest, RefusesTensorsThatAreNotTheModels) {
   const std::string saved = save(1);
   const Comm& world = test_world();
   const SmallState before(layout_, world.rank(), 2);
+  const CheckpointReader from = open_valid(env_, world, saved);
   const auto refused = [&](const std::string& words, std::vector<NamedTensor> into) {
-    EXPECT_TRUE(
-        fails_with(ExitCode::mismatch, words, [&] { load_checkpoint(env_, world, saved, into); }));
+    EXPECT_TRUE(fails_with(ExitCode::mismatch, words, [&] { load_checkpoint(world, from, into); }));
     EXPECT_EQ(live_, before);
   };
   const std::vector<NamedTensor> all(live_.tensors().begin(), live_.tensors().end());
@@ -163,18 +163,18 @@ TEST_F(CheckpointTest, LoadsAPartWhereAPartIsWanted) {
   const std::string saved = save(1);
   std::vector<NamedTensor> part(live_.tensors().begin(), live_.tensors().end());
   std::erase_if(part, [](const NamedTensor& t) { return t.name.find('/') != std::string::npos; });
-  load_checkpoint(env_, test_world(), saved, part, Coverage::part);
+  load_checkpoint(test_world(), open_valid(env_, test_world(), saved), part, Coverage::part);
   EXPECT_EQ(digest_tensor(live_.tensors()[0]), digest_tensor(saved_.tensors()[0]));
   EXPECT_NE(digest_tensor(live_.tensors()[4]), digest_tensor(saved_.tensors()[4]));  // the state
 }
 
 TEST_F(CheckpointTest, LeavesAValidOneOfTheSameStepAlone) {
   const std::string first = save(1);
-  const auto digests = digest_checkpoint(env_, first);
+  const auto digests = digest_checkpoint({env_, first});
   barrier(test_world());
   saved_.fill(7);
   EXPECT_EQ(save(1), first);
-  EXPECT_EQ(digest_checkpoint(env_, first), digests);
+  EXPECT_EQ(digest_checkpoint({env_, first}), digests);
 }
 
 TEST_F(CheckpointTest, ReplacesADamagedOneOfTheSameStep) {
@@ -182,7 +182,7 @@ TEST_F(CheckpointTest, ReplacesADamagedOneOfTheSameStep) {
   barrier(test_world());
   if (test_world().rank() == Rank{0}) env_.truncate(first + "/shard-00000.bin", 64);
   EXPECT_EQ(save(1), first);
-  load_checkpoint(env_, test_world(), first, live_.tensors());
+  load_checkpoint(test_world(), open_valid(env_, test_world(), first), live_.tensors());
   EXPECT_EQ(live_, saved_);
   EXPECT_THAT(env_.list_directory(checkpoints()), testing::ElementsAre("step-00000001"));
 }

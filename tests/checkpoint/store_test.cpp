@@ -6,8 +6,12 @@
 
 #include <sstream>
 
+#include "base/host.hpp"
+#include "checkpoint/digest.hpp"
+#include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
 #include "support/errors.hpp"
+#include "support/fault_env.hpp"
 #include "support/mpi_main.hpp"
 #include "support/shared_directory.hpp"
 #include "support/small_state.hpp"
@@ -53,7 +57,27 @@ class StoreTest : public testing::Test {
   std::optional<CheckpointEntry> newest() {
     console_.str("");
     Log log(world_.rank() == Rank{0} ? &console_ : nullptr);
-    return find_newest_valid(env_, world_, checkpoints(), log);
+    const auto opened = open_newest_valid(env_, world_, checkpoints(), log);
+    if (!opened) return std::nullopt;
+    return CheckpointEntry{opened->state().step, opened->directory()};
+  }
+  // Opens the newest while somebody deletes checkpoints: process 0 does `deed` just before it opens
+  // `file` for the first time.
+  CheckpointReader open_while(const std::string& file, const std::function<void()>& deed) {
+    test::FaultEnv env;
+    bool done = world_.rank() != Rank{0};
+    env.before_open = [&](const std::string& path) {
+      if (done || path != file) return;
+      done = true;
+      deed();
+    };
+    console_.str("");
+    Log log(world_.rank() == Rank{0} ? &console_ : nullptr);
+    CheckpointReader reader = open_checkpoint(env, world_, run(), log);
+    EXPECT_TRUE(done) << file << " was never opened";
+    EXPECT_EQ(console_.str(), "");
+    // What was opened is read by the real environment alone: the other ends here.
+    return open_checkpoint(env_, world_, reader.directory(), log);
   }
 
   const Comm& world_ = test_world();
@@ -142,7 +166,7 @@ TEST_F(StoreTest, ResolvesACheckpointOrARun) {
   save({1, 2});
   Log silent(nullptr);
   const auto resolve = [&](const std::string& path) {
-    return resolve_checkpoint(env_, world_, path, silent);
+    return open_checkpoint(env_, world_, path, silent).directory();
   };
   EXPECT_EQ(resolve(run()), at(2));
   EXPECT_EQ(resolve(at(1)), at(1));
@@ -156,6 +180,66 @@ TEST_F(StoreTest, ResolvesACheckpointOrARun) {
                          [&] { resolve(directory_.path()); }));
   on_rank_0([&] { env_.remove_file(at(1) + "/MANIFEST"); });
   EXPECT_TRUE(fails_with(ExitCode::damaged_data, "has no MANIFEST", [&] { resolve(at(1)); }));
+}
+
+TEST_F(StoreTest, PassesOverWhatATrainerDeletesWhileItIsRead) {
+  for (const std::string name : {"MANIFEST", "shard-00000.bin"}) {
+    on_rank_0([&] { env_.remove_tree(checkpoints()); });
+    save({1, 2});
+    const auto deleted = open_while(
+        at(2) + "/" + name, [&] { retire_checkpoint(env_, checkpoints(), checkpoint_name(2)); });
+    EXPECT_EQ(deleted.directory(), at(1)) << "the next newest was there all the time";
+    barrier(world_);
+  }
+}
+
+TEST_F(StoreTest, TakesTheOneThatATrainerSavedBeforeItDeleted) {
+  save({1, 2});
+  on_rank_0([&] { env_.rename(at(2), run() + "/kept"); });
+  const auto reader = open_while(at(1) + "/MANIFEST", [&] {
+    env_.rename(run() + "/kept", at(2));
+    retire_checkpoint(env_, checkpoints(), checkpoint_name(1));
+  });
+  EXPECT_EQ(reader.directory(), at(2));
+}
+
+TEST_F(StoreTest, DoesNotCallDamagedWhatAHostDoesNotSee) {
+  if (world_.size() == 1) GTEST_SKIP() << "one process sees what it sees";
+  class Elsewhere final : public test::FaultEnv {
+   public:
+    bool exists(const std::string& path) const override {
+      return path.find("step-") == path.npos && FaultEnv::exists(path);
+    }
+  };
+  save({1, 2});
+  const Elsewhere elsewhere;
+  const bool last = world_.rank().value == world_.size() - 1;
+  const Env& env = last ? static_cast<const Env&>(elsewhere) : env_;
+  Log silent(nullptr);
+  EXPECT_TRUE(fails_with(ExitCode::missing_input,
+                         " on " + host_name() + ": " + at(2) + " is not there",
+                         [&] { open_checkpoint(env, world_, run(), silent); }));
+}
+
+TEST_F(StoreTest, ReadsWhatItOpenedToTheEndThoughItIsDeleted) {
+  save({1});
+  const CheckpointReader reader = open_valid(env_, world_, at(1));
+  on_rank_0([&] { retire_checkpoint(env_, checkpoints(), checkpoint_name(1)); });
+  test::SmallState live(layout_, world_.rank(), 2);
+  load_checkpoint(world_, reader, live.tensors());
+  EXPECT_EQ(live, state_);
+  EXPECT_FALSE(digest_checkpoint(reader).empty());
+}
+
+TEST_F(StoreTest, SaysThatACheckpointByNameWasDeleted) {
+  save({1});
+  test::FaultEnv env;
+  env.before_open = [&](const std::string&) {
+    if (world_.rank() == Rank{0}) retire_checkpoint(env_, checkpoints(), checkpoint_name(1));
+  };
+  Log silent(nullptr);
+  EXPECT_TRUE(fails_with(ExitCode::missing_input, at(1) + " was deleted while it was read",
+                         [&] { open_checkpoint(env, world_, at(1), silent); }));
 }
 
 }  // namespace

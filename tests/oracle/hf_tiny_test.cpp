@@ -29,12 +29,12 @@ namespace {
 struct Imported {
   Imported() {
     import_command.run(test_world(), std::vector<std::string>{HF_TINY_DIRECTORY, "--output", run});
-    const RunState state = read_run_state(env, checkpoint);
+    const RunState state = CheckpointReader(env, checkpoint).state();
     config = read_settings(parse_config(state.config_text, checkpoint)).model;
   }
 
   void load_into(Transformer& model) const {
-    load_checkpoint(env, test_world(), checkpoint, weights(model));
+    load_checkpoint(test_world(), open_valid(env, test_world(), checkpoint), weights(model));
   }
 
   PosixEnv env;
@@ -146,7 +146,7 @@ TEST(HfTiny, ComesBackBitForBitThroughAModelOnAnyProcesses) {
   imported.load_into(model);
   const std::string saved =
       save_checkpoint(imported.env, comm, layout, imported.directory.path() + "/again/checkpoints",
-                      read_run_state(imported.env, imported.checkpoint), weights(model));
+                      CheckpointReader(imported.env, imported.checkpoint).state(), weights(model));
   const std::string exported = imported.directory.path() + "/exported";
   export_command.run(comm, std::vector<std::string>{saved, "--output", exported});
   const auto bytes = [&](const std::string& directory) {

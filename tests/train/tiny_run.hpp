@@ -94,6 +94,7 @@ class TinyRun {
                        .settings = settings,
                        .data = data,
                        .run_directory = directory,
+                       .restart = restart,
                        .config_text = "made up",
                        .build = BuildInfo(),
                        .host = "here",
@@ -140,13 +141,14 @@ class TinyRun {
   // Of all tensors of the newest checkpoint.
   std::string digest() const {
     const auto entries = list_checkpoints(env, RunPaths{directory}.checkpoints());
-    return overall_digest(digest_checkpoint(env, entries.at(0).directory));
+    return overall_digest(digest_checkpoint({env, entries.at(0).directory}));
   }
 
   Settings settings;
   ReversalTask training{1}, validation{2};
   std::string directory, tokenizer_digest = "tokenizer";
   std::vector<std::string> changes;
+  bool restart = false;
   std::ostringstream console;
   PosixEnv env;
   Env* disk = &env;  // what training writes to

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "base/host.hpp"
 #include "checkpoint/run_lock.hpp"
 #include "support/fault_env.hpp"
 #include "support/mpi_main.hpp"
@@ -582,6 +583,135 @@ TEST_F(TrainerTest, SaysWhenNothingIsLeftToDo) {
   }
 }
 
+// The checkpoints go, and metrics.jsonl stays.
+void remove_checkpoints(const TinyRun& run, Env& env) {
+  barrier(test_world());
+  const std::string checkpoints = RunPaths{run.directory}.checkpoints();
+  if (leads())
+    for (const std::string& name : env.list_directory(checkpoints))
+      env.remove_tree(checkpoints + "/" + name);
+  barrier(test_world());
+}
+
+TEST_F(TrainerTest, DoesNotTakeARunThatLostItsCheckpointsForANewOne) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  const RunPaths paths{run.directory};
+  const auto before = run.records();
+  remove_checkpoints(run, run.env);
+  for (const bool with_record : {true, false}) {  // without: as earlier versions left it
+    if (leads() && !with_record) run.env.remove_file(paths.saved());
+    barrier(test_world());
+    std::string message;
+    EXPECT_EQ(code_of(run, &message), ExitCode::damaged_data);
+    EXPECT_THAT(message, HasSubstr("has saved checkpoints"));
+    EXPECT_THAT(message, HasSubstr(with_record ? paths.saved() + " names step-00000002"
+                                               : paths.log() + " says: saved "));
+    EXPECT_EQ(run.records(), before);
+    barrier(test_world());
+  }
+  run.restart = true;
+  run.settings.steps = 1;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  EXPECT_EQ(run.records().size(), 1U);
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("begins again at step 1, as --restart says"));
+  }
+  std::string message;
+  EXPECT_EQ(code_of(run, &message), ExitCode::usage);
+  EXPECT_THAT(message, HasSubstr("step-00000001 is there"));
+}
+
+TEST_F(TrainerTest, BeginsAgainAfterAKillBeforeItsFirstCheckpointAndSaysSo) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.checkpoint_interval = 0;
+  run.training.before_example = [&](std::int64_t sample) {
+    if (sample >= 3 * run.settings.batch_size) throw Error(ExitCode::io_error, "as if killed");
+  };
+  EXPECT_EQ(code_of(run), ExitCode::io_error);
+  barrier(test_world());
+  run.training.before_example = nullptr;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("ended before its first checkpoint"));
+  }
+  expect_equal_to_one_process_never_stopped(run);
+}
+
+// --restart is done once: a kill before the first checkpoint after it needs no second one.
+TEST_F(TrainerTest, RemembersThatItWasToldToBeginAgain) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 1;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  remove_checkpoints(run, run.env);
+  run.restart = true;
+  run.training.before_example = [](std::int64_t) { throw Error(ExitCode::io_error, "killed"); };
+  EXPECT_EQ(code_of(run), ExitCode::io_error);
+  barrier(test_world());
+  run.restart = false;
+  run.training.before_example = nullptr;
+  EXPECT_EQ(run.train(), ExitCode::done);
+}
+
+TEST_F(TrainerTest, WarnsWhereASavedCheckpointIsMissing) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.checkpoint_interval = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  if (leads())
+    run.env.remove_tree(RunPaths{run.directory}.checkpoints() + "/" + checkpoint_name(6));
+  barrier(test_world());
+  EXPECT_EQ(run.train(), ExitCode::done);
+  if (leads()) {
+    EXPECT_THAT(run.console.str(), HasSubstr("warning: the run has saved step 6"));
+    EXPECT_THAT(run.console.str(), HasSubstr("the newest is of step 4"));
+  }
+}
+
+TEST_F(TrainerTest, IsKeptOutOfADirectoryThatIsNoRun) {
+  TinyRun run = run_on(test_world(), "run");
+  run.settings.steps = 1;
+  const auto add = [&](const std::string& name) {
+    barrier(test_world());
+    if (leads()) run.env.make_directories(run.directory + "/" + name);
+    barrier(test_world());
+  };
+  for (const char* name : {"checkpoints", "study.txt", "hugging_face", "lost+found", ".cache"})
+    add(name);
+  add("thesis");
+  std::string message;
+  EXPECT_EQ(code_of(run, &message), ExitCode::output_not_writable);
+  EXPECT_THAT(message, HasSubstr(run.directory + " is no run, and holds thesis"));
+  barrier(test_world());
+  EXPECT_EQ(run.env.list_directory(run.directory).size(), 6U) << "it wrote something";
+  barrier(test_world());
+  if (leads()) run.env.remove_tree(run.directory + "/thesis");
+  barrier(test_world());
+  EXPECT_EQ(run.train(), ExitCode::done);
+  add("thesis");  // in a run it is the user's own
+  run.settings.steps = 2;
+  EXPECT_EQ(run.train(), ExitCode::done);
+}
+
+TEST_F(TrainerTest, FindsAtItsStartThatARunIsNotShared) {
+  if (test_world().size() == 1) GTEST_SKIP() << "one process shares with nobody";
+  const test::ScratchDirectory own;
+  PosixEnv env;
+  Log silent(nullptr);
+  const bool last = test_world().rank().value == test_world().size() - 1;
+  const std::string path = last ? own.path() + "/run" : directory_.path() + "/run";
+  try {
+    const RunDirectory run(env, test_world(), path, silent, std::chrono::milliseconds(0));
+    ADD_FAILURE() << "it was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::output_not_writable);
+    EXPECT_THAT(error.what(), HasSubstr("on " + host_name() + ", "));
+    EXPECT_THAT(error.what(), HasSubstr("is not the directory that process 0"));
+  }
+}
+
 TEST_F(TrainerTest, IsTurnedAwayFromALockedRun) {
   TinyRun run = run_on(test_world(), "run");
   std::optional<RunLock> other;
@@ -627,7 +757,7 @@ TEST_F(TrainerTest, RefusesToGoOnWithAnotherRun) {
   run.changes.clear();
   run.tokenizer_digest = "another";
   EXPECT_EQ(code_of(run, &message), ExitCode::mismatch);
-  EXPECT_THAT(message, HasSubstr("tokenizer"));
+  EXPECT_THAT(message, HasSubstr("another tokenizer: it is SHA-256 another, not tokenizer"));
   EXPECT_EQ(run.records().size(), 1U);
 }
 
