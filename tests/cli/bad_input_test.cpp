@@ -119,6 +119,7 @@ TEST_F(BadInput, OnTheCommandLineIs64) {
       {"train --config run.textproto --output ''", 64, {"--output is empty"}},
       {"train run.textproto --output new", 64, {"'run.textproto' is one word too many"}},
       {"train --config run.textproto --output new", 64, {"data.train is not set"}},
+      {"train --output nowhere", 64, {"there is no run in nowhere to go on with"}},
       {"evaluate --checkpoint run --samples 0", 64, {"--samples"}},
       {"evaluate --checkpoint run --show three", 64, {"three", "--show"}},
       {"evaluate --checkpoint run --experts ''", 64, {"--experts is empty"}},
@@ -214,6 +215,9 @@ TEST_F(BadInput, ThatIsMissingIs66) {
       {train + "--set data.train=empty", 66, {"empty is not prepared data"}},
       {train + "--set data.train=text.txt", 66, {"text.txt is not prepared data"}},
       {train + "--set data.validation=nowhere", 66, {"nowhere does not exist"}},
+      {"train --output run --set data.train=nowhere",
+       66,
+       {"the run in run cannot go on: ", "nowhere does not exist", "where the run's data is now"}},
       {"evaluate --checkpoint nowhere", 66, {"nowhere"}},
       {"evaluate --checkpoint empty", 66, {"empty holds no checkpoint"}},
       {"evaluate --checkpoint run --data nowhere", 66, {"nowhere does not exist"}},
@@ -360,6 +364,10 @@ TEST_F(BadInput, AsAnOutputThatCannotBeWrittenIs73) {
       {"train --config run.textproto --set data.train=data --output text.txt", 73, {"text.txt"}},
       {"train --config run.textproto --set data.train=data --output text.txt/a", 73, {"text.txt"}},
       {"train --config run.textproto --set data.train=data --output /proc/a", 73, {"/proc/a"}, 2},
+      {"train --config run.textproto --set data.train=data --output data",
+       73,
+       {"data is no run, and holds dataset.textproto and 5 more"}},
+      {"train --config run.textproto --set data.train=data --output data", 73, {"is no run"}, 2},
       {prepare + "data", 73, {"data already holds prepared data"}},
       {prepare + "run", 73, {"run exists and is not empty"}},
       {prepare + "text.txt", 73, {"text.txt exists and is not a directory"}},
@@ -380,10 +388,13 @@ TEST_F(BadInput, ThatDoesNotFitTheRunIs78) {
       {go_on + "data --set model.d_ff=128", 78, {"model.d_ff: 64 -> 128"}},
       {go_on + "data --set train.seed=2 --set train.steps=9", 78, {"train.seed: 1 -> 2"}},
       {go_on + "data --set train.seed=2", 78, {"train.seed: 1 -> 2"}, 2},
-      {go_on + "same", 78, {"trained on other data"}},
+      {go_on + "same", 78, {"run in run was trained on other data: it is SHA-256 ", "…, not "}},
+      {"train --output run --set data.train=other",
+       78,
+       {"the run in run does not fit the data: model.vocab_size is ", "/other has "}},
       {go_on + "other", 78, {"run has another configuration", "model.vocab_size"}},
-      {train + "--set data.validation=other", 78, {"the tokenizer of ", "/other"}},
-      {"evaluate --checkpoint run --data other", 78, {"the tokenizer of other"}},
+      {train + "--set data.validation=other", 78, {"the tokenizer of ", "/other (SHA-256 "}},
+      {"evaluate --checkpoint run --data other", 78, {"the tokenizer of other (SHA-256 "}},
   };
   for (const Mistake& mistake : mistakes) expect_refused(mistake);
   for (const std::string promise : {"PMI_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}) {
@@ -423,6 +434,100 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
   expect_refused(mpirun + ("-n 1" + evaluate + " : -n 1 ./other_program evaluate --checkpoint run"),
                  78, {"the program's build", "rank 1"});
   for (const char* made : {"a", "b", "other_program"}) fs::remove_all(made);
+}
+
+// Two hosts that see their own disks under one name: here two processes in two directories.
+class OwnDisks : public BadInput {
+ protected:
+  void SetUp() override {
+    for (const std::string host : {"a", "b"}) {
+      fs::create_directories(host);
+      fs::copy("data", host + "/data", fs::copy_options::recursive);
+    }
+    write_text("examples.jsonl", "{\"inputs\": [5, 6, 1], \"targets\": [7, 1]}\n");
+  }
+  void TearDown() override {
+    for (const char* made : {"a", "b", "examples.jsonl", "imported"}) fs::remove_all(made);
+  }
+
+  // The same command in both.
+  static std::string command(const std::string& arguments) {
+    const std::string one = " " SWITCHYARD_PROGRAM " " + arguments, here = directory->path();
+    return mpirun + ("-n 2 -wdir " + here + "/a" + one + " : -n 1 -wdir " + here + "/b" + one);
+  }
+  static std::string train_on(const std::string& data) {
+    return command("train --config " + directory->path() + "/run.textproto --set data.train=" +
+                   "/proc/self/cwd/" + data + " --output " + directory->path() + "/new");
+  }
+};
+
+TEST_F(OwnDisks, OfWhichOneHasOtherDataIs65) {
+  const std::string host = run_shell("uname -n | tr -d '\\n'").output;
+  for (const std::string file : {"train.bin", "train.idx", "validation.bin", "validation.idx"}) {
+    const std::string whole = read_text("b/data/" + file);
+    std::string other = whole;
+    std::swap(other[other.size() - 2], other[other.size() - 4]);  // still as a token file may be
+    std::swap(other[other.size() - 1], other[other.size() - 3]);
+    if (other == whole) other[other.size() - 2] ^= 1;
+    write_text("b/data/" + file, other);
+    expect_refused(train_on("data"), 65, {"/data/" + file, file.ends_with("bin") ? host : ""});
+    write_text("b/data/" + file, whole);
+  }
+  std::string tokens = read_text("b/data/validation.bin");
+  tokens[tokens.size() - 2] ^= 1;
+  write_text("b/data/validation.bin", tokens);
+  expect_refused(command("evaluate --checkpoint ../run --data /proc/self/cwd/data"), 65,
+                 {"on " + host + ", ", "/data/validation.bin is damaged"});
+}
+
+TEST_F(OwnDisks, OfWhichOneHasAnotherPreparationIs78) {
+  const std::string host = run_shell("uname -n | tr -d '\\n'").output;
+  fs::remove_all("b/data");
+  fs::copy("same", "b/data", fs::copy_options::recursive);
+  const Phrases phrases = {"/proc/self/cwd/data/dataset.textproto", "rank 0 on " + host + " has \"",
+                           "rank 2 on " + host + " has \"", "the same files"};
+  expect_refused(train_on("data"), 78, phrases);
+  expect_refused(command("evaluate --checkpoint ../run --data /proc/self/cwd/data"), 78, phrases);
+}
+
+TEST_F(OwnDisks, OfWhichOneHasOtherExamplesIs78) {
+  write_text("a/e.jsonl", "{\"inputs\": [5, 6, 1], \"targets\": [7, 1]}\n");
+  write_text("b/e.jsonl", "{\"inputs\": [5, 6, 1], \"targets\": [8, 1]}\n");
+  expect_refused(train_on("e.jsonl --set model.vocab_size=300"), 78,
+                 {"/proc/self/cwd/e.jsonl", "rank 2 on ", "the same files"});
+}
+
+TEST_F(OwnDisks, DoNotHoldOneRunWhichIs73BeforeAStepIsTaken) {
+  const Outcome outcome = run_shell(command("train --config " + directory->path() +
+                                            "/run.textproto --set data.train=" + directory->path() +
+                                            "/data --output /proc/self/cwd/new"));
+  EXPECT_EQ(outcome.exit_code, 73);
+  EXPECT_THAT(outcome.output,
+              AllOf(HasSubstr("new/checkpoints is not the directory that process 0 on "),
+                    HasSubstr("all hosts share"), testing::Not(HasSubstr("training in"))));
+  EXPECT_FALSE(fs::exists("a/new/metrics.jsonl"));
+  EXPECT_TRUE(fs::is_empty("a/new/checkpoints"));
+}
+
+TEST_F(BadInput, DoesNotTakeARunThatLostItsCheckpointsForANewOne) {
+  for (const std::string loss :
+       {"rm -r lost/checkpoints/*", "rm -r lost/checkpoints lost/saved.txt"}) {
+    fs::copy("run", "lost", fs::copy_options::recursive);
+    ASSERT_EQ(run_shell(loss).exit_code, 0);
+    for (const int processes : {0, 2}) {
+      const std::string before = read_text("lost/metrics.jsonl");
+      const Outcome refused = run_program("train --output lost", processes);
+      EXPECT_EQ(refused.exit_code, 65) << refused.output;
+      EXPECT_THAT(refused.output, AllOf(HasSubstr("the run in lost has saved checkpoints"),
+                                        HasSubstr("begin again at step 1 with --restart")));
+      EXPECT_EQ(read_text("lost/metrics.jsonl"), before);
+    }
+    const Outcome again = run_program("train --output lost --restart");
+    EXPECT_EQ(again.exit_code, 0) << again.output;
+    EXPECT_EQ(tensor_hashes("lost"), tensor_hashes("run"));
+    expect_refused({"train --output lost --restart", 64, {"step-00000004 is there"}});
+    fs::remove_all("lost");
+  }
 }
 
 // A run that goes on for ever, in the background of the shell, as job `$!`.
