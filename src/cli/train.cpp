@@ -89,9 +89,8 @@ std::unique_ptr<RunData> open_data(const Comm& world, const Env& env, const std:
                   "data is now");
     }
     if (goes_on && error.code() == ExitCode::usage) {
-      throw Error(ExitCode::mismatch,
-                  "the run in " + output + " does not fit the data: " + error.what(),
-                  "give the run the data it began with, or choose another --output");
+      throw Error(error.code(), "the run in " + output + " does not fit the data: " + error.what(),
+                  error.hint());
     }
     throw;
   }

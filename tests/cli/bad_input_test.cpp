@@ -120,6 +120,9 @@ TEST_F(BadInput, OnTheCommandLineIs64) {
       {"train run.textproto --output new", 64, {"'run.textproto' is one word too many"}},
       {"train --config run.textproto --output new", 64, {"data.train is not set"}},
       {"train --output nowhere", 64, {"there is no run in nowhere to go on with"}},
+      {"train --output run --set data.train=other",
+       64,
+       {"the run in run does not fit the data: model.vocab_size is ", "/other has "}},
       {"evaluate --checkpoint run --samples 0", 64, {"--samples"}},
       {"evaluate --checkpoint run --show three", 64, {"three", "--show"}},
       {"evaluate --checkpoint run --experts ''", 64, {"--experts is empty"}},
@@ -389,9 +392,6 @@ TEST_F(BadInput, ThatDoesNotFitTheRunIs78) {
       {go_on + "data --set train.seed=2 --set train.steps=9", 78, {"train.seed: 1 -> 2"}},
       {go_on + "data --set train.seed=2", 78, {"train.seed: 1 -> 2"}, 2},
       {go_on + "same", 78, {"run in run was trained on other data: it is SHA-256 ", "…, not "}},
-      {"train --output run --set data.train=other",
-       78,
-       {"the run in run does not fit the data: model.vocab_size is ", "/other has "}},
       {go_on + "other", 78, {"run has another configuration", "model.vocab_size"}},
       {train + "--set data.validation=other", 78, {"the tokenizer of ", "/other (SHA-256 "}},
       {"evaluate --checkpoint run --data other", 78, {"the tokenizer of other (SHA-256 "}},
@@ -493,7 +493,7 @@ TEST_F(OwnDisks, OfWhichOneHasAnotherPreparationIs78) {
 TEST_F(OwnDisks, OfWhichOneHasOtherExamplesIs78) {
   write_text("a/e.jsonl", "{\"inputs\": [5, 6, 1], \"targets\": [7, 1]}\n");
   write_text("b/e.jsonl", "{\"inputs\": [5, 6, 1], \"targets\": [8, 1]}\n");
-  expect_refused(train_on("e.jsonl --set model.vocab_size=300"), 78,
+  expect_refused(train_on("e.jsonl --set model.vocab_size=300 data.target_length=8"), 78,
                  {"/proc/self/cwd/e.jsonl", "rank 2 on ", "the same files"});
 }
 
