@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "kernels.hpp"
+#include "tensor/denormals.hpp"
 
 namespace switchyard::bench {
 namespace {
