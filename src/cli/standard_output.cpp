@@ -33,7 +33,7 @@ void StandardOutput::finish() {
   std::cout.flush();
   if (std::cout || has_lost_its_reader(descriptor_)) return;
   const std::string reason = errno == 0 ? "" : std::string(": ") + std::strerror(errno);
-  throw Error(ExitCode::io_error, "cannot write all of the standard output" + reason,
+  throw Error(ExitCode::io_error, "cannot write to the standard output" + reason,
               "make room where it goes to, or raise the limit on the size of files (`ulimit -f`)");
 }
 

@@ -1,8 +1,8 @@
 // The trial of an unknown tokenizer model in another process, from both sides.
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +13,7 @@
 #include <cstring>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <vector>
 
 #include "base/error.hpp"
@@ -63,23 +64,8 @@ void confine() {
   alarm(longest_trial_seconds);
 }
 
-// An unnamed file with these bytes, to be read from its beginning; -1 and errno where it cannot be.
-int memory_file(const std::string& bytes) {
-  const int fd = memfd_create("tokenizer", MFD_CLOEXEC);
-  for (std::size_t at = 0; fd >= 0 && at < bytes.size();) {
-    const ssize_t written = write(fd, bytes.data() + at, bytes.size() - at);
-    if (written < 0 && errno != EINTR) {
-      close(fd);
-      return -1;
-    }
-    at += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
-  }
-  if (fd >= 0) lseek(fd, 0, SEEK_SET);
-  return fd;
-}
-
-// The wait status of this program, run with the trial's word and this input.
-int run_in_child(int input) {
+// This program with the trial's word, reading from `input`.
+pid_t start_child(int input) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
@@ -95,6 +81,29 @@ int run_in_child(int input) {
       posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw cannot_try(error);
+  return child;
+}
+
+// All of it, unless the reader ends before.
+void send_all(int socket, const std::string& bytes) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const ssize_t sent = send(socket, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EINTR) return;
+    at += static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+  }
+}
+
+// The wait status of the child, which reads the model from a socket: a file would meet the limits
+// on files.
+int status_of_trial(const std::string& model) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw cannot_try(errno);
+  const auto close_end = [](const int* end) { close(*end); };
+  std::unique_ptr<const int, decltype(close_end)> ours(&ends[0]), theirs(&ends[1]);
+  const pid_t child = start_child(ends[1]);
+  theirs.reset();
+  send_all(ends[0], model);
+  ours.reset();
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -118,16 +127,7 @@ int run_tokenizer_trial() {
 void try_tokenizer_model(const std::string& model, const std::string& name) {
   // A program that does not look for the word would start itself without end.
   assert(std::getenv(inside_trial) == nullptr);
-  const int input = memory_file(model);
-  if (input < 0) throw cannot_try(errno);
-  int status = 0;
-  try {
-    status = run_in_child(input);
-  } catch (...) {
-    close(input);
-    throw;
-  }
-  close(input);
+  const int status = status_of_trial(model);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != survived)
     throw Error(ExitCode::damaged_data,
                 name + " is damaged: SentencePiece crashes on it when it is loaded or used",

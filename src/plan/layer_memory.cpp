@@ -7,6 +7,7 @@
 #include "model/window_tiles.hpp"
 #include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
+#include "tensor/gemm.hpp"
 
 namespace switchyard {
 namespace {
@@ -56,6 +57,12 @@ std::int64_t StackMemory::floats(std::int64_t rows, std::int64_t cols) {
 
 std::int64_t StackMemory::inputs(std::int64_t rows, std::int64_t cols) const {
   return rows * cols * config_.input_bytes();
+}
+
+std::int64_t StackMemory::product_rooms(std::int64_t m, std::int64_t n, std::int64_t k) const {
+  const Precision precision = config_.precision;
+  return threads_ * std::max({product_room(precision, m, n, k), product_room(precision, m, k, n),
+                              product_room(precision, k, n, m)});
 }
 
 // MlpSaved; the gradients of its members take as much in backward.
@@ -166,12 +173,14 @@ std::int64_t StackMemory::attention_backward(const Attended& attended, bool self
          2 * inputs(rows * attended.keys, width) +
          (self ? floats(rows * config_.num_heads, 2 * length_ - 1) : 0) +
          floats(threads_, rounded_of_thread * attended.at_once + attended.summed) +
-         inputs(threads_, inputs_of_thread * attended.at_once + attended.brought);
+         std::max(inputs(threads_, inputs_of_thread * attended.at_once + attended.brought),
+                  product_rooms(rows_ * length_, width, config_.d_model));
 }
 
 // dy rounded; one virtual rank's gradients at a time.
 std::int64_t StackMemory::dense_backward() const {
-  return (rounds() ? rounded() : 0) + mlp_saved(rows_ * length_);
+  return (rounds() ? rounded() : 0) + mlp_saved(rows_ * length_) +
+         product_rooms(rows_ * length_, config_.d_ff, config_.d_model);
 }
 
 // RemoteExperts::backward, moment by moment; the gradients of what was sent go in and out.
@@ -182,7 +191,8 @@ std::int64_t StackMemory::experts_backward() const {
   const bool alone = layout_.processes() == 1;
   const std::int64_t reordered = alone || in_order_ ? 0 : owned;
   const std::int64_t dispatching = kept + (alone ? 0 : owned) + reordered;
-  const std::int64_t computing = owned + owned_f32 + mlp_saved(routed_.largest);
+  const std::int64_t computing = owned + owned_f32 + mlp_saved(routed_.largest) +
+                                 product_rooms(routed_.largest, config_.d_ff, d_model);
   const std::int64_t rounding = rounds() ? owned + owned_f32 + owned : 0;
   const std::int64_t returning = 2 * owned + (alone ? 0 : kept) + reordered;
   return std::max({dispatching, computing, rounding, returning});

@@ -19,6 +19,9 @@ class StackMemory {
   std::int64_t positions() const { return positions_; }               // h*N
   std::int64_t positions_of_rank() const { return rows_ * length_; }  // N
 
+  // What a product of these extents, and both of its gradients, take beside their operands.
+  std::int64_t product_rooms(std::int64_t m, std::int64_t n, std::int64_t k) const;
+
   int blocks() const;
   // What forward keeps of the block.
   std::int64_t saved(int block) const;

@@ -65,7 +65,8 @@ class StepMemory {
   std::int64_t fullest() const {
     const std::int64_t chunk = std::min<std::int64_t>(512, decoder_.positions_of_rank());
     const std::int64_t logits = saved() + decoder_.rounded() + decoder_.stream() +
-                                logit_bytes() * chunk * config_.vocab_size;
+                                logit_bytes() * chunk * config_.vocab_size +
+                                decoder_.product_rooms(chunk, config_.vocab_size, config_.d_model);
     // Gradients of the residual streams: dy and dh of the stack, and of the encoder's output.
     const std::int64_t in_decoder = between_stacks() + blocks_saved(encoder_, encoder_.blocks()) +
                                     fullest_block(decoder_) + 2 * decoder_.stream() +

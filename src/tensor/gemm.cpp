@@ -136,14 +136,16 @@ class Block {
   View<const float> view_;
 };
 
-// One tile from packed blocks, at most 1,024 of K at a time: copies that stay in the second cache.
+// Of K at a time: copies of so much stay in the second cache.
+constexpr std::int64_t packed_depth = 1024;
+
+// One tile from packed blocks.
 template <class In>
 void multiply_packed(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<float> c,
                      Accumulate accumulate, Packing packing) {
-  constexpr std::int64_t most = 1024;
   const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
-  for (std::int64_t first = 0; first < k; first += most) {
-    const std::int64_t count = std::min(most, k - first);
+  for (std::int64_t first = 0; first < k; first += packed_depth) {
+    const std::int64_t count = std::min(packed_depth, k - first);
     const Block<In> left(cols_of_operand(a, ta, first, count), packing.a);
     const Block<In> right(rows_of_operand(b, tb, first, count), packing.b);
     matmul<float, float>(left.view(), ta, right.view(), tb, c,
@@ -273,6 +275,17 @@ template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>,
                    View<float>, Accumulate);
 template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>, Transpose,
                    View<bfloat16>, Accumulate);
+
+std::int64_t product_room(Precision inputs, std::int64_t m, std::int64_t n, std::int64_t k) {
+  const bool narrow = inputs == Precision::bfloat16;
+  const Packing packing = narrow ? packing_of<bfloat16>(m, n, k, Transpose::yes, Transpose::no)
+                                 : packing_of<float>(m, n, k, Transpose::yes, Transpose::no);
+  const Tiling tile = tiling_of(m, n, k);
+  const std::int64_t depth = std::min(k, packed_depth);
+  const std::int64_t sums = packing.any() && narrow ? tile.rows * tile.cols : 0;
+  return static_cast<std::int64_t>(sizeof(float)) *
+         ((packing.a ? tile.rows * depth : 0) + (packing.b ? depth * tile.cols : 0) + sums);
+}
 
 template <class In>
 void uncut_product(View<const In> a, View<const In> b, View<float> c) {

@@ -397,8 +397,9 @@ TEST_F(BadInput, ThatDoesNotFitTheRunIs78) {
       {"evaluate --checkpoint run --data other", 78, {"the tokenizer of other (SHA-256 "}},
   };
   for (const Mistake& mistake : mistakes) expect_refused(mistake);
-  for (const std::string promise : {"PMI_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}) {
-    expect_refused(promise + "=2 " SWITCHYARD_PROGRAM " " + train, 78,
+  const std::string task = "SLURM_STEP_ID=0 SLURM_PROCID=0 ";
+  for (const std::string promise : {"PMI_SIZE", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"}) {
+    expect_refused(task + promise + "=2 " SWITCHYARD_PROGRAM " " + train, 78,
                    {promise + " is 2", "this one process only"});
   }
 }
@@ -415,7 +416,7 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
       "/data --output " + here + "/new";
   expect_refused(
       mpirun + ("-n 1 -wdir " + here + "/a" + same + " : -n 1 -wdir " + here + "/b" + same), 78,
-      {"rank 1, train.steps: 4 -> 5"});
+      {"to rank 1 on ", "train.steps: 4 -> 5"});
   const std::string evaluate = " " SWITCHYARD_PROGRAM " evaluate --checkpoint run";
   expect_refused(mpirun + ("-n 1" + evaluate + " : -n 1" + evaluate + " --samples 1"), 78,
                  {"the command line", "--samples 1"});

@@ -207,7 +207,7 @@ TEST(Program, SaysWhereItsOutputCouldNotBeWritten) {
     const Outcome outcome = program(words + " >/dev/full");
     EXPECT_EQ(outcome.code, 74) << words;
     EXPECT_THAT(outcome.out,
-                AllOf(HasSubstr("cannot write all of the standard output"), HasSubstr("hint: ")));
+                AllOf(HasSubstr("cannot write to the standard output"), HasSubstr("hint: ")));
   }
   EXPECT_EQ(program("options >&-").code, 0);
 }

@@ -75,14 +75,15 @@ TEST(OptionSpace, DrawsAnOptionWhateverItsNeighboursAre) {
 
 // Options that no number of a run depends on, or that the test sets itself.
 const Names left_out = {
-    "model.vocab_size",      // the data's
-    "data.train",            // the test's
-    "data.validation",       //
-    "data.tokenizer",        // of files of examples
-    "train.max_minutes",     // stops by the clock
-    "train.log_interval",    // what is printed
-    "train.tensorboard",     // what is written beside the metrics
-    "checkpoint.keep_last",  // what is kept
+    "model.vocab_size",        // the data's
+    "data.train",              // the test's
+    "data.validation",         //
+    "data.tokenizer",          // of files of examples
+    "data.sentinels_in_text",  //
+    "train.max_minutes",       // stops by the clock
+    "train.log_interval",      // what is printed
+    "train.tensorboard",       // what is written beside the metrics
+    "checkpoint.keep_last",    // what is kept
 };
 
 // A new option belongs in the table of option_space.cpp: one line, its simplest value first.

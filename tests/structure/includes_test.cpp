@@ -21,7 +21,7 @@ const std::map<std::string, Names> may_include = {
     {"tensor", {"base"}},
     {"moe", {"tensor", "comm", "base"}},
     {"model", {"moe", "tensor", "comm", "base"}},
-    {"plan", {"model", "moe", "comm", "base"}},
+    {"plan", {"model", "moe", "tensor", "comm", "base"}},
     {"optim", {"tensor", "comm", "base"}},
     {"data", {"files", "base"}},
     {"checkpoint", {"files", "tensor", "comm", "base"}},
