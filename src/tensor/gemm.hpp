@@ -32,8 +32,8 @@ template <class In, class Out>
 void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
           Accumulate accumulate = Accumulate::no);
 
-// The most bytes of storage that such a product takes beside its operands, on each thread that works
-// on it; in any transposes. For plans of memory.
+// The most bytes of storage that such a product takes beside its operands, on each thread that
+// works on it; in any transposes. For plans of memory.
 std::int64_t product_room(Precision inputs, std::int64_t m, std::int64_t n, std::int64_t k);
 
 // c [M, N] = a [M, K] x b [K, N] as one oneDNN call on the calling thread, nothing cut and nothing
