@@ -87,9 +87,9 @@ mfu() {
 
 # FLOAT32 without AVX-512, where oneDNN reads matrices as they lie and pages in step cost it half its rate.
 avx2() {
-  local model bound float32="--set train.precision=FLOAT32 optimizer.name=ADAMW"
-  plan small 2x1 bench_small $float32 $force
-  plan tiny 2x1 bench_tiny $float32 $force
+  local model bound float32=(--set train.precision=FLOAT32 optimizer.name=ADAMW)
+  plan small 2x1 bench_small "${float32[@]}" $force
+  plan tiny 2x1 bench_tiny "${float32[@]}" $force
   ONEDNN_MAX_CPU_ISA=AVX2 alternate avx2 "$rounds"
   for model in small:0.72 tiny:0.74; do
     IFS=: read -r model bound <<<"$model"
