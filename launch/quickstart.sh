@@ -98,6 +98,6 @@ Next:
   the dense twin         launch/local.sh -n 2 -t 1 train --config tiny_dense --set data.train=$here/data --output $here/dense
                          launch/plot.sh $run $here/dense
   more experts           launch/local.sh -n 2 -t 1 train --config tiny --set moe.num_experts=32 --set data.train=$here/data --output $here/experts-32
-  go on, on 1 process    launch/local.sh -n 1 -t 2 train --set train.steps=1000 --output $run
+  go on, on 1 process    launch/local.sh -n 1 -t 2 train --set train.steps=2000 --output $run
   your own text          $switchyard prepare --input 'mine/*.txt' --vocab-size 8000 --output mine/data
 EOF
