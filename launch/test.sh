@@ -2,6 +2,8 @@
 # Installs what is missing, builds, and runs all the tests.
 #   launch/test.sh          release: every test
 #   launch/test.sh --asan   the unit tests again under AddressSanitizer and UndefinedBehaviorSanitizer
+#   launch/test.sh --tsan   those of files and data, where threads of our own read and tokenize text, under
+#                           ThreadSanitizer (which does not see the barriers of GCC's OpenMP)
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -9,9 +11,9 @@ export LC_ALL=C.UTF-8
 preset=release
 for argument in "$@"; do
   case "$argument" in
-    --asan) preset=asan ;;
+    --asan | --tsan) preset=${argument#--} ;;
     -h | --help) show_help ;;
-    *) fail 64 "unknown argument '$argument' (known: --asan)" ;;
+    *) fail 64 "unknown argument '$argument' (known: --asan --tsan)" ;;
   esac
 done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
