@@ -2,7 +2,9 @@
 
 add_library(switchyard_flags INTERFACE)
 target_compile_options(switchyard_flags INTERFACE -march=${SWITCHYARD_MARCH} -ffp-contract=off -fno-math-errno
-                                                  -Wall -Wextra -Werror)
+                                                  -Wall -Wextra -Werror
+                                                  # Meant for headers; a joined source is not one.
+                                                  -Wno-subobject-linkage)
 target_include_directories(switchyard_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(switchyard_flags INTERFACE OpenMP::OpenMP_CXX Threads::Threads)
 if(SWITCHYARD_SANITIZE STREQUAL thread)
@@ -23,6 +25,10 @@ set(switchyard_standard_headers <algorithm> <array> <bit> <cassert> <charconv> <
     <utility> <variant> <vector>)
 set(switchyard_message_headers <nlohmann/json.hpp> <google/protobuf/message.h> <google/protobuf/text_format.h>
     <google/protobuf/generated_enum_reflection.h> <google/protobuf/map.h>)
+
+# Where CMAKE_UNITY_BUILD is on (preset release), so many sources of a folder are compiled as one: their headers
+# and templates are then compiled once. Preset debug compiles each alone.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 
 # switchyard_library(name LIBRARIES lib... [HEADERS header...] [HEADERS_OF library]): every .cpp of
 # the calling folder; with precompiled headers of its own, or those of another library.

@@ -11,8 +11,6 @@
 namespace switchyard {
 namespace {
 
-constexpr std::int64_t block = std::int64_t{1} << 20;  // bytes in memory at once
-
 // A process may open a thousand files or so, and the job has others. Of a checkpoint with more each
 // is opened when it is read.
 constexpr int most_open = 256;
@@ -80,11 +78,11 @@ void CheckpointReader::verify_file(int index) const {
   unless_deleted([&] {
     const ManifestFile& entry = manifest_.files(index);
     const auto from = file(index);
-    std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(block, entry.size())));
+    std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(piece_bytes, entry.size())));
     Sha256 hash;
-    for (std::int64_t at = 0; at < entry.size(); at += block) {
+    for (std::int64_t at = 0; at < entry.size(); at += piece_bytes) {
       const auto part =
-          Block(buffer).first(static_cast<std::size_t>(std::min(block, entry.size() - at)));
+          Block(buffer).first(static_cast<std::size_t>(std::min(piece_bytes, entry.size() - at)));
       from->read_at(at, part);
       hash.update(part);
     }
@@ -99,7 +97,7 @@ void CheckpointReader::verify() const {
   for (int i = 0; i < manifest_.files_size(); ++i) verify_file(i);
 }
 
-// room(at): where the bytes from `at` on may stand, a block at most; they are read and hashed.
+// room(at): where the bytes from `at` on may stand, piece_bytes at most; they are read and hashed.
 void CheckpointReader::check(const ManifestTensor& tensor,
                              const std::function<Block(std::int64_t at)>& room) const {
   unless_deleted([&] {
@@ -132,7 +130,7 @@ void CheckpointReader::read(const ManifestTensor& tensor, std::span<float> into)
   assert(std::ssize(all) == tensor_bytes(tensor));
   check(tensor, [&](std::int64_t at) {
     return all.subspan(static_cast<std::size_t>(at),
-                       static_cast<std::size_t>(std::min(block, std::ssize(all) - at)));
+                       static_cast<std::size_t>(std::min(piece_bytes, std::ssize(all) - at)));
   });
 }
 
@@ -143,10 +141,11 @@ Tensor<float> CheckpointReader::read(const ManifestTensor& tensor) const {
 }
 
 void CheckpointReader::verify(const ManifestTensor& tensor) const {
-  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(block, tensor_bytes(tensor))));
+  std::vector<std::byte> buffer(
+      static_cast<std::size_t>(std::min(piece_bytes, tensor_bytes(tensor))));
   check(tensor, [&](std::int64_t at) {
     return Block(buffer).first(
-        static_cast<std::size_t>(std::min(block, tensor_bytes(tensor) - at)));
+        static_cast<std::size_t>(std::min(piece_bytes, tensor_bytes(tensor) - at)));
   });
 }
 

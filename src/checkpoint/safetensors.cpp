@@ -21,19 +21,19 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 constexpr std::int64_t largest_index = 32 << 20;  // bytes; 12 MB name 123,000 tensors
-constexpr const char* copy_hint = "copy the directory anew from where it came";
+constexpr const char* copy_directory_hint = "copy the directory anew from where it came";
 
 // The index: the tensors of each shard.
 std::map<std::string, std::set<std::string>> read_index(const Env& env, const std::string& path) {
   const nlohmann::json index = read_json(env, path, largest_index);
   const auto map = index.find("weight_map");
   if (map == index.end() || !map->is_object() || map->empty())
-    throw Error(ExitCode::damaged_data, path + " has no weight_map", copy_hint);
+    throw Error(ExitCode::damaged_data, path + " has no weight_map", copy_directory_hint);
   std::map<std::string, std::set<std::string>> shards;
   for (const auto& [tensor, shard] : map->items()) {
     if (!shard.is_string())
       throw Error(ExitCode::damaged_data,
-                  path + " names no file for the tensor " + printable(tensor), copy_hint);
+                  path + " names no file for the tensor " + printable(tensor), copy_directory_hint);
     shards[require_base_name(shard.get<std::string>(), path)].insert(tensor);
   }
   return shards;
@@ -80,7 +80,7 @@ void SafetensorsReader::add_shard(const Env& env, const std::string& path) {
     throw Error(ExitCode::damaged_data,
                 path + " has " + std::to_string(size) + " bytes and a header of " +
                     std::to_string(header_size) + ": it is truncated, or no safetensors file",
-                copy_hint);
+                copy_directory_hint);
   }
   std::string json(static_cast<std::size_t>(header_size), '\0');
   shard.file->read_at(8, std::as_writable_bytes(std::span(json)));
@@ -99,13 +99,13 @@ void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char*
   };
   const auto refuse_lost = [](const std::string& path, const std::string& name) {
     throw Error(ExitCode::damaged_data,
-                path + " lacks " + printable(name) + ", which the index says it has", copy_hint);
+                path + " lacks " + printable(name) + ", which the index says it has", copy_directory_hint);
   };
   std::pair<std::string, std::string> lost_alias;  // its shard, its name
   for (const auto& [name, tensors] : read_index(env, index)) {
     const std::string path = directory_ + "/" + name;
     if (!env.exists(path))
-      throw Error(ExitCode::missing_input, path + ", which the index names, is missing", copy_hint);
+      throw Error(ExitCode::missing_input, path + ", which the index names, is missing", copy_directory_hint);
     const std::size_t first = places_.size();
     add_shard(env, path);
     std::set<std::string> found;
@@ -118,7 +118,7 @@ void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char*
     for (const std::string& tensor : found) {
       if (tensors.contains(tensor)) continue;
       throw Error(ExitCode::damaged_data,
-                  path + " has " + printable(tensor) + ", which the index does not say", copy_hint);
+                  path + " has " + printable(tensor) + ", which the index does not say", copy_directory_hint);
     }
   }
   const bool has_alias =

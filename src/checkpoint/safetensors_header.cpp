@@ -14,7 +14,7 @@
 namespace switchyard {
 namespace {
 
-constexpr const char* copy_hint = "copy the file anew from where it came";
+constexpr const char* copy_file_hint = "copy the file anew from where it came";
 constexpr const char* metadata_key = "__metadata__";
 constexpr std::size_t most_dimensions = 8;
 
@@ -115,7 +115,7 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
-    throw Error(ExitCode::damaged_data, path_ + " has a damaged header: " + what, copy_hint);
+    throw Error(ExitCode::damaged_data, path_ + " has a damaged header: " + what, copy_file_hint);
   }
   [[noreturn]] void unexpected(const std::string& value) const {
     refuse(depth_ == 0 ? "it is no JSON object"
@@ -188,7 +188,7 @@ std::vector<StoredTensor> parse_safetensors_header(const std::string& json, std:
     return std::tuple(entry.tensor.begin, entry.end, std::string_view(entry.tensor.name));
   });
   const auto refuse = [&](const std::string& what) {
-    throw Error(ExitCode::damaged_data, path + " has a damaged header: " + what, copy_hint);
+    throw Error(ExitCode::damaged_data, path + " has a damaged header: " + what, copy_file_hint);
   };
   std::vector<StoredTensor> tensors;
   std::int64_t reached = 0;

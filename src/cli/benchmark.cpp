@@ -28,7 +28,7 @@ struct BenchmarkArguments {
   bool force_load_balancing = false;
 };
 
-BenchmarkArguments parse(std::span<const std::string> words) {
+BenchmarkArguments parse_benchmark(std::span<const std::string> words) {
   BenchmarkArguments arguments;
   po::options_description options;
   options.add_options()                                                     //
@@ -62,7 +62,7 @@ void force_load_balancing(ModelConfig& model) {
 }
 
 ExitCode run_benchmark_command(const Comm& world, std::span<const std::string> words) {
-  const BenchmarkArguments arguments = parse(words);
+  const BenchmarkArguments arguments = parse_benchmark(words);
   RunConfig config = load_config(arguments.configs, arguments.sets);
   validate(config, world.size());
   resolve_vocabulary(config);

@@ -206,7 +206,7 @@ void print_csv(std::ostream& out, std::span<const Run> runs) {
   }
 }
 
-ExitCode run(const Comm&, std::span<const std::string> arguments) {
+ExitCode run_compare(const Comm&, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   std::vector<std::string> names;
   po::options_description known;
@@ -259,7 +259,7 @@ const Command compare_command{
         "\n"
         "example:\n"
         "  switchyard compare runs/tiny runs/tiny_dense\n",
-    .run = run,
+    .run = run_compare,
     .processes = Processes::one};
 
 }  // namespace switchyard

@@ -202,7 +202,7 @@ void print_memory(std::ostream& out, const Plan& plan) {
   }
 }
 
-ExitCode run(const Comm&, std::span<const std::string> arguments) {
+ExitCode run_describe(const Comm&, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   std::vector<std::string> configs, sets;
   int processes = 1;
@@ -255,6 +255,6 @@ const Command describe_command = {
     "\n"
     "example:\n"
     "  switchyard describe --config base_128 --processes 16\n",
-    run, Processes::one};
+    run_describe, Processes::one};
 
 }  // namespace switchyard

@@ -65,7 +65,7 @@ void require_fitting(const EvaluateArguments& arguments) {
     if (given && !examples) refuse(option, "a file of examples, --data FILE.jsonl");
 }
 
-EvaluateArguments parse(std::span<const std::string> words) {
+EvaluateArguments parse_evaluate(std::span<const std::string> words) {
   EvaluateArguments arguments;
   double capacity_factor = 0;
   po::options_description options;
@@ -274,7 +274,7 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
 }
 
 ExitCode run_evaluate(const Comm& world, std::span<const std::string> words) {
-  EvaluateArguments arguments = parse(words);
+  EvaluateArguments arguments = parse_evaluate(words);
   PosixEnv env;
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   const CheckpointReader checkpoint = open_checkpoint(env, world, arguments.checkpoint, log);

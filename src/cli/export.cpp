@@ -54,7 +54,7 @@ ElementType parse_type(const std::string& text) {
               "it is float32 or bfloat16");
 }
 
-ExportArguments parse(std::span<const std::string> words) {
+ExportArguments parse_export(std::span<const std::string> words) {
   ExportArguments arguments;
   std::string type = "float32", size = "5GB";
   po::options_description options;
@@ -134,7 +134,7 @@ void export_checkpoint(Env& env, Log& log, const CheckpointReader& from,
 }
 
 ExitCode run_export(const Comm& world, std::span<const std::string> words) {
-  const ExportArguments arguments = parse(words);
+  const ExportArguments arguments = parse_export(words);
   PosixEnv env;
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   const CheckpointReader checkpoint = open_checkpoint(env, world, arguments.checkpoint, log);

@@ -32,7 +32,7 @@ struct ImportArguments {
   std::vector<std::string> sets;
 };
 
-ImportArguments parse(std::span<const std::string> words) {
+ImportArguments parse_import(std::span<const std::string> words) {
   ImportArguments arguments;
   po::options_description options;
   options.add_options()                                               //
@@ -161,7 +161,7 @@ void import_directory(Env& env, const Comm& alone, Log& log, const ImportArgumen
 }
 
 ExitCode run_import(const Comm& world, std::span<const std::string> words) {
-  const ImportArguments arguments = parse(words);
+  const ImportArguments arguments = parse_import(words);
   const Comm alone = world.split(static_cast<int>(world.rank().value), 0);
   PosixEnv env;
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);

@@ -49,7 +49,7 @@ std::string summary_text(const CheckpointReader& checkpoint) {
   return out.str();
 }
 
-ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+ExitCode run_inspect(const Comm& world, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   po::options_description known;
   known.add_options()("checkpoint", po::value<std::string>()->required())("hash",
@@ -74,6 +74,6 @@ const Command inspect_command = {"inspect", "lists, hashes and verifies a checkp
                                  "holds. With --hash: the SHA-256 of each tensor, then of all; "
                                  "equal on any number of processes.\n\n"
                                  "example: switchyard inspect runs/tiny --hash\n",
-                                 run, Processes::one};
+                                 run_inspect, Processes::one};
 
 }  // namespace switchyard

@@ -119,7 +119,7 @@ std::string options_text(const std::string& wanted) {
               close.empty() ? "`switchyard options` prints all" : "did you mean " + close + "?");
 }
 
-ExitCode run(const Comm& world, std::span<const std::string> arguments) {
+ExitCode run_options(const Comm& world, std::span<const std::string> arguments) {
   namespace po = boost::program_options;
   po::options_description known;
   known.add_options()("block", po::value<std::string>()->default_value(""));
@@ -141,6 +141,6 @@ const Command options_command = {
     "A configuration file holds options by block, the command line sets single ones as\n"
     "BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.\n\n"
     "example: switchyard options moe\n",
-    run, Processes::first};
+    run_options, Processes::first};
 
 }  // namespace switchyard

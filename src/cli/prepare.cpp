@@ -99,7 +99,7 @@ void print_result(const PrepareResult& result, const std::string& output) {
             << "written to  " << output << "   (train with --set data.train=" << output << ")\n";
 }
 
-ExitCode run(const Comm&, std::span<const std::string> arguments) {
+ExitCode run_prepare(const Comm&, std::span<const std::string> arguments) {
   const PrepareOptions options = read_options(arguments);
   PosixEnv env;
   Log log(&std::cerr);
@@ -133,6 +133,6 @@ const Command prepare_command = {
     "are not UTF-8. What a piece cannot spell is counted as unknown.\n"
     "\n"
     "example: switchyard prepare --input 'books/*.txt' --vocab-size 8000 --output data/books\n",
-    run, Processes::one};
+    run_prepare, Processes::one};
 
 }  // namespace switchyard

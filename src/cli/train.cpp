@@ -32,7 +32,7 @@ struct TrainArguments {
   bool restart = false;
 };
 
-TrainArguments parse(std::span<const std::string> words) {
+TrainArguments parse_train(std::span<const std::string> words) {
   TrainArguments arguments;
   po::options_description options;
   options.add_options()                                                     //
@@ -106,7 +106,7 @@ std::string continue_command(const Comm& world, const std::string& host,
 
 ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   const StopSignals signals;  // shares the requests that came since main began
-  const TrainArguments arguments = parse(words);
+  const TrainArguments arguments = parse_train(words);
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
   require_one_configuration(world, config);

@@ -11,13 +11,7 @@ namespace switchyard {
 
 namespace {
 
-constexpr std::size_t longest_line = std::size_t{16} << 20;
 constexpr std::size_t longest_document = std::size_t{16} << 20;
-
-// Nothing, or blanks.
-bool is_blank(std::string_view line) {
-  return line.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
-}
 
 // Told apart before anything is made of it.
 void require_text(const std::string& path) {

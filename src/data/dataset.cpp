@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::int64_t largest_manifest = std::int64_t{1} << 20;
 constexpr std::int64_t largest_model = std::int64_t{256} << 20;
-constexpr std::int64_t bytes_at_once = std::int64_t{1} << 20;
 
 TokenFile open_split(const Env& env, const std::string& path, const SplitInfo& split,
                      const Vocabulary& vocabulary) {
@@ -29,8 +28,8 @@ void verify_file(const Env& env, const std::string& path, const std::string& sha
   const auto file = env.open(path);
   Sha256 hash;
   std::vector<std::byte> bytes;
-  for (std::int64_t at = 0; at < file->size(); at += bytes_at_once) {
-    bytes.resize(static_cast<std::size_t>(std::min(bytes_at_once, file->size() - at)));
+  for (std::int64_t at = 0; at < file->size(); at += piece_bytes) {
+    bytes.resize(static_cast<std::size_t>(std::min(piece_bytes, file->size() - at)));
     file->read_at(at, bytes);
     hash.update(bytes);
   }

@@ -4,18 +4,10 @@
 #include <span>
 
 #include "base/error.hpp"
+#include "data/line_reader.hpp"
 #include "files/sha256.hpp"
 
 namespace switchyard {
-
-namespace {
-
-constexpr std::int64_t bytes_at_once = std::int64_t{1} << 20;
-constexpr std::int64_t longest_line = std::int64_t{16} << 20;
-
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") == text.npos; }
-
-}  // namespace
 
 bool is_example_file(std::string_view path) { return path.ends_with(".jsonl"); }
 
@@ -33,7 +25,7 @@ void ExampleFile::scan() {
   Line line{0, 0, 1};  // the one that is being read
   bool blank = true;   // what was read of it
   for (std::int64_t at = 0; at < file_->size();) {
-    buffer.resize(static_cast<std::size_t>(std::min(bytes_at_once, file_->size() - at)));
+    buffer.resize(static_cast<std::size_t>(std::min(piece_bytes, file_->size() - at)));
     const auto bytes = std::as_writable_bytes(std::span(buffer));
     file_->read_at(at, bytes);
     hash.update(bytes);

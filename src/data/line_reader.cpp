@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
 
 namespace switchyard {
+
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+}
 
 LineReader::LineReader(ByteSource& source, std::size_t limit)
     : source_(source), limit_(limit), buffer_(1 << 18) {}

@@ -3,11 +3,18 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/byte_source.hpp"
 
 namespace switchyard {
+
+// The longest line that is taken for text of a corpus or for an example, in bytes.
+inline constexpr std::int64_t longest_line = std::int64_t{16} << 20;
+
+// Nothing, or blanks.
+bool is_blank(std::string_view line);
 
 class LineReader {
  public:

@@ -14,7 +14,6 @@ namespace switchyard {
 namespace {
 
 constexpr std::int64_t lengths_at_once = std::int64_t{1} << 16;
-constexpr std::int64_t bytes_at_once = std::int64_t{1} << 20;
 
 // The documents of a stream that was written a moment ago, each as a hash of its tokens.
 class DocumentHashes {
@@ -74,7 +73,7 @@ class DocumentHashes {
   }
 
   void refill() {
-    buffer_.resize(static_cast<std::size_t>(std::min(bytes_at_once, bin_->size() - at_)));
+    buffer_.resize(static_cast<std::size_t>(std::min(piece_bytes, bin_->size() - at_)));
     bin_->read_at(at_, buffer_);
     at_ += std::ssize(buffer_);
     used_ = 0;

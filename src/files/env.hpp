@@ -17,6 +17,9 @@
 
 namespace switchyard {
 
+// How much of a large file is read at a time where it is read to its end.
+inline constexpr std::int64_t piece_bytes = std::int64_t{1} << 20;
+
 // A file being written. Destroying it without close() closes it and reports nothing.
 class WritableFile {
  public:

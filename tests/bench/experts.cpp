@@ -101,7 +101,7 @@ double worst_of_rows(const Experts<In>& experts, Error error) {
 }
 
 template <class In>
-void forward(benchmark::State& state, const LayerShape& shape) {
+void time_forward(benchmark::State& state, const LayerShape& shape) {
   Experts<In> experts(shape);
   const ExpertsOutput<In> output = experts.forward();
   const double error = worst_of_rows(experts, [&](std::int64_t e, std::int64_t row) {
@@ -114,7 +114,7 @@ void forward(benchmark::State& state, const LayerShape& shape) {
 }
 
 template <class In>
-void backward(benchmark::State& state, const LayerShape& shape) {
+void time_backward(benchmark::State& state, const LayerShape& shape) {
   Experts<In> experts(shape);
   const ExpertsOutput<In> output = experts.forward();
   const Tensor<In> dx = experts.backward(output.saved);
@@ -140,18 +140,18 @@ void backward(benchmark::State& state, const LayerShape& shape) {
 }
 
 template <class In>
-void add_all(const LayerShape& shape) {
+void add_experts(const LayerShape& shape) {
   add_benchmark("experts/forward/" + precision_of<In>(), shape,
-                [=](auto& state) { forward<In>(state, shape); });
+                [=](auto& state) { time_forward<In>(state, shape); });
   add_benchmark("experts/backward/" + precision_of<In>(), shape,
-                [=](auto& state) { backward<In>(state, shape); });
+                [=](auto& state) { time_backward<In>(state, shape); });
 }
 
 }  // namespace
 
 void register_experts(const LayerShape& shape) {
-  add_all<float>(shape);
-  add_all<bfloat16>(shape);
+  add_experts<float>(shape);
+  add_experts<bfloat16>(shape);
 }
 
 }  // namespace switchyard::bench

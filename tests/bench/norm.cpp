@@ -18,7 +18,7 @@ struct Operands {
 };
 
 template <class T>
-void forward(benchmark::State& state, const LayerShape& shape) {
+void norm_forward(benchmark::State& state, const LayerShape& shape) {
   Operands o(shape);
   auto y = Tensor<T>::uninitialized(shape.tokens(), shape.D);
   const auto run = [&] {
@@ -31,7 +31,7 @@ void forward(benchmark::State& state, const LayerShape& shape) {
   time(state, Amount::bytes, y.size() * static_cast<std::int64_t>(4 + sizeof(T)), run);
 }
 
-void backward(benchmark::State& state, const LayerShape& shape) {
+void norm_backward(benchmark::State& state, const LayerShape& shape) {
   Operands o(shape);
   auto y = Tensor<float>::uninitialized(shape.tokens(), shape.D);
   rms_norm_forward<float>(o.x.view(), o.scale.flat(), epsilon, y.view(), o.inverse_rms.flat());
@@ -59,10 +59,10 @@ void backward(benchmark::State& state, const LayerShape& shape) {
 }  // namespace
 
 void register_norm(const LayerShape& shape) {
-  add_benchmark("norm/forward/FLOAT32", shape, [=](auto& state) { forward<float>(state, shape); });
+  add_benchmark("norm/forward/FLOAT32", shape, [=](auto& state) { norm_forward<float>(state, shape); });
   add_benchmark("norm/forward/BFLOAT16", shape,
-                [=](auto& state) { forward<bfloat16>(state, shape); });
-  add_benchmark("norm/backward", shape, [=](auto& state) { backward(state, shape); });
+                [=](auto& state) { norm_forward<bfloat16>(state, shape); });
+  add_benchmark("norm/backward", shape, [=](auto& state) { norm_backward(state, shape); });
 }
 
 }  // namespace switchyard::bench

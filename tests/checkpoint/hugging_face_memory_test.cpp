@@ -12,7 +12,7 @@
 #include "support/mpi_main.hpp"
 #include "support/scratch_directory.hpp"
 
-namespace switchyard {
+namespace switchyard::hugging_face_memory_test {
 namespace {
 
 constexpr std::int64_t mebibyte = 1 << 20;
@@ -90,4 +90,4 @@ TEST(HuggingFaceMemory, IsTheLargestTensorAndAConstant) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::hugging_face_memory_test

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "oracle/hf_tiny_directory.hpp"
 #include "support/program.hpp"
 #include "support/synthetic_text.hpp"
 
@@ -19,8 +20,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
-
-const std::string hf_tiny = HF_TINY_DIRECTORY;
 
 // Safetensors of f32: name -> values.
 std::map<std::string, std::vector<float>> read_tensors(const std::string& directory) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 
+#include "oracle/hf_tiny_directory.hpp"
 #include "support/program.hpp"
 #include "support/synthetic_text.hpp"
 
@@ -21,7 +22,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string hf_tiny = HF_TINY_DIRECTORY;
 const std::string weights = "/model.safetensors";
 
 // The working directory holds data, whose vocabulary has the 256 rows of hf-tiny's, and `imported`,

@@ -8,7 +8,7 @@
 
 #include "gradient_check.hpp"
 
-namespace switchyard {
+namespace switchyard::attention_test {
 namespace {
 
 using namespace test;
@@ -196,4 +196,4 @@ TEST(Attention, EvaluationHasNoDropout) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::attention_test

@@ -4,7 +4,7 @@
 
 #include "gradient_check.hpp"
 
-namespace switchyard {
+namespace switchyard::embedding_test {
 namespace {
 
 using namespace test;
@@ -39,4 +39,4 @@ TEST(Embedding, GradientsMatchCentralDifferencesWithDropout) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::embedding_test

@@ -6,7 +6,7 @@
 
 #include "gradient_check.hpp"
 
-namespace switchyard {
+namespace switchyard::feed_forward_test {
 namespace {
 
 using namespace test;
@@ -70,4 +70,4 @@ TEST(DenseFeedForward, GatedGeluGradientsMatchCentralDifferences) {
 TEST(DenseFeedForward, GatedGeluGradientsMatchWithDropout) { check(Activation::gated_gelu, 0.4f); }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::feed_forward_test

@@ -6,7 +6,7 @@
 
 #include "gradient_check.hpp"
 
-namespace switchyard {
+namespace switchyard::logits_test {
 namespace {
 
 using namespace test;
@@ -93,4 +93,4 @@ TEST(Logits, PredictTheLargestInEvaluation) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::logits_test

@@ -6,7 +6,7 @@
 
 #include "gradient_check.hpp"
 
-namespace switchyard {
+namespace switchyard::residual_test {
 namespace {
 
 using namespace test;
@@ -62,4 +62,4 @@ TEST(Residual, GradientsMatchCentralDifferences) { check(0); }
 TEST(Residual, GradientsMatchWithDropout) { check(0.3f); }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::residual_test

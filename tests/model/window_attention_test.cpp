@@ -13,7 +13,7 @@
 #include "small_model.hpp"
 #include "tensor/rounding.hpp"
 
-namespace switchyard {
+namespace switchyard::window_attention_test {
 namespace {
 
 using namespace test;
@@ -164,4 +164,4 @@ TEST(FullAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::window_attention_test

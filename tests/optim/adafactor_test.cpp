@@ -11,7 +11,7 @@
 #include "optim/optimizer.hpp"
 #include "support/adafactor_reference.hpp"
 
-namespace switchyard {
+namespace switchyard::adafactor_test {
 namespace {
 
 struct Shape {
@@ -284,4 +284,4 @@ TEST(Adafactor, CanStepByTheLearningRateAlone) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::adafactor_test

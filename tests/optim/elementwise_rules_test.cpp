@@ -11,7 +11,7 @@
 #include "optim/optimizer.hpp"
 #include "support/invariance.hpp"
 
-namespace switchyard {
+namespace switchyard::elementwise_rules_test {
 namespace {
 
 struct Shape {
@@ -203,4 +203,4 @@ INSTANTIATE_TEST_SUITE_P(Rules, ElementwiseRule,
                          testing::Values(AdamWConfig{}, SgdConfig{}, SgdConfig{0.9}));
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::elementwise_rules_test

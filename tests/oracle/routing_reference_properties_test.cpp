@@ -13,7 +13,7 @@
 
 #include "support/routing_reference.hpp"
 
-namespace switchyard::reference {
+namespace switchyard::reference::routing_reference_properties_test {
 namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
@@ -293,4 +293,4 @@ TEST(RoutingReference, RefusesWhatHasNoDefinition) {
 }
 
 }  // namespace
-}  // namespace switchyard::reference
+}  // namespace switchyard::reference::routing_reference_properties_test

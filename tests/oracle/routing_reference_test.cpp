@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace switchyard::reference {
+namespace switchyard::reference::routing_reference_test {
 namespace {
 
 using testing::ElementsAre;
@@ -355,4 +355,4 @@ TEST(RoutingReference, CountsInItsScope) {
 }
 
 }  // namespace
-}  // namespace switchyard::reference
+}  // namespace switchyard::reference::routing_reference_test

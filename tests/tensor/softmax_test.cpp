@@ -10,7 +10,7 @@
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
 
-namespace switchyard {
+namespace switchyard::softmax_test {
 namespace {
 
 using reference::AttentionMask;
@@ -210,4 +210,4 @@ TEST(Softmax, HasTheBitsOfPlainLoops) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::softmax_test

@@ -6,7 +6,7 @@
 
 #include "support/mpi_main.hpp"
 
-namespace switchyard {
+namespace switchyard::exchange_record_test {
 namespace {
 
 constexpr int layers = 2;
@@ -136,4 +136,4 @@ TEST(ExchangeRecord, LeavesADenseModelAlone) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::exchange_record_test

@@ -10,7 +10,7 @@
 #include "support/fault_env.hpp"
 #include "support/scratch_directory.hpp"
 
-namespace switchyard {
+namespace switchyard::metrics_test {
 namespace {
 
 StepRecord record_of(std::int64_t step, double loss = 1.5) {
@@ -197,4 +197,4 @@ TEST_F(MetricsFiles, TellTheirLastRecordWithoutBeingTouched) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::metrics_test

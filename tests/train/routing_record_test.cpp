@@ -11,7 +11,7 @@
 #include "support/mpi_main.hpp"
 #include "train/step_statistics.hpp"
 
-namespace switchyard {
+namespace switchyard::routing_record_test {
 namespace {
 
 constexpr int V = 4, layers = 2;
@@ -158,4 +158,4 @@ TEST(RoutingRecord, IsTheSameBitsOnAnyNumberOfProcesses) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::routing_record_test

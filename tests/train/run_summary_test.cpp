@@ -9,7 +9,7 @@
 #include "base/error.hpp"
 #include "train/metrics.hpp"
 
-namespace switchyard {
+namespace switchyard::run_summary_test {
 namespace {
 
 constexpr std::int64_t positions = 157;  // of a step
@@ -172,4 +172,4 @@ TEST(RunSummary, RefusesADamagedLineByItsNumber) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::run_summary_test

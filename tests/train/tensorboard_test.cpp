@@ -13,7 +13,7 @@
 #include "support/fault_env.hpp"
 #include "support/scratch_directory.hpp"
 
-namespace switchyard {
+namespace switchyard::tensorboard_test {
 namespace {
 
 using test::EventHistogram;
@@ -309,4 +309,4 @@ TEST_F(TensorBoardFiles, CostAWarningAndNoMoreWhereTheDiskFails) {
 }
 
 }  // namespace
-}  // namespace switchyard
+}  // namespace switchyard::tensorboard_test
