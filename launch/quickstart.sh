@@ -2,13 +2,13 @@
 # From a bare clone to a trained Switch Transformer in a few minutes: installs what is missing, builds the
 # program, prepares the King James Bible, trains the `tiny` configuration on two processes, and shows
 # what was learnt. Run again, it starts from what is there.
-#   launch/quickstart.sh [--steps N] [--output DIRECTORY]     (default: the configuration's steps, quickstart/)
+#   launch/quickstart.sh [--steps N] [--output DIRECTORY]     (default: 500 steps, quickstart/)
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 here=quickstart
-steps=()
+steps=500
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) show_help ;;
@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
     *) fail 64 "unknown argument '$1' (known: --steps N, --output DIRECTORY)" ;;
   esac
   case "$1" in
-    --steps) steps=(--set "train.steps=$2") ;;
+    --steps) steps=$2 ;;
     --output) here=$2 ;;
   esac
   shift 2
@@ -71,7 +71,7 @@ fi
 
 stage "training: configs/tiny.textproto on 2 processes x 1 thread"
 if [ -d "$run" ]; then echo "  $run is there already: training goes on from its newest checkpoint"; fi
-launch/local.sh -n 2 -t 1 train --config tiny --set data.train="$here/data" "${steps[@]}" --output "$run"
+launch/local.sh -n 2 -t 1 train --config tiny --set data.train="$here/data" train.steps="$steps" --output "$run"
 
 stage "what was learnt: the same validation passages, before and after training"
 launch/local.sh -n 2 -t 1 evaluate --checkpoint "$run" --untrained --unigram --show 2 2>"$here/evaluate.log" | tee "$here/evaluation.txt" ||
@@ -95,9 +95,9 @@ cat <<EOF
   pictures in $run/plots
 
 Next:
-  the dense twin         launch/local.sh -n 2 -t 1 train --config tiny_dense --set data.train=$here/data --output $here/dense
+  the dense twin         launch/local.sh -n 2 -t 1 train --config tiny_dense --set data.train=$here/data train.steps=$steps --output $here/dense
                          launch/plot.sh $run $here/dense
-  more experts           launch/local.sh -n 2 -t 1 train --config tiny --set moe.num_experts=32 --set data.train=$here/data --output $here/experts-32
+  more experts           launch/local.sh -n 2 -t 1 train --config tiny --set moe.num_experts=32 data.train=$here/data train.steps=$steps --output $here/experts-32
   go on, on 1 process    launch/local.sh -n 1 -t 2 train --set train.steps=2000 --output $run
   your own text          $switchyard prepare --input 'mine/*.txt' --vocab-size 8000 --output mine/data
 EOF

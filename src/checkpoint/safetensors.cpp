@@ -99,13 +99,15 @@ void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char*
   };
   const auto refuse_lost = [](const std::string& path, const std::string& name) {
     throw Error(ExitCode::damaged_data,
-                path + " lacks " + printable(name) + ", which the index says it has", copy_directory_hint);
+                path + " lacks " + printable(name) + ", which the index says it has",
+                copy_directory_hint);
   };
   std::pair<std::string, std::string> lost_alias;  // its shard, its name
   for (const auto& [name, tensors] : read_index(env, index)) {
     const std::string path = directory_ + "/" + name;
     if (!env.exists(path))
-      throw Error(ExitCode::missing_input, path + ", which the index names, is missing", copy_directory_hint);
+      throw Error(ExitCode::missing_input, path + ", which the index names, is missing",
+                  copy_directory_hint);
     const std::size_t first = places_.size();
     add_shard(env, path);
     std::set<std::string> found;
@@ -118,7 +120,8 @@ void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char*
     for (const std::string& tensor : found) {
       if (tensors.contains(tensor)) continue;
       throw Error(ExitCode::damaged_data,
-                  path + " has " + printable(tensor) + ", which the index does not say", copy_directory_hint);
+                  path + " has " + printable(tensor) + ", which the index does not say",
+                  copy_directory_hint);
     }
   }
   const bool has_alias =

@@ -59,7 +59,8 @@ void norm_backward(benchmark::State& state, const LayerShape& shape) {
 }  // namespace
 
 void register_norm(const LayerShape& shape) {
-  add_benchmark("norm/forward/FLOAT32", shape, [=](auto& state) { norm_forward<float>(state, shape); });
+  add_benchmark("norm/forward/FLOAT32", shape,
+                [=](auto& state) { norm_forward<float>(state, shape); });
   add_benchmark("norm/forward/BFLOAT16", shape,
                 [=](auto& state) { norm_forward<bfloat16>(state, shape); });
   add_benchmark("norm/backward", shape, [=](auto& state) { norm_backward(state, shape); });

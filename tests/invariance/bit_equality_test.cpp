@@ -19,8 +19,8 @@ moe { num_experts: 32 capacity_factor: 1.25 jitter_eps: 0.05 }
 parallel { virtual_ranks: 4 }
 data { input_length: 256 target_length: 64 }
 optimizer { learning_rate: 1.0 warmup_steps: 400 }
-train { batch_size: 16 steps: 20 log_interval: 5 eval_interval: 10 eval_samples: 10 }
-checkpoint { interval: 10 keep_last: 3 }
+train { batch_size: 16 steps: 8 log_interval: 2 eval_interval: 4 eval_samples: 10 }
+checkpoint { interval: 4 keep_last: 3 }
 )";
 
 class BitEquality : public testing::Test {
@@ -29,7 +29,7 @@ class BitEquality : public testing::Test {
     directory = std::make_unique<TemporaryDirectory>();
     write_text(path("text.txt"), synthetic_text(4000, 60));
     write_text(path("run.textproto"), configuration);
-    const Outcome prepared = run_program("prepare --lines --vocab-size 8192 --input " +
+    const Outcome prepared = run_program("prepare --lines --vocab-size 2048 --input " +
                                              path("text.txt") + " --output " + path("data"),
                                          0, 2);
     ASSERT_EQ(prepared.exit_code, 0) << prepared.output;
@@ -77,7 +77,7 @@ std::unique_ptr<TemporaryDirectory> BitEquality::directory;
 TEST_F(BitEquality, HoldsForSwitchOnAnyNumberOfProcessesAndThreads) {
   train("switch-1-1", "", 0, 1);
   const auto steps = read_metrics(path("switch-1-1"));
-  ASSERT_EQ(steps.size(), 20u);
+  ASSERT_EQ(steps.size(), 8u);
   std::int64_t dropping = 0, idle = 0;
   for (const auto& step : steps) {
     dropping += step["moe/dropped_fraction"].get<double>() > 0;
@@ -102,7 +102,7 @@ TEST_F(BitEquality, HoldsForSwitchOnAnyNumberOfProcessesAndThreads) {
 
 TEST_F(BitEquality, HoldsForTheDenseModelOnAnyNumberOfProcessesAndThreads) {
   train("dense-1-1", "--set moe.num_experts=0", 1, 1);
-  ASSERT_EQ(read_metrics(path("dense-1-1")).size(), 20u);
+  ASSERT_EQ(read_metrics(path("dense-1-1")).size(), 8u);
   for (const int processes : {1, 2, 3, 4}) {
     for (const int threads : {1, 2}) {
       if (processes == 1 && threads == 1) continue;
@@ -114,7 +114,7 @@ TEST_F(BitEquality, HoldsForTheDenseModelOnAnyNumberOfProcessesAndThreads) {
 }
 
 TEST_F(BitEquality, HoldsInBfloat16) {
-  const std::string bfloat16 = "--set train.precision=BFLOAT16 train.steps=6";
+  const std::string bfloat16 = "--set train.precision=BFLOAT16 train.steps=4";
   const Outcome first =
       run_program("train --config " + path("run.textproto") + " --set data.train=" + path("data") +
                       " " + bfloat16 + " --output " + path("bf16-1-1"),
@@ -154,14 +154,14 @@ TEST_F(BitEquality, SurvivesAStopAndAResumeOnAnotherNumberOfProcesses) {
   for (const Move move : {Move{1, 3}, Move{4, 2}, Move{3, 1}}) {
     const std::string run =
         "resumed-" + std::to_string(move.before) + "-" + std::to_string(move.after);
-    train(run, "--set train.steps=10", move.before, 1);
+    train(run, "--set train.steps=4", move.before, 1);
     const std::string before = read_text(path(run + "/metrics.jsonl"));
     train(run, "", move.after, 1);
-    // The first ten records stand untouched, times and all: only the steps after the checkpoint
+    // The first four records stand untouched, times and all: only the steps after the checkpoint
     // were computed.
     EXPECT_EQ(read_text(path(run + "/metrics.jsonl")).substr(0, before.size()), before);
-    EXPECT_EQ(read_metrics(path(run)).size(), 20u);
-    EXPECT_NE(read_text(path(run + "/log.txt")).find("resumed from step 10"), std::string::npos);
+    EXPECT_EQ(read_metrics(path(run)).size(), 8u);
+    EXPECT_NE(read_text(path(run + "/log.txt")).find("resumed from step 4"), std::string::npos);
     expect_same(run, "never-stopped");
   }
 }
