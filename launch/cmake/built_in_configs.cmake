@@ -9,7 +9,7 @@ foreach(config ${configs})
 endforeach()
 
 file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT [[
-#include "cli/built_in_configs.hpp"
+#include "config/built_in_configs.hpp"
 
 namespace switchyard {
 

@@ -12,6 +12,10 @@
 
 namespace switchyard {
 
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 enum class Phase : std::size_t {
   embedding,
   attention,

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "checkpoint/together.hpp"
+#include "comm/together.hpp"
 
 namespace switchyard {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/error.hpp"
 #include "checkpoint/manifest.hpp"
 #include "checkpoint/store.hpp"
-#include "checkpoint/together.hpp"
+#include "comm/together.hpp"
 
 namespace switchyard {
 namespace {

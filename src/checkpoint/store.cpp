@@ -6,8 +6,8 @@
 
 #include "base/error.hpp"
 #include "checkpoint/manifest.hpp"
-#include "checkpoint/together.hpp"
 #include "checkpoint/visibility.hpp"
+#include "comm/together.hpp"
 
 namespace switchyard {
 namespace {

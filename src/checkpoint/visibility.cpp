@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/host.hpp"
-#include "checkpoint/together.hpp"
+#include "comm/together.hpp"
 
 namespace switchyard {
 namespace {

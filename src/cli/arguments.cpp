@@ -3,7 +3,7 @@
 #include <limits>
 #include <vector>
 
-#include "cli/nearest.hpp"
+#include "config/nearest.hpp"
 
 namespace switchyard {
 namespace po = boost::program_options;

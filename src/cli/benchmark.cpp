@@ -1,20 +1,21 @@
 // `switchyard benchmark`: the machine's rates and a model's steps beside them, without any data.
-#include "train/benchmark.hpp"
+#include "benchmark/benchmark.hpp"
 
 #include <iostream>
 
+#include "benchmark/benchmark_report.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/config.hpp"
 #include "cli/memory.hpp"
+#include "cli/model_vocabulary.hpp"
 #include "cli/output_file.hpp"
 #include "cli/startup.hpp"
-#include "cli/validate.hpp"
+#include "config/run_config.hpp"
+#include "config/validate.hpp"
 #include "files/env.hpp"
+#include "report/start_report.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/instruction_set.hpp"
-#include "train/benchmark_report.hpp"
-#include "train/start_report.hpp"
 
 namespace switchyard {
 namespace {

@@ -5,8 +5,8 @@
 #include <sstream>
 #include <vector>
 
-#include "cli/nearest.hpp"
-#include "cli/paths.hpp"
+#include "config/nearest.hpp"
+#include "config/paths.hpp"
 
 namespace switchyard {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "cli/paths.hpp"
+#include "config/paths.hpp"
 
 namespace switchyard {
 namespace {

@@ -14,14 +14,15 @@
 
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/config.hpp"
-#include "cli/option_fields.hpp"
+#include "config/option_fields.hpp"
+#include "config/run_config.hpp"
+#include "config/settings.hpp"
 #include "files/env.hpp"
 #include "plan/parameters.hpp"
-#include "train/run_directory.hpp"
-#include "train/run_summary.hpp"
-#include "train/settings.hpp"
-#include "train/start_report.hpp"
+#include "record/run_directory.hpp"
+#include "record/run_summary.hpp"
+#include "report/numbers.hpp"
+#include "report/start_report.hpp"
 
 namespace switchyard {
 namespace {
@@ -77,12 +78,6 @@ void print_table(std::ostream& out, const Table& table) {
   }
 }
 
-std::string decimals(int count, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", count, value);
-  return text;
-}
-
 template <class Value, class Text>
 std::string or_dash(const std::optional<Value>& value, const Text& text) {
   return value ? text(*value) : "-";
@@ -92,7 +87,7 @@ std::vector<std::string> figures(const Run& run) {
   const auto loss = [](const ValidationFigure& figure) { return decimals(4, figure.loss); };
   const auto step = [](const ValidationFigure& figure) { return grouped(figure.step); };
   const auto rate = [](double value) { return grouped(std::llround(value)); };
-  const auto percent = [](double share) { return decimals(2, 100 * share) + "%"; };
+  const auto share_text = [](double share) { return percent(2, share); };
   const RunSummary& summary = run.summary;
   return {run.name,
           grouped(summary.steps) + "/" + grouped(run.config.train().steps()),
@@ -102,7 +97,7 @@ std::vector<std::string> figures(const Run& run) {
           or_dash(summary.best, loss),
           or_dash(summary.best, step),
           or_dash(summary.tokens_per_second, rate),
-          or_dash(summary.dropped_fraction, percent)};
+          or_dash(summary.dropped_fraction, share_text)};
 }
 
 void print_figures(std::ostream& out, std::span<const Run> runs) {

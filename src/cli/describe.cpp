@@ -11,15 +11,17 @@
 
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/config.hpp"
 #include "cli/memory.hpp"
+#include "cli/model_vocabulary.hpp"
 #include "cli/run_data.hpp"
-#include "cli/validate.hpp"
+#include "config/run_config.hpp"
+#include "config/validate.hpp"
 #include "plan/capacity.hpp"
 #include "plan/operations.hpp"
 #include "plan/parameters.hpp"
 #include "plan/traffic.hpp"
-#include "train/start_report.hpp"
+#include "report/numbers.hpp"
+#include "report/start_report.hpp"
 
 namespace switchyard {
 namespace {
@@ -41,12 +43,6 @@ void row(std::ostream& out, const std::string& name, const std::string& value,
   out << "  " << std::left << std::setw(24) << name << std::right << std::setw(20) << value;
   if (!note.empty()) out << "  " << note;
   out << "\n";
-}
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f%%", 100 * share);
-  return text;
 }
 
 // "1.25e+12", four figures.
@@ -120,7 +116,7 @@ std::string places_text(const MoeConfig& moe, const CapacityPlan& capacity) {
   if (moe.dropless) return "dropless";
   const std::string places = grouped(capacity.capacity) + " places";
   if (capacity.dropped_share) {
-    return places + ", " + percent(*capacity.dropped_share) +
+    return places + ", " + percent(2, *capacity.dropped_share) +
            (capacity.choices > 1 ? " of choices dropped" : " dropped");
   }
   return places + "; how many are dropped depends on the gates";

@@ -6,16 +6,17 @@
 
 #include "base/error.hpp"
 #include "checkpoint/load.hpp"
-#include "cli/config.hpp"
 #include "cli/memory.hpp"
 #include "cli/run_data.hpp"
 #include "cli/startup.hpp"
-#include "cli/validate.hpp"
 #include "comm/job.hpp"
+#include "config/run_config.hpp"
+#include "config/settings.hpp"
+#include "config/validate.hpp"
+#include "model/weights.hpp"
+#include "report/example_report.hpp"
 #include "tensor/instruction_set.hpp"
-#include "train/example_report.hpp"
-#include "train/settings.hpp"
-#include "train/weights.hpp"
+#include "train/evaluator.hpp"
 
 namespace switchyard {
 namespace {

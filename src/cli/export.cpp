@@ -2,20 +2,20 @@
 #include <charconv>
 #include <iostream>
 
-#include "checkpoint/hugging_face.hpp"
-#include "checkpoint/hugging_face_files.hpp"
 #include "checkpoint/store.hpp"
-#include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/config.hpp"
+#include "comm/together.hpp"
+#include "config/run_config.hpp"
+#include "config/settings.hpp"
 #include "data/dataset.hpp"
 #include "data/span_corruption.hpp"
 #include "data/staging_directory.hpp"
 #include "files/sha256.hpp"
+#include "interchange/hugging_face.hpp"
+#include "interchange/hugging_face_files.hpp"
 #include "model/transformer.hpp"
-#include "train/run_directory.hpp"
-#include "train/settings.hpp"
+#include "record/run_directory.hpp"
 
 namespace switchyard {
 namespace {

@@ -2,24 +2,25 @@
 // no step: the first training of it decides everything but the model.
 #include <iostream>
 
-#include "checkpoint/hugging_face.hpp"
-#include "checkpoint/hugging_face_files.hpp"
-#include "checkpoint/hugging_face_losses.hpp"
-#include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/config.hpp"
-#include "cli/validate.hpp"
 #include "cli/version.hpp"
+#include "comm/together.hpp"
+#include "config/run_config.hpp"
+#include "config/settings.hpp"
+#include "config/validate.hpp"
 #include "data/staging_directory.hpp"
 #include "data/tokenizer.hpp"
 #include "files/sha256.hpp"
+#include "interchange/hugging_face.hpp"
+#include "interchange/hugging_face_files.hpp"
+#include "interchange/hugging_face_losses.hpp"
 #include "model/transformer.hpp"
 #include "plan/parameters.hpp"
-#include "train/run_directory.hpp"
-#include "train/saved_record.hpp"
-#include "train/settings.hpp"
-#include "train/start_report.hpp"
+#include "record/run_directory.hpp"
+#include "record/saved_record.hpp"
+#include "report/numbers.hpp"
+#include "report/start_report.hpp"
 
 namespace switchyard {
 namespace {

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "comm/comm.hpp"
+#include "config/settings.hpp"
 #include "plan/memory.hpp"
-#include "train/settings.hpp"
 
 namespace switchyard {
 

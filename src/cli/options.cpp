@@ -9,8 +9,8 @@
 
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/nearest.hpp"
-#include "cli/option_fields.hpp"
+#include "config/nearest.hpp"
+#include "config/option_fields.hpp"
 #include "run.pb.h"
 #include "run_descriptors.hpp"
 

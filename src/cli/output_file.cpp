@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
-#include "checkpoint/together.hpp"
+#include "comm/together.hpp"
 
 namespace switchyard {
 namespace {

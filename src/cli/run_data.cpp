@@ -4,14 +4,15 @@
 #include <cstdio>
 
 #include "base/error.hpp"
-#include "checkpoint/hugging_face_files.hpp"
-#include "checkpoint/together.hpp"
-#include "cli/validate.hpp"
 #include "comm/job.hpp"
+#include "comm/together.hpp"
+#include "config/settings.hpp"
+#include "config/validate.hpp"
 #include "data/span_corruption_source.hpp"
 #include "files/sha256.hpp"
-#include "train/settings.hpp"
-#include "train/start_report.hpp"
+#include "interchange/hugging_face_files.hpp"
+#include "report/numbers.hpp"
+#include "report/start_report.hpp"
 
 namespace switchyard {
 namespace {

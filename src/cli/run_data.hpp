@@ -6,14 +6,14 @@
 #include <optional>
 #include <string>
 
-#include "cli/validate.hpp"
+#include "cli/model_vocabulary.hpp"
 #include "comm/comm.hpp"
 #include "data/dataset.hpp"
 #include "data/example_file_source.hpp"
 #include "data/tokenizer.hpp"
 #include "files/env.hpp"
+#include "record/run_directory.hpp"
 #include "run.pb.h"
-#include "train/run_directory.hpp"
 #include "train/trainer.hpp"
 
 namespace switchyard {

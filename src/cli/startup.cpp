@@ -11,10 +11,10 @@
 
 #include "base/error.hpp"
 #include "cli/command_line.hpp"
-#include "cli/config.hpp"
 #include "cli/control_group.hpp"
 #include "cli/version.hpp"
 #include "comm/job.hpp"
+#include "config/run_config.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/instruction_set.hpp"
 

@@ -5,20 +5,20 @@
 #include <filesystem>
 #include <iostream>
 
-#include "checkpoint/together.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/command_line.hpp"
-#include "cli/config.hpp"
 #include "cli/memory.hpp"
 #include "cli/run_data.hpp"
 #include "cli/startup.hpp"
-#include "cli/validate.hpp"
 #include "cli/version.hpp"
 #include "comm/job.hpp"
+#include "comm/together.hpp"
+#include "config/run_config.hpp"
+#include "config/validate.hpp"
+#include "report/start_report.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/instruction_set.hpp"
-#include "train/start_report.hpp"
 #include "train/trainer.hpp"
 
 namespace switchyard {

@@ -6,7 +6,7 @@
 
 #include "base/buffer.hpp"
 #include "model/sequence.hpp"
-#include "train/step_statistics.hpp"
+#include "statistics/step_statistics.hpp"
 
 namespace switchyard {
 namespace {

@@ -3,21 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <utility>
 
 #include "base/buffer.hpp"
+#include "base/timer.hpp"
+#include "model/weights.hpp"
 #include "optim/gradient_sync.hpp"
 #include "train/router_bias.hpp"
-#include "train/step_cost.hpp"
-#include "train/weights.hpp"
 
 namespace switchyard {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 }  // namespace
 
@@ -56,7 +53,7 @@ void Learner::go_on_from(std::int64_t steps) {
   steps_ = steps;
 }
 
-const StepRecord& Learner::take_step(const ExampleSource& source) {
+const StepFigures& Learner::take_step(const ExampleSource& source) {
   const Clock::time_point begin = Clock::now();
   PhaseTimer timer;
   const Buffer<Batch> batches = read_step(source, timer);
@@ -64,18 +61,18 @@ const StepRecord& Learner::take_step(const ExampleSource& source) {
   const Buffer<Transformer::Output> outputs = forward_backward(batches, timer);
   const double computing = seconds_since(read);
   const double norm = reduce_gradients(timer);
-  const StepStatistics statistics = gather_statistics(comm_, layout_, batches, outputs);
-  begin_record(statistics, norm);
-  if (!std::isfinite(record_.loss_total()) || !std::isfinite(norm)) return record_;
-  update(statistics, timer);
+  describe_step(gather_statistics(comm_, layout_, batches, outputs), norm);
+  if (!std::isfinite(figures_.loss_total) || !std::isfinite(norm)) return figures_;
+  update(timer);
   ++steps_;
 
   // What follows only looks; no number depends on it.
-  record_cost(comm_, {timer, computing, seconds_since(begin)}, record_);
+  figures_.cost = gather_cost(comm_, {timer, computing, seconds_since(begin)},
+                              figures_.statistics.layers.size());
   const std::int64_t positions =
       settings_.batch_size * (settings_.spans.input_length + target_length_);
-  record_.set_tokens_per_second(1000 * static_cast<double>(positions) / record_.step_ms());
-  return record_;
+  figures_.tokens_per_second = 1000 * static_cast<double>(positions) / figures_.cost->step_ms;
+  return figures_;
 }
 
 // The micro-steps of the step that is to be taken: all are read before the first forward, since the
@@ -105,22 +102,23 @@ double Learner::reduce_gradients(PhaseTimer& timer) {
 }
 
 // Of the step that is being taken.
-void Learner::begin_record(const StepStatistics& statistics, double norm) {
-  record_.Clear();
-  record_.set_step(steps_ + 1);
-  record_.set_samples((steps_ + 1) * settings_.batch_size);
-  record_.set_norm(norm);
-  record_.set_lr(learning_rate(settings_.schedule, steps_));
-  record_statistics(statistics, settings_.model, record_);
+void Learner::describe_step(StepStatistics statistics, double norm) {
+  const double loss = total_loss(statistics, settings_.model);
+  figures_ = {.step = steps_ + 1,
+              .samples = (steps_ + 1) * settings_.batch_size,
+              .statistics = std::move(statistics),
+              .loss_total = loss,
+              .norm = norm,
+              .learning_rate = learning_rate(settings_.schedule, steps_)};
 }
 
-void Learner::update(const StepStatistics& statistics, PhaseTimer& timer) {
+void Learner::update(PhaseTimer& timer) {
   const ScopedPhase phase(timer, Phase::optimizer);
   ParamSet& params = model_.parameters();
   if (settings_.gradient_clipping > 0)
-    clip_gradients(params, record_.norm(), settings_.gradient_clipping);
-  optimizer_->update(params.params(), steps_, record_.lr());
-  update_router_biases(statistics.layers, settings_.model.moe.bias_update_rate, params);
+    clip_gradients(params, figures_.norm, settings_.gradient_clipping);
+  optimizer_->update(params.params(), steps_, figures_.learning_rate);
+  update_router_biases(figures_.statistics.layers, settings_.model.moe.bias_update_rate, params);
 }
 
 }  // namespace switchyard

@@ -12,14 +12,13 @@
 #include "base/buffer.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
+#include "config/settings.hpp"
 #include "data/example.hpp"
-#include "metrics.pb.h"
 #include "model/transformer.hpp"
 #include "optim/optimizer.hpp"
+#include "statistics/step_figures.hpp"
 #include "tensor/named_tensor.hpp"
 #include "train/batch_builder.hpp"
-#include "train/settings.hpp"
-#include "train/step_statistics.hpp"
 
 namespace switchyard {
 
@@ -41,18 +40,17 @@ class Learner {
   // As after so many steps, with what was read into the tensors since.
   void go_on_from(std::int64_t steps);
 
-  // Takes a step on the next samples of `source`. Its record lacks only the run's `seconds`; where
-  // the loss or the gradient's norm is not finite, the weights stay as they are, the step does not
-  // count as taken, and the record has no times (step_cost.hpp). It lasts until the next step.
-  // Collective.
-  const StepRecord& take_step(const ExampleSource& source);
+  // Takes a step on the next samples of `source`. Where the loss or the gradient's norm is not
+  // finite, the weights stay as they are and the step does not count as taken. What it returns
+  // lasts until the next step. Collective.
+  const StepFigures& take_step(const ExampleSource& source);
 
  private:
   Buffer<Batch> read_step(const ExampleSource& source, PhaseTimer& timer) const;
   Buffer<Transformer::Output> forward_backward(std::span<const Batch> batches, PhaseTimer& timer);
   double reduce_gradients(PhaseTimer& timer);
-  void begin_record(const StepStatistics& statistics, double norm);
-  void update(const StepStatistics& statistics, PhaseTimer& timer);
+  void describe_step(StepStatistics statistics, double norm);
+  void update(PhaseTimer& timer);
 
   const Comm& comm_;
   const Settings& settings_;
@@ -62,7 +60,7 @@ class Learner {
   std::unique_ptr<Optimizer> optimizer_;
   Work work_;
   std::int64_t steps_ = 0;
-  StepRecord record_;  // of the last step; made once, since its parts are used again
+  StepFigures figures_;  // of the last step
 };
 
 }  // namespace switchyard

@@ -5,8 +5,8 @@
 
 #include <span>
 
+#include "statistics/routing_figures.hpp"
 #include "tensor/param.hpp"
-#include "train/routing_figures.hpp"
 
 namespace switchyard {
 

@@ -7,15 +7,18 @@
 #include <cmath>
 #include <ctime>
 
+#include "base/timer.hpp"
 #include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
-#include "checkpoint/together.hpp"
-#include "files/sha256.hpp"
-#include "train/saved_record.hpp"
-#include "train/start_report.hpp"
-#include "train/step_cost.hpp"
-#include "train/weights.hpp"
+#include "comm/together.hpp"
+#include "model/weights.hpp"
+#include "record/saved_record.hpp"
+#include "record/step_record.hpp"
+#include "report/numbers.hpp"
+#include "report/start_report.hpp"
+#include "train/continuation.hpp"
+#include "train/evaluator.hpp"
 
 namespace switchyard {
 namespace {
@@ -24,15 +27,6 @@ namespace {
 constexpr int most_failed_saves = 3;
 // Of records that a checkpoint takes along.
 constexpr std::size_t most_unwritten_bytes = 64 << 20;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// The validation samples that an evaluation uses.
-std::int64_t evaluated_samples(const Settings& settings, const TrainingData& data) {
-  return std::min(settings.eval_samples, data.validation_samples);
-}
 
 const char* reason_text(StopReason reason) {
   switch (reason) {
@@ -45,123 +39,6 @@ const char* reason_text(StopReason reason) {
   }
 }
 
-// A run on the same data that this configuration may go on with, or Error(mismatch). An imported
-// model fixes its tensors alone, and its tokenizer where it brought one.
-void require_same_run(const TrainJob& job, const RunState& state) {
-  const std::string hint =
-      "use another --output for another run, or give the run what it began with";
-  const std::vector<std::string> changes = job.changed_fixed_fields(state.config_text);
-  if (!changes.empty() && !state.is_imported()) {
-    std::string list = changes[0];
-    for (std::size_t i = 1; i < changes.size(); ++i) list += "; " + changes[i];
-    throw Error(ExitCode::mismatch,
-                "the run in " + job.run_directory + " has another configuration: " + list, hint);
-  }
-  if (state.tokenizer_digest != job.data.tokenizer_digest &&
-      !(state.is_imported() && state.tokenizer_digest.empty())) {
-    throw Error(ExitCode::mismatch,
-                "the run in " + job.run_directory + " was trained with another tokenizer: it is " +
-                    unlike(job.data.tokenizer_digest, state.tokenizer_digest),
-                hint);
-  }
-  if (state.data_digest != job.data.digest && !state.is_imported()) {
-    throw Error(ExitCode::mismatch,
-                "the run in " + job.run_directory + " was trained on other data: it is " +
-                    unlike(job.data.digest, state.data_digest),
-                hint);
-  }
-}
-
-// There is no checkpoint: the run is new, was ended before its first one, or has lost them; the
-// last begins again only at the user's word. Collective.
-void begin_at_step_1(const TrainJob& job, const RunPaths& paths) {
-  on_first(job.comm, [&] {
-    const auto evidence = evidence_of_saving(job.env, paths);
-    if (evidence && !job.restart) {
-      throw Error(ExitCode::damaged_data,
-                  "the run in " + job.run_directory + " has saved checkpoints (" + *evidence +
-                      "), but " + paths.checkpoints() + " holds none",
-                  "put them back from a backup; or begin again at step 1 with --restart, which "
-                  "drops what metrics.jsonl has");
-    }
-    if (evidence) {
-      job.log.info("begins again at step 1, as --restart says: the checkpoints of the run in " +
-                   job.run_directory + " are gone");
-    } else if (job.env.exists(paths.build())) {
-      job.log.info("begins again at step 1: the run in " + job.run_directory +
-                   " ended before its first checkpoint");
-    }
-    remember_nothing_saved(job.env, paths);
-    return std::string();
-  });
-}
-
-// Warns where the newest checkpoint is older than the one that was saved last. Collective.
-void compare_with_record(const TrainJob& job, const RunPaths& paths, std::int64_t newest) {
-  on_first(job.comm, [&] {
-    const auto remembered = remembered_step(job.env, paths);
-    if (!remembered) remember_saved(job.env, paths, newest);
-    const std::int64_t there = list_checkpoints(job.env, paths.checkpoints()).front().step;
-    if (remembered && *remembered > there) {
-      job.log.warning("the run has saved step " + grouped(*remembered) + " (" + paths.saved() +
-                      "), but of its checkpoints the newest is of step " + grouped(there));
-    }
-    return std::string();
-  });
-}
-
-void require_no_restart(const TrainJob& job, const CheckpointReader& newest) {
-  if (!job.restart) return;
-  throw Error(ExitCode::usage,
-              "train: --restart is for a run whose checkpoints are gone, but " +
-                  newest.directory() + " is there",
-              "leave --restart out to go on from it; to begin again, choose another --output or "
-              "remove the checkpoints");
-}
-
-void warn_of_other_bits(const TrainJob& job, const BuildInfo& before) {
-  if (before.isa == job.build.isa && before.probe_products == job.build.probe_products &&
-      before.onednn_version == job.build.onednn_version) {
-    return;
-  }
-  const auto text = [](const BuildInfo& build) {
-    return "oneDNN " + build.onednn_version + " on " + build.isa + ", hash of probes " +
-           std::to_string(build.probe_products);
-  };
-  job.log.warning("this machine computes other bits than the one that wrote the checkpoint (" +
-                  text(before) + " then; " + text(job.build) +
-                  " now): the run goes on, but not with the bits it would have had there");
-}
-
-void record_evaluation(const Evaluation& evaluation, StepRecord& record) {
-  record.set_eval_samples(evaluation.samples);
-  record.set_eval_targets(evaluation.targets);
-  record.set_eval_loss(evaluation.loss);
-  record.set_eval_neg_log_perplexity(-evaluation.loss);
-  record.set_eval_ppl(std::exp(evaluation.loss));
-  if (evaluation.text_targets > 0) record.set_eval_loss_text(evaluation.loss_text);
-  if (evaluation.layers.empty()) return;
-  const RoutingFigures routing = routing_figures(evaluation.layers);
-  record.set_eval_dropped_fraction(routing.dropped_fraction);
-  record.set_eval_load_imbalance(routing.load_imbalance);
-  record.set_eval_dead_experts(routing.dead_experts);
-  record.set_eval_router_confidence(routing.router_confidence);
-  record.set_eval_router_entropy(routing.router_entropy);
-}
-
-// Whether a run that has taken all its steps has the records of all of them and the evaluation of
-// the last: a stop or a full disk may have come before. Collective.
-bool is_complete(const TrainJob& job, const RunPaths& paths, const RunState& state) {
-  const std::string lacks = on_first(job.comm, [&]() -> std::string {
-    const std::optional<StepRecord> last = last_record(job.env, paths.metrics());
-    if (!state.unwritten_records.empty() && (!last || last->step() < state.step)) return "records";
-    const bool is_last = last && last->step() == state.step && state.step == job.settings.steps;
-    if (!is_last || last->has_eval_samples()) return "";
-    return evaluated_samples(job.settings, job.data) > 0 ? "an evaluation" : "";
-  });
-  return lacks.empty();
-}
-
 // Of the disk, which may be well again at the next save.
 bool may_pass(const Error& error) {
   return error.code() == ExitCode::io_error || error.code() == ExitCode::output_not_writable ||
@@ -172,26 +49,15 @@ bool may_pass(const Error& error) {
 
 ExitCode train(const TrainJob& job) {
   const RunDirectory run(job.env, job.comm, job.run_directory, job.log);
-  const RunPaths& paths = run.paths();
-  const auto newest = open_newest_valid(job.env, job.comm, paths.checkpoints(), job.log);
-  RunState state;
-  if (newest) {
-    state = newest->state();
-    require_no_restart(job, *newest);
-    require_same_run(job, state);
-    warn_of_other_bits(job, state.build);
-    compare_with_record(job, paths, state.step);
-  } else {
-    begin_at_step_1(job, paths);
-  }
-  if (newest && state.step >= job.settings.steps && is_complete(job, paths, state)) {
-    job.log.info("nothing left to do: " + job.run_directory + " has " + grouped(state.step) +
+  const Continuation before = find_continuation(job, run.paths());
+  if (before.is_complete) {
+    job.log.info("nothing left to do: " + job.run_directory + " has " + grouped(before.state.step) +
                  " steps of train.steps = " + grouped(job.settings.steps) +
                  "; set train.steps higher to go on");
     return ExitCode::done;
   }
-  Trainer trainer(job, paths);
-  if (newest) trainer.resume(*newest, state);
+  Trainer trainer(job, run.paths());
+  if (before.newest) trainer.resume(*before.newest, before.state);
   return trainer.run();
 }
 
@@ -203,7 +69,7 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
       progress_(job.log, leads() && isatty(STDERR_FILENO), settings_.steps,
                 settings_.log_interval) {
   Settings shown = settings_;
-  shown.eval_samples = evaluated_samples(settings_, job_.data);
+  shown.eval_samples = job_.evaluated_samples();
   const std::string report = start_report(job_.comm, learner_.layout(), job_.host, shown,
                                           job_.data.target_length, job_.data.description);
   job_.log.info("training in " + job_.run_directory + "\n" + report);
@@ -237,7 +103,7 @@ ExitCode Trainer::run() {
   if (settings_.steps == 0) save_at_last();
 
   while (step() < settings_.steps) {
-    StepRecord record = learner_.take_step(job_.data.training);
+    StepRecord record = to_record(learner_.take_step(job_.data.training));
     if (!was_taken(record)) give_up(record);
     seconds_ += record.step_ms() / 1000;
     record.set_seconds(seconds_);
@@ -300,7 +166,7 @@ bool Trainer::stop_file_exists() const {
 }
 
 bool Trainer::evaluation_due() const {
-  if (evaluated_samples(settings_, job_.data) == 0) return false;
+  if (job_.evaluated_samples() == 0) return false;
   if (step() == settings_.steps) return true;
   return settings_.eval_interval > 0 && step() > 0 && step() % settings_.eval_interval == 0;
 }
@@ -318,7 +184,7 @@ StopReason Trainer::evaluate_into(StepRecord& record) {
   StepContext context = learner_.context(Mode::evaluate, timer);
   const ValidationStream stream{.source = job_.data.validation,
                                 .vocabulary = job_.data.vocabulary,
-                                .samples = evaluated_samples(settings_, job_.data),
+                                .samples = job_.evaluated_samples(),
                                 .shape = learner_.batch_shape(settings_.rows_at_once())};
   StopReason reason = StopReason::none;
   const Evaluation evaluation = evaluate(context, learner_.model(), stream, {}, [&] {

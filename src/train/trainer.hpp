@@ -7,54 +7,18 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/error.hpp"
-#include "base/log.hpp"
 #include "checkpoint/reader.hpp"
 #include "checkpoint/run_state.hpp"
-#include "comm/comm.hpp"
-#include "data/vocabulary.hpp"
-#include "files/env.hpp"
-#include "train/evaluator.hpp"
+#include "record/metrics.hpp"
+#include "record/run_directory.hpp"
+#include "record/tensorboard.hpp"
+#include "report/progress.hpp"
+#include "train/job.hpp"
 #include "train/learner.hpp"
-#include "train/metrics.hpp"
-#include "train/progress.hpp"
-#include "train/run_directory.hpp"
-#include "train/settings.hpp"
-#include "train/stop.hpp"
-#include "train/tensorboard.hpp"
 
 namespace switchyard {
-
-struct TrainingData {
-  const ExampleSource& training;
-  const ExampleSource& validation;
-  std::int64_t validation_samples = 0;   // how many there are; 0: nothing is evaluated
-  std::int64_t target_length = 0;        // T: decoder positions of a row
-  Vocabulary vocabulary;                 // without pieces where there is no tokenizer
-  std::string digest, tokenizer_digest;  // SHA-256, hex
-  std::string description;               // "31,000 documents, 1.2 M tokens"
-};
-
-struct TrainJob {
-  const Comm& comm;
-  Env& env;
-  Log& log;  // silent on all processes but 0
-  const StopSignals& signals;
-  Settings settings;
-  TrainingData data;
-  std::string run_directory;
-  bool restart = false;     // a run whose checkpoints are gone may begin again
-  std::string config_text;  // the resolved configuration
-  BuildInfo build;
-  std::string host;              // of this process
-  std::string version_text;      // what made it, for build.txt
-  std::string continue_command;  // goes on with a stopped run
-  // What a resumed run may not change and this configuration does, a line each.
-  std::function<std::vector<std::string>(const std::string& earlier_config_text)>
-      changed_fixed_fields;
-};
 
 // Trains until train.steps, from the run's newest valid checkpoint where there is one. Returns
 // done, or preempted when it was asked to stop and has saved. Error(output_not_writable) before

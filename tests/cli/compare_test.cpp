@@ -8,10 +8,10 @@
 #include <iterator>
 #include <sstream>
 
-#include "cli/config.hpp"
+#include "config/run_config.hpp"
+#include "record/metrics.hpp"
 #include "support/program.hpp"
 #include "support/synthetic_text.hpp"
-#include "train/metrics.hpp"
 
 namespace switchyard::test {
 namespace {

@@ -17,7 +17,7 @@
 
 #include "base/host.hpp"
 #include "cli/command.hpp"
-#include "cli/option_fields.hpp"
+#include "config/option_fields.hpp"
 #include "run.pb.h"
 
 namespace switchyard {

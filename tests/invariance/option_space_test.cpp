@@ -8,9 +8,9 @@
 #include <set>
 
 #include "base/error.hpp"
-#include "cli/config.hpp"
-#include "cli/option_fields.hpp"
-#include "cli/validate.hpp"
+#include "config/option_fields.hpp"
+#include "config/run_config.hpp"
+#include "config/validate.hpp"
 
 namespace switchyard::test {
 namespace {

@@ -7,20 +7,20 @@
 #include <algorithm>
 #include <cmath>
 
-#include "checkpoint/hugging_face.hpp"
 #include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
 #include "checkpoint/store.hpp"
 #include "cli/command.hpp"
-#include "cli/config.hpp"
 #include "comm/layout.hpp"
+#include "config/run_config.hpp"
+#include "config/settings.hpp"
+#include "interchange/hugging_face.hpp"
 #include "model/transformer.hpp"
+#include "model/weights.hpp"
 #include "optim/gradient_sync.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"
 #include "support/shared_directory.hpp"
-#include "train/settings.hpp"
-#include "train/weights.hpp"
 
 namespace switchyard::test {
 namespace {

@@ -12,9 +12,9 @@
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
 #include "plan/traffic.hpp"
+#include "statistics/exchange_cost.hpp"
+#include "statistics/step_statistics.hpp"
 #include "support/mpi_main.hpp"
-#include "train/exchange_record.hpp"
-#include "train/step_statistics.hpp"
 
 namespace {
 
@@ -44,7 +44,8 @@ namespace switchyard {
 namespace {
 
 struct Step {
-  StepRecord record;
+  StepStatistics statistics;
+  ExchangeCost exchange;
   std::int64_t sent = 0;  // bytes
 };
 
@@ -61,10 +62,9 @@ Step take_step(const ModelConfig& config, const StepShape& shape, const Layout& 
   std::array<std::int64_t, 1> sum = {sent.bytes};
   sent = {};
   all_reduce_sum(comm, sum);
-  StepRecord record;
-  record_statistics(gather_statistics(comm, layout, {&batch, 1}, {&output, 1}), config, record);
-  record_exchange(comm, timer.transfers(), record);
-  return {record, sum[0]};
+  StepStatistics statistics = gather_statistics(comm, layout, {&batch, 1}, {&output, 1});
+  const std::size_t layers = statistics.layers.size();
+  return {std::move(statistics), gather_exchange(comm, timer.transfers(), layers), sum[0]};
 }
 
 std::int64_t planned_bytes(const ModelConfig& config, const StepShape& shape,
@@ -82,12 +82,13 @@ void expect_recorded_sent_and_planned(const ModelConfig& config) {
   const StepShape shape = test::full_rows(8, 11, 7);
   const Layout layout(4, test_world().size(), 1, 1);
   const Step step = take_step(config, shape, layout);
-  EXPECT_EQ(step.record.dropped_fraction() > 0, !config.moe.dropless);
-  EXPECT_EQ(step.record.a2a_bytes(), planned_bytes(config, shape, layout));
-  EXPECT_EQ(step.record.a2a_bytes(), step.sent);
-  for (const StepRecord::LayerExchange& layer : step.record.layer_exchanges()) {
-    const bool decoder = layer.layer().starts_with("decoder");
-    EXPECT_EQ(layer.a2a_bytes(), plan_exchange(config, layout, shape, decoder).bytes_of_step());
+  EXPECT_EQ(routing_figures(step.statistics.layers).dropped_fraction > 0, !config.moe.dropless);
+  EXPECT_EQ(step.exchange.total.bytes, planned_bytes(config, shape, layout));
+  EXPECT_EQ(step.exchange.total.bytes, step.sent);
+  for (std::size_t i = 0; i < step.statistics.layers.size(); ++i) {
+    const bool decoder = step.statistics.layers[i].name.starts_with("decoder");
+    EXPECT_EQ(step.exchange.layers[i].bytes,
+              plan_exchange(config, layout, shape, decoder).bytes_of_step());
   }
 }
 
@@ -112,8 +113,8 @@ TEST(ExchangeTraffic, IsNearWhatAStepWithManyExpertsSends) {
   const Layout layout(4, test_world().size(), 1, 8);
   const auto planned = static_cast<double>(planned_bytes(config, shape, layout));
   const Step step = take_step(config, shape, layout);
-  EXPECT_NEAR(static_cast<double>(step.record.a2a_bytes()), planned, 0.3 * planned);
-  EXPECT_EQ(step.record.a2a_bytes(), step.sent);
+  EXPECT_NEAR(static_cast<double>(step.exchange.total.bytes), planned, 0.3 * planned);
+  EXPECT_EQ(step.exchange.total.bytes, step.sent);
 }
 
 // Every expert is wanted by as many tokens of each virtual rank.

@@ -24,12 +24,21 @@ const std::map<std::string, Names> may_include = {
     {"plan", {"model", "moe", "tensor", "comm", "base"}},
     {"optim", {"tensor", "comm", "base"}},
     {"data", {"files", "base"}},
+    {"config", {"data", "model", "optim", "files", "base"}},
     {"checkpoint", {"files", "tensor", "comm", "base"}},
+    {"interchange", {"checkpoint", "files", "tensor", "comm", "base"}},
+    {"statistics", {"data", "model", "comm", "base"}},
+    {"record", {"statistics", "checkpoint", "files", "comm", "base"}},
+    {"report", {"statistics", "config", "plan", "data", "model", "comm", "base"}},
     {"train",
-     {"plan", "model", "moe", "optim", "checkpoint", "data", "files", "tensor", "comm", "base"}},
-    {"cli",
-     {"train", "plan", "model", "moe", "optim", "checkpoint", "data", "files", "tensor", "comm",
+     {"record", "report", "statistics", "config", "checkpoint", "optim", "data", "model", "moe",
+      "files", "tensor", "comm", "base"}},
+    {"benchmark",
+     {"train", "report", "statistics", "config", "plan", "data", "model", "tensor", "comm",
       "base"}},
+    {"cli",
+     {"benchmark", "train", "record", "report", "statistics", "interchange", "checkpoint", "config",
+      "plan", "model", "data", "files", "tensor", "comm", "base"}},
 };
 
 // What marks an include as a library's -> the folders that may have it.
@@ -38,11 +47,11 @@ const std::map<std::string, Names> libraries = {
     {"dnnl", {"tensor"}},
     {"openssl/", {"files"}},
     {"boost/", {"cli"}},
-    {"google/protobuf", {"cli", "data", "checkpoint", "train"}},
-    {".pb.h", {"cli", "data", "checkpoint", "train"}},
+    {"google/protobuf", {"cli", "config", "data", "checkpoint", "record"}},
+    {".pb.h", {"cli", "config", "data", "checkpoint", "interchange", "record", "report"}},
     {"sentencepiece", {"data"}},
     {"zlib.h", {"data"}},
-    {"nlohmann/", {"data", "checkpoint", "train"}},
+    {"nlohmann/", {"data", "interchange", "record", "report", "benchmark"}},
 };
 
 // Calls visit(folder, file, line) for each line of src/.

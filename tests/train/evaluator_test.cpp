@@ -5,9 +5,9 @@
 #include <numeric>
 #include <optional>
 
+#include "statistics/step_statistics.hpp"
 #include "support/mpi_main.hpp"
 #include "tiny_run.hpp"
-#include "train/step_statistics.hpp"
 
 namespace switchyard {
 namespace {

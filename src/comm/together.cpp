@@ -1,0 +1,97 @@
+#include "comm/together.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.hpp"
+#include "base/host.hpp"
+#include "comm/job.hpp"
+
+namespace switchyard {
+namespace {
+
+// What travels: 'r' and the result, or 'e', the exit code's byte, the message, NUL, the hint, NUL
+// and the host.
+std::string outcome_of(const std::function<std::string()>& work) {
+  const auto failure = [](ExitCode code, const std::string& message, const std::string& hint) {
+    return std::string("e") + static_cast<char>(code) + message + '\0' + hint + '\0' + host_name();
+  };
+  try {
+    return 'r' + work();
+  } catch (const Error& error) {
+    return failure(error.code(), error.what(), error.hint());
+  } catch (const std::exception& surprise) {
+    return failure(ExitCode::unexpected, surprise.what(), "");
+  }
+}
+
+struct Failure {
+  ExitCode code;
+  std::string message, hint, host;
+};
+
+std::optional<Failure> failure_of(const std::string& outcome) {
+  if (outcome[0] != 'e') return std::nullopt;
+  const std::size_t message_end = outcome.find('\0', 2),
+                    hint_end = outcome.find('\0', message_end + 1);
+  return Failure{.code = static_cast<ExitCode>(outcome[1]),
+                 .message = outcome.substr(2, message_end - 2),
+                 .hint = outcome.substr(message_end + 1, hint_end - message_end - 1),
+                 .host = outcome.substr(hint_end + 1)};
+}
+
+// Process 0 often works alone, for all; naming it would only puzzle.
+[[noreturn]] void throw_failure(const Failure& failure, std::size_t rank) {
+  const std::string who =
+      rank == 0 ? "" : "process " + std::to_string(rank) + " on " + failure.host + ": ";
+  throw Error(failure.code, who + failure.message, failure.hint);
+}
+
+// Whether no process of this host with a lower rank has this view. Collective.
+bool is_first_with_view(const Comm& comm, const std::string& view) {
+  const Comm here = within_host(comm);
+  const std::vector<std::string> views = all_gather_strings(here, view);
+  return std::ranges::find(views, view) - views.begin() == here.rank().value;
+}
+
+}  // namespace
+
+std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work) {
+  std::vector<std::string> outcomes = all_gather_strings(comm, outcome_of(work));
+  for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
+    if (const auto failure = failure_of(outcomes[rank])) throw_failure(*failure, rank);
+  }
+  for (std::string& outcome : outcomes) outcome.erase(0, 1);
+  return outcomes;
+}
+
+void all_or_none(const Comm& comm, const std::function<void()>& work) {
+  together(comm, [&work]() -> std::string {
+    work();
+    return "";
+  });
+}
+
+void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work) {
+  const bool works = is_first_with_view(comm, view);
+  const std::vector<std::string> outcomes =
+      all_gather_strings(comm, outcome_of([&]() -> std::string {
+                           if (works) work();
+                           return "";
+                         }));
+  for (const std::string& outcome : outcomes) {
+    const auto failure = failure_of(outcome);
+    if (!failure) continue;
+    const std::string where = comm.size() > 1 ? "on " + failure->host + ", " : "";
+    throw Error(failure->code, where + failure->message, failure->hint);
+  }
+}
+
+std::string on_first(const Comm& comm, const std::function<std::string()>& work) {
+  const bool first = comm.rank() == Rank{0};
+  const std::string outcome = broadcast_string(comm, first ? outcome_of(work) : "", Rank{0});
+  if (const auto failure = failure_of(outcome)) throw_failure(*failure, 0);
+  return outcome.substr(1);
+}
+
+}  // namespace switchyard

@@ -1,0 +1,256 @@
+#include "report/start_report.hpp"
+
+#include <omp.h>
+
+#include <iomanip>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "plan/parameters.hpp"
+#include "report/numbers.hpp"
+
+namespace switchyard {
+namespace {
+
+void row(std::ostream& table, std::string_view name, std::string_view value) {
+  table << "  " << std::left << std::setw(11) << name << value << "\n";
+}
+
+template <class I>
+std::string range_text(const char* one, const char* many, Interval<I> range) {
+  if (range.empty()) return std::string("no ") + many;
+  if (range.size() == 1) return std::string(one) + " " + std::to_string(range.first.value);
+  return std::string(many) + " " + std::to_string(range.first.value) + "-" +
+         std::to_string(range.last.value - 1);
+}
+
+const char* second_text(SecondPolicy policy) {
+  switch (policy) {
+    case SecondPolicy::random:
+      return "RANDOM";
+    case SecondPolicy::threshold:
+      return "THRESHOLD";
+    case SecondPolicy::all:
+      return "ALL";
+    case SecondPolicy::none:
+      return "NONE";
+  }
+  return "";
+}
+
+std::string routing_text(const MoeConfig& moe, RoutingMethod method) {
+  switch (method) {
+    case RoutingMethod::switch_top1:
+      return "SWITCH";
+    case RoutingMethod::top2:
+      return std::string("TOP2 (second ") + second_text(moe.second_policy) + ")";
+    case RoutingMethod::topk:
+      return "TOPK " + std::to_string(moe.router_topk) +
+             (moe.normalize_gates ? " (normalised)" : "");
+    case RoutingMethod::expert_choice:
+      return "EXPERT_CHOICE";
+    case RoutingMethod::soft:
+      return "SOFT";
+    case RoutingMethod::hash:
+      return "HASH";
+    case RoutingMethod::ntlb:
+      return "NTLB (" + std::to_string(moe.ntlb_top_k) + " choices)";
+  }
+  return "";
+}
+
+std::string balance_text(const ModelConfig& config) {
+  std::ostringstream text;
+  if (config.moe.load_balancing == LoadBalancing::bias) {
+    text << "balance by a bias of " << config.moe.bias_update_rate << " a step";
+  } else {
+    text << "balance weight " << config.aux_loss_weight();
+  }
+  text << " and z weight " << config.z_loss_weight() << " a layer";
+  return text.str();
+}
+
+std::string experts_text(const ModelConfig& config) {
+  const MoeConfig& moe = config.moe;
+  if (moe.num_experts == 0) return "none: a dense model";
+  const int sparse = config.sparse_layers();
+  std::ostringstream text;
+  text << moe.num_experts << " in each of " << sparse << " sparse layers, ";
+  if (moe.dropless) {
+    text << "dropless";
+  } else {
+    text << "capacity factor " << moe.capacity_factor << " (at least " << moe.min_capacity
+         << " places)";
+  }
+  // What weighs on each layer: say so, since programs differ in whether they add or average.
+  text << "; " << balance_text(config);
+  if (moe.router_precision == Precision::bfloat16) text << "; BFLOAT16 router";
+  return text.str();
+}
+
+std::string batch_text(const Settings& settings, std::int64_t target_length) {
+  const std::int64_t positions =
+      settings.batch_size * (settings.spans.input_length + target_length);
+  return std::to_string(settings.batch_size) + " rows of " +
+         std::to_string(settings.spans.input_length) + " + " + std::to_string(target_length) +
+         " positions, " + grouped(positions) + " a step" +
+         (settings.accumulation_steps > 1
+              ? ", in " + std::to_string(settings.accumulation_steps) + " parts"
+              : std::string());
+}
+
+std::string steps_text(const Settings& settings) {
+  const auto every = [](std::int64_t interval) {
+    return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
+  };
+  const std::string evaluated = settings.eval_samples > 0
+                                    ? "evaluated " + every(settings.eval_interval) + " on " +
+                                          grouped(settings.eval_samples) +
+                                          (settings.eval_samples == 1 ? " sample" : " samples")
+                                    : "never evaluated";
+  return grouped(settings.steps) + "; " + evaluated + ", saved " +
+         every(settings.checkpoint_interval) + ", " + std::to_string(settings.keep_last) + " kept";
+}
+
+struct RuleText {
+  std::ostream& text;
+
+  void operator()(const AdafactorConfig&) const { text << "Adafactor"; }
+  void operator()(const AdamWConfig& adamw) const {
+    text << "AdamW (betas " << adamw.beta_1 << " and " << adamw.beta_2 << ", weight decay "
+         << adamw.weight_decay << ")";
+  }
+  void operator()(const SgdConfig& sgd) const { text << "SGD with momentum " << sgd.momentum; }
+};
+
+std::string optimizer_text(const Settings& settings) {
+  std::ostringstream text;
+  std::visit(RuleText{text}, settings.optimizer);
+  if (settings.gradient_clipping > 0)
+    text << ", gradients clipped to norm " << settings.gradient_clipping;
+  const ExtraLoss& extra = settings.model.extra_loss;
+  if (extra.label_smoothing > 0) text << ", label smoothing " << extra.label_smoothing;
+  if (extra.z_loss > 0) text << ", output z-loss " << extra.z_loss;
+  text << ", rate " << schedule_text(settings.schedule) << ", seed " << settings.seed;
+  return text.str();
+}
+
+}  // namespace
+
+std::string routing_text(const ModelConfig& config) {
+  std::string text;
+  for (const bool decoder : {false, true}) {
+    if (config.sparse_layers(decoder) == 0) continue;
+    const std::string stack = routing_text(config.moe, config.moe.routing(decoder));
+    if (stack == text) continue;
+    text = text.empty() ? stack : text + " in the encoder, " + stack + " in the decoder";
+  }
+  return text;
+}
+
+std::string precision_text(Precision precision) {
+  return precision == Precision::bfloat16
+             ? "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
+             : "FLOAT32";
+}
+
+std::string recompute_text(Recompute recompute) {
+  switch (recompute) {
+    case Recompute::none:
+      return "nothing";
+    case Recompute::attention:
+      return "attention's weights in backward: less memory, the same numbers";
+    case Recompute::block:
+      return "each block in backward, from its input: less memory, the same numbers";
+  }
+  return {};
+}
+
+std::string schedule_text(const ScheduleConfig& schedule) {
+  std::ostringstream text;
+  text << schedule.learning_rate;
+  const std::string end = " to 0 at step " + grouped(schedule.decay_steps);
+  switch (schedule.shape) {
+    case ScheduleConfig::Shape::rsqrt:
+      text << " / sqrt(max(step, " << schedule.warmup_steps << "))";
+      break;
+    case ScheduleConfig::Shape::constant:
+      break;
+    case ScheduleConfig::Shape::linear:
+      text << " falling in a straight line" << end;
+      break;
+    case ScheduleConfig::Shape::cosine:
+      text << " falling along a cosine" << end;
+      break;
+  }
+  if (schedule.linear_warmup_steps > 0)
+    text << ", rising over the first " << grouped(schedule.linear_warmup_steps) << " steps";
+  if (schedule.final_ramp_steps > 0)
+    text << ", falling over the last " << grouped(schedule.final_ramp_steps) << end;
+  return text.str();
+}
+
+std::string model_text(const ModelConfig& config) {
+  const ParameterCount count = count_parameters(config);
+  std::ostringstream text;
+  text << config.num_layers << "+" << config.num_decoder_layers << " layers, d_model "
+       << config.d_model << ", d_ff " << config.d_ff << ", " << config.num_heads << " heads of "
+       << config.d_kv << ", " << grouped(config.vocab_size) << " words; " << grouped(count.total())
+       << " parameters";
+  if (count.experts > 0) text << ", " << grouped(count.experts) << " of them in experts";
+  if (const auto& window = config.encoder_window) {
+    text << "; encoder positions see " << grouped(window->reach) << " to each side";
+    if (window->globals > 0) text << " and the first " << grouped(window->globals);
+  }
+  return text.str();
+}
+
+std::string share_text(const Layout& layout, Rank p) {
+  std::string text = range_text("virtual rank", "virtual ranks", layout.hosted(p));
+  if (layout.experts() > 0) {
+    text += ", " + range_text("expert", "experts", layout.owned_experts(p));
+    if (layout.groups() > 1) {
+      text += " of " + range_text("replica group", "replica groups", layout.groups_of(p));
+    }
+  }
+  return text;
+}
+
+std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host) {
+  const std::vector<std::string> hosts = all_gather_strings(comm, host);
+  std::ostringstream text;
+  const bool replicated = layout.groups() > 1;
+  text << layout.virtual_ranks() << " virtual ranks";
+  if (replicated) text << " in " << layout.groups() << " replica groups";
+  text << " on " << layout.processes() << " process" << (layout.processes() == 1 ? "" : "es")
+       << " x " << omp_get_max_threads() << " thread" << (omp_get_max_threads() == 1 ? "" : "s");
+  for (Rank p(0); p.value < layout.processes(); ++p) {
+    text << "\n    process " << p.value << " on " << hosts[static_cast<std::size_t>(p.value)]
+         << ": " << share_text(layout, p);
+  }
+  return text.str();
+}
+
+std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
+                         const Settings& settings, std::int64_t target_length,
+                         const std::string& data_description) {
+  const std::string layout_lines = layout_text(comm, layout, host);
+  std::ostringstream table;
+  row(table, "model", model_text(settings.model));
+  row(table, "experts", experts_text(settings.model));
+  if (settings.model.sparse_layers() > 0) row(table, "routing", routing_text(settings.model));
+  row(table, "data", data_description);
+  row(table, "batch", batch_text(settings, target_length));
+  row(table, "precision", precision_text(settings.model.precision));
+  if (settings.model.recompute != Recompute::none)
+    row(table, "recompute", recompute_text(settings.model.recompute));
+  row(table, "optimizer", optimizer_text(settings));
+  row(table, "steps", steps_text(settings));
+  row(table, "layout", layout_lines);
+  std::string text = table.str();
+  text.pop_back();
+  return text;
+}
+
+}  // namespace switchyard

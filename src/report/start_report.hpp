@@ -1,0 +1,39 @@
+// What a run is, in a dozen lines at its start: shape, data, and who computes what where.
+#pragma once
+
+#include <string>
+
+#include "comm/comm.hpp"
+#include "comm/layout.hpp"
+#include "config/settings.hpp"
+
+namespace switchyard {
+
+// "2+2 layers, width 128, …"
+std::string model_text(const ModelConfig& config);
+
+// "SWITCH", or "EXPERT_CHOICE in the encoder, TOPK 2 (normalised) in the decoder".
+std::string routing_text(const ModelConfig& config);
+
+// "BFLOAT16 in products and exchanged rows, FLOAT32 in all else"
+std::string precision_text(Precision precision);
+
+// "each block in backward, from its input: less memory, the same numbers"
+std::string recompute_text(Recompute recompute);
+
+// "0.6 / sqrt(max(step, 1000)), rising over the first 100 steps"
+std::string schedule_text(const ScheduleConfig& schedule);
+
+// What process p hosts: "virtual ranks 0-1, experts 0-3".
+std::string share_text(const Layout& layout, Rank p);
+
+// A process a line: its host, its virtual ranks, its experts. Collective.
+std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host);
+
+// The table, without a line break at its end; data_description and target_length (T) as
+// TrainingData has them. Collective.
+std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
+                         const Settings& settings, std::int64_t target_length,
+                         const std::string& data_description);
+
+}  // namespace switchyard

@@ -1,0 +1,34 @@
+// What a step cost: the slowest process's times, the largest one's memory, the exchange of rows.
+// From each process's own figures to those of all; reads no clock and knows no record.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/timer.hpp"
+#include "comm/comm.hpp"
+#include "statistics/exchange_cost.hpp"
+
+namespace switchyard {
+
+// Of one process.
+struct OwnCost {
+  const PhaseTimer& timer;
+  double forward_backward_seconds = 0;  // of all micro-steps
+  double seconds = 0;                   // of the whole step
+};
+
+struct StepCost {
+  std::array<double, static_cast<std::size_t>(Phase::count)> phase_ms{};
+  double forward_backward_ms = 0, step_ms = 0;
+  std::int64_t peak_memory = 0;  // bytes, so far
+  ExchangeCost exchange{};       // nothing of a dense model
+
+  double ms(Phase phase) const { return phase_ms[static_cast<std::size_t>(phase)]; }
+};
+
+// sparse_layers: of the model. Collective over comm.
+StepCost gather_cost(const Comm& comm, const OwnCost& own, std::size_t sparse_layers);
+
+}  // namespace switchyard

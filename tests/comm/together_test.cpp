@@ -1,0 +1,92 @@
+#include "comm/together.hpp"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "base/host.hpp"
+#include "support/errors.hpp"
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::error_of;
+using test::fails_with;
+
+TEST(Together, GivesEveryResultToEveryProcess) {
+  const Comm& world = test_world();
+  const auto results = together(world, [&] { return std::to_string(world.rank().value); });
+  ASSERT_EQ(std::ssize(results), world.size());
+  for (std::size_t p = 0; p < results.size(); ++p) EXPECT_EQ(results[p], std::to_string(p));
+}
+
+TEST(Together, FailsEverywhereWithTheReasonOfTheLowestProcessThatFailed) {
+  const Comm& world = test_world();
+  for (int lowest = 0; lowest < world.size(); ++lowest) {
+    const auto work = [&] {
+      if (world.rank().value < lowest) return;
+      throw Error(ExitCode::io_error, "disk " + std::to_string(world.rank().value), "hint");
+    };
+    const std::string words =
+        (lowest == 0 ? "74: "
+                     : "74: process " + std::to_string(lowest) + " on " + host_name() + ": ") +
+        "disk " + std::to_string(lowest);
+    EXPECT_EQ(error_of([&] { all_or_none(world, work); }), words);
+  }
+}
+
+TEST(Together, CarriesTheHintAndTurnsSurprisesIntoErrors) {
+  try {
+    all_or_none(test_world(), [] { throw Error(ExitCode::usage, "message", "what to do"); });
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.hint(), "what to do");
+  }
+  EXPECT_TRUE(fails_with(ExitCode::unexpected, "surprise", [] {
+    all_or_none(test_world(), [] { throw std::runtime_error("surprise"); });
+  }));
+}
+
+TEST(OncePerView, LetsOneProcessWorkWhereAHostSeesTheSame) {
+  const Comm& world = test_world();
+  std::int64_t worked = 0;
+  once_per_view(world, "the same", [&] { ++worked; });
+  EXPECT_EQ(worked, world.rank() == Rank{0} ? 1 : 0);
+}
+
+TEST(OncePerView, LetsEachWorkThatSeesSomethingElse) {
+  const Comm& world = test_world();
+  std::int64_t worked = 0;  // by 0 and 1, and by nobody beyond
+  once_per_view(world, world.rank().value % 2 == 0 ? "even" : "odd", [&] { ++worked; });
+  EXPECT_EQ(worked, world.rank().value < 2 ? 1 : 0);
+}
+
+TEST(OncePerView, FailsEverywhereAndNamesTheHost) {
+  const Comm& world = test_world();
+  const bool last = world.rank().value == world.size() - 1;
+  const std::string where = world.size() > 1 ? "on " + host_name() + ", " : "";
+  EXPECT_EQ(error_of([&] {
+              once_per_view(world, last ? "its own" : "common", [&] {
+                if (last) throw Error(ExitCode::damaged_data, "train.bin is damaged");
+              });
+            }),
+            "65: " + where + "train.bin is damaged");
+}
+
+TEST(OnFirst, WorksOnProcess0Alone) {
+  const Comm& world = test_world();
+  int calls = 0;
+  const auto work = [&] {
+    ++calls;
+    return std::string("of ") + std::to_string(world.rank().value);
+  };
+  EXPECT_EQ(on_first(world, work), "of 0");
+  EXPECT_EQ(calls, world.rank() == Rank{0} ? 1 : 0);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "here", [&] {
+    on_first(world, []() -> std::string { throw Error(ExitCode::damaged_data, "here"); });
+  }));
+}
+
+}  // namespace
+}  // namespace switchyard
