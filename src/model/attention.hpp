@@ -11,7 +11,7 @@
 #include "model/relative_bias.hpp"
 #include "model/sequence.hpp"
 #include "model/window_tiles.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {

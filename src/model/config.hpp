@@ -7,8 +7,10 @@
 #include <optional>
 
 #include "model/window_tiles.hpp"
+#include "moe/capacity.hpp"
 #include "moe/mlp.hpp"
 #include "moe/moe_config.hpp"
+#include "tensor/cross_entropy.hpp"
 #include "tensor/ops.hpp"
 
 namespace switchyard {

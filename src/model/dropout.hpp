@@ -3,7 +3,7 @@
 #pragma once
 
 #include "model/sequence.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
 #include "tensor/ops.hpp"
 
 namespace switchyard {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/linear.hpp"
+#include "tensor/cross_entropy.hpp"
 #include "tensor/gemm.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rounding.hpp"

@@ -7,7 +7,8 @@
 
 #include "base/buffer.hpp"
 #include "model/sequence.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
+#include "tensor/cross_entropy.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/param.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "model/dropout.hpp"
 #include "model/sequence.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {

@@ -11,7 +11,7 @@
 #include "model/batch.hpp"
 #include "model/config.hpp"
 #include "moe/routing.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {

@@ -40,13 +40,6 @@ Buffer<std::int64_t> rows_by_owner(const Layout& layout, Rank self,
 
 }  // namespace
 
-std::int64_t expert_capacity(std::int64_t tokens, double capacity_factor, std::int64_t experts,
-                             std::int64_t min_capacity) {
-  const double share = static_cast<double>(tokens) * capacity_factor / static_cast<double>(experts);
-  const double capacity = std::min(static_cast<double>(tokens), std::floor(share));
-  return std::max(static_cast<std::int64_t>(capacity), min_capacity);
-}
-
 Interval<VirtualRank> hosted_in_group(const Layout& layout, Rank p, GroupId g) {
   const Interval<VirtualRank> hosted = layout.hosted(p), members = layout.members(g);
   const VirtualRank first = std::max(hosted.first, members.first);

@@ -17,10 +17,6 @@
 
 namespace switchyard {
 
-// C = max(min(N, floor(N cf / E)), min_capacity), in double; N = `tokens` counts padding too.
-std::int64_t expert_capacity(std::int64_t tokens, double capacity_factor, std::int64_t experts,
-                             std::int64_t min_capacity);
-
 struct DispatchPlan {
   // The kept rows in send order: (owner, group, expert, virtual rank, token). Values are row
   // numbers in the process's activations, i*N + t for token t of its i-th hosted virtual rank.

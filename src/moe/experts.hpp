@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <span>
 
-#include "moe/dispatcher.hpp"
 #include "moe/mlp.hpp"
+#include "moe/row_exchange.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {

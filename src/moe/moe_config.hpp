@@ -77,14 +77,4 @@ inline std::int64_t experts_per_token(const MoeConfig& config, RoutingMethod met
   }
 }
 
-// Slots that an expert has for a row of so many real tokens (SOFT): max(1, floor(n cf / E)), 0 for
-// an empty row.
-inline std::int64_t soft_slots(std::int64_t real_tokens, double capacity_factor,
-                               std::int64_t experts) {
-  if (real_tokens == 0) return 0;
-  const double share =
-      static_cast<double>(real_tokens) * capacity_factor / static_cast<double>(experts);
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::floor(share)));
-}
-
 }  // namespace switchyard

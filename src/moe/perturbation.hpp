@@ -7,7 +7,7 @@
 
 #include "moe/moe_config.hpp"
 #include "moe/router.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
 
 namespace switchyard {
 

@@ -9,37 +9,37 @@ RemoteExpertsSaved<In> RemoteExperts::announce(StepContext& context, DispatchPla
                                                std::span<const std::uint64_t> row_index) const {
   RemoteExpertsSaved<In> saved;
   saved.plan = std::move(plan);
-  saved.exchange = exchange_counts(context, saved.plan, layer_);
+  saved.exchange = RowExchange(context, saved.plan, layer_);
   if (drops_hidden(context.mode))
-    saved.expert_row_index = dispatch_indices(context, saved.plan, saved.exchange, row_index);
+    saved.expert_row_index = saved.exchange.indices_to_experts(context, saved.plan, row_index);
   return saved;
 }
 
 template <class In>
 void RemoteExperts::compute(StepContext& context, const ParamSet& params, Tensor<In> packed,
                             RemoteExpertsSaved<In>& saved) const {
-  Tensor<In> gathered = dispatch(context, saved.exchange, std::move(packed));
+  Tensor<In> gathered = saved.exchange.to_experts(context, std::move(packed));
   Tensor<In> computed = [&] {
     const ScopedPhase phase(context.timer, Phase::experts);
     auto output = experts_forward(context.work, params, owned(context, saved.expert_row_index),
-                                  saved.exchange.batches, std::move(gathered));
+                                  saved.exchange.batches(), std::move(gathered));
     saved.experts = std::move(output.saved);
     return std::move(output.y);
   }();
-  saved.output = return_rows(context, saved.exchange, std::move(computed));
+  saved.output = saved.exchange.from_experts(context, std::move(computed));
 }
 
 template <class In>
 Tensor<In> RemoteExperts::backward(StepContext& context, ParamSet& params,
                                    const RemoteExpertsSaved<In>& saved, Tensor<In> d_output) const {
   const Tensor<In> d_computed =
-      dispatch(context, saved.exchange, std::move(d_output), Pass::backward);
+      saved.exchange.to_experts(context, std::move(d_output), Pass::backward);
   Tensor<In> d_gathered = [&] {
     const ScopedPhase phase(context.timer, Phase::experts);
     return experts_backward(context.work, params, owned(context, saved.expert_row_index),
-                            saved.exchange.batches, saved.experts, d_computed.view());
+                            saved.exchange.batches(), saved.experts, d_computed.view());
   }();
-  return return_rows(context, saved.exchange, std::move(d_gathered), Pass::backward);
+  return saved.exchange.from_experts(context, std::move(d_gathered), Pass::backward);
 }
 
 OwnedExperts RemoteExperts::owned(const StepContext& context,

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/buffer.hpp"
-#include "moe/dispatcher.hpp"
 #include "moe/experts.hpp"
-#include "moe/step_context.hpp"
+#include "moe/row_exchange.hpp"
+#include "step/step_context.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {
@@ -18,7 +18,7 @@ namespace switchyard {
 template <class In>
 struct RemoteExpertsSaved {
   DispatchPlan plan;
-  Exchange exchange;
+  RowExchange exchange;
   Buffer<std::uint64_t> expert_row_index;  // [owned rows]; only with hidden dropout
   ExpertsSaved<In> experts;
   Tensor<In> output;  // [kept rows, D] in send order, at the source

@@ -9,9 +9,9 @@
 #include "moe/remote_experts.hpp"
 #include "moe/routing.hpp"
 #include "moe/soft_mixture.hpp"
-#include "moe/step_context.hpp"
 #include "moe/switch_layer.hpp"
 #include "moe/tokens.hpp"
+#include "step/step_context.hpp"
 
 namespace switchyard {
 

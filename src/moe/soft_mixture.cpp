@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/buffer.hpp"
+#include "moe/capacity.hpp"
 #include "moe/token_softmax.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"

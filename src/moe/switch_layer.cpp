@@ -7,19 +7,13 @@
 #include <utility>
 
 #include "base/buffer.hpp"
+#include "moe/capacity.hpp"
 #include "moe/perturbation.hpp"
 #include "tensor/rounding.hpp"
 #include "tensor/rows.hpp"
 
 namespace switchyard {
 namespace {
-
-std::int64_t capacity(const MoeConfig& config, Mode mode, std::int64_t N) {
-  const bool training = mode == Mode::train;
-  if (training ? config.dropless : config.eval_dropless) return N;  // room for every token
-  return expert_capacity(N, training ? config.capacity_factor : config.eval_capacity_factor,
-                         config.num_experts, config.min_capacity);
-}
 
 DispatchPlan plan_groups(StepContext& context, std::span<const Routing> routings) {
   const ScopedPhase phase(context.timer, Phase::routing);
@@ -165,7 +159,7 @@ ChoiceRule SwitchLayer::choice_rule(const StepContext& context, const Tokens& to
   const MoeConfig& moe = config_.moe;
   ChoiceRule rule;
   rule.drop = moe.drop_policy;
-  rule.capacity = capacity(moe, context.mode, tokens.per_rank);
+  rule.capacity = group_capacity(moe, context.mode, tokens.per_rank);
   if (config_.method == RoutingMethod::top2) {
     rule.choices = 2;
     rule.normalize = true;

@@ -14,8 +14,8 @@
 #include "moe/moe_config.hpp"
 #include "moe/remote_experts.hpp"
 #include "moe/routing.hpp"
-#include "moe/step_context.hpp"
 #include "moe/tokens.hpp"
+#include "step/step_context.hpp"
 #include "tensor/param.hpp"
 
 namespace switchyard {

@@ -9,6 +9,7 @@
 #include "optim/optimizer.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
+#include "tensor/sum_of_squares.hpp"
 #include "tensor/vector_math.hpp"
 #include "tensor/wide.hpp"
 

@@ -9,6 +9,7 @@
 #include "comm/canonical.hpp"
 #include "optim/elementwise.hpp"
 #include "tensor/ops.hpp"
+#include "tensor/sum_of_squares.hpp"
 
 namespace switchyard {
 namespace {

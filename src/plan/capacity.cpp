@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "moe/capacity.hpp"
 #include "moe/dispatch_plan.hpp"
 
 namespace switchyard {

@@ -9,6 +9,7 @@
 
 #include "plan/parameters.hpp"
 #include "report/numbers.hpp"
+#include "tensor/cross_entropy.hpp"
 
 namespace switchyard {
 namespace {

@@ -1,11 +1,9 @@
-// RMS normalisation, forward and backward, and the sum of squares that gradient norms are made of.
+// RMS normalisation, forward and backward.
 #include <algorithm>
 #include <cmath>
 
-#include "base/buffer.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
-#include "tensor/wide.hpp"
 
 namespace switchyard {
 
@@ -61,27 +59,6 @@ void rms_norm_backward(View<const float> dy, View<const float> x, std::span<cons
 #pragma omp simd
     for (std::int64_t j = 0; j < width; ++j) total[j] += sums[j];
   }
-}
-
-SWITCHYARD_WIDE double row_sum_of_squares(std::span<const float> x) {
-  return lane_sum<double>(static_cast<std::int64_t>(x.size()), [in = x.data()](std::int64_t j) {
-    return static_cast<double>(in[j]) * static_cast<double>(in[j]);
-  });
-}
-
-double sum_of_squares(std::span<const float> x) {
-  constexpr std::size_t block_size = 4096;
-  Buffer<double> sums((x.size() + block_size - 1) / block_size);
-  for_each_shared(
-      static_cast<std::int64_t>(sums.size()), static_cast<std::int64_t>(x.size()),
-      [&](std::int64_t i) {
-        const auto block = static_cast<std::size_t>(i);
-        const std::size_t first = block * block_size;
-        sums[block] = row_sum_of_squares(x.subspan(first, std::min(block_size, x.size() - first)));
-      });
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
 }
 
 }  // namespace switchyard

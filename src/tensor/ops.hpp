@@ -96,30 +96,4 @@ void embedding_forward(View<const float> table, std::span<const std::int32_t> id
 void embedding_backward(View<const float> dy, std::span<const std::int32_t> ids,
                         View<float> d_table);
 
-// Cross-entropy in nats of each row's target; 0 where target < 0. logits [N, W]; loss, log_z [N].
-// argmax: null, or [N], lowest index on ties.
-void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
-                           std::span<float> loss, std::span<float> log_z, std::int32_t* argmax);
-
-// What training may add to a target's cross-entropy.
-struct ExtraLoss {
-  float label_smoothing = 0;  // s: the target's distribution is (1 - s) onehot + s / W
-  float z_loss = 0;           // weight of log_z^2
-  bool any() const { return label_smoothing != 0 || z_loss != 0; }
-};
-// added [N]: s (target's logit - mean logit) + z_loss log_z^2 of each row; 0 where target < 0.
-void extra_loss_forward(View<const float> logits, std::span<const std::int32_t> targets,
-                        std::span<const float> log_z, ExtraLoss extra, std::span<float> added);
-// d [N, W] = d (scale * (cross-entropy + extra)) / d logits
-// = scale * ((1 + 2 z_loss log_z) softmax - (1 - s) onehot - s / W), 0 where target < 0; may be the
-// logits' place.
-template <class T>
-void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,
-                            std::span<const float> log_z, float scale, ExtraLoss extra, View<T> d);
-
-// Sum of squares in f64. Of a row's elements, on the calling thread, lane by lane
-// (tensor/rows.hpp); of any number of them, by blocks of 4,096, in block order.
-double row_sum_of_squares(std::span<const float> x);
-double sum_of_squares(std::span<const float> x);
-
 }  // namespace switchyard

@@ -1,4 +1,6 @@
 // The cross-entropy of a chunk of logits and its gradient.
+#include "tensor/cross_entropy.hpp"
+
 #include <span>
 #include <utility>
 

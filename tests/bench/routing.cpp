@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels.hpp"
+#include "moe/capacity.hpp"
 #include "moe/dispatch_plan.hpp"
 
 namespace switchyard::bench {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels.hpp"
+#include "moe/capacity.hpp"
 #include "moe/switch_layer.hpp"
 #include "support/switch_reference.hpp"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "model/sequence.hpp"
-#include "moe/step_context.hpp"
+#include "step/step_context.hpp"
 #include "support/mpi_main.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/param.hpp"

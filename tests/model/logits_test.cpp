@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "gradient_check.hpp"
+#include "tensor/cross_entropy.hpp"
 
 namespace switchyard::logits_test {
 namespace {

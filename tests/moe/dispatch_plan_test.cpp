@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "moe/capacity.hpp"
 #include "moe/routings.hpp"
 
 namespace switchyard {

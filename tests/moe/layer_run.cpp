@@ -6,6 +6,7 @@
 #include <numeric>
 #include <string>
 
+#include "moe/capacity.hpp"
 #include "moe/uniform.hpp"
 #include "tensor/rounding.hpp"
 
@@ -173,7 +174,7 @@ LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
   collect_leaves(params, out);
   collect_decisions(saved, out);
   out.sent_rows = std::ssize(saved.remote.plan.rows);
-  for (const ExpertBatch& batch : saved.remote.exchange.batches) out.received_rows += batch.rows;
+  for (const ExpertBatch& batch : saved.remote.exchange.batches()) out.received_rows += batch.rows;
   out.multiply_adds = work.multiply_adds;
   return gather_outputs(comm, c, std::move(out));
 }

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 
-#include "moe/dispatcher.hpp"
 #include "moe/routings.hpp"
+#include "moe/row_exchange.hpp"
 #include "moe/usable_comm.hpp"
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
@@ -136,10 +136,10 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     Work work;
     StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
     const DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
-    const Exchange exchange = exchange_counts(context, plan);
+    const RowExchange exchange(context, plan);
     auto rows = Tensor<float>::zeros(std::ssize(plan.rows), config.d_model);
-    rows = dispatch(context, exchange, std::move(rows));
-    rows = return_rows(context, exchange, std::move(rows));
+    rows = exchange.to_experts(context, std::move(rows));
+    rows = exchange.from_experts(context, std::move(rows));
 
     std::int64_t sent = 0;
     for (const Transfer& transfer : timer.transfers()) sent += transfer.bytes;

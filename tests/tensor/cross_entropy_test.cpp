@@ -1,3 +1,5 @@
+#include "tensor/cross_entropy.hpp"
+
 #include <gtest/gtest.h>
 
 #include <limits>

@@ -11,6 +11,7 @@
 #include "support/ops_reference.hpp"
 #include "support/random_tensor.hpp"
 #include "tensor/rows.hpp"
+#include "tensor/sum_of_squares.hpp"
 
 namespace switchyard {
 namespace {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/random_tensor.hpp"
+#include "tensor/cross_entropy.hpp"
 #include "tensor/ops.hpp"
 #include "tensor/param.hpp"
 

@@ -1,4 +1,4 @@
-#include "moe/dispatcher.hpp"
+#include "moe/row_exchange.hpp"
 
 #include <gmock/gmock.h>
 
@@ -40,45 +40,45 @@ struct Setting {
   Tensor<float> packed() const { return gather_rows(source.view(), plan.rows); }
 };
 
-class Dispatcher : public testing::TestWithParam<std::array<int, 3>> {
+class RowExchanges : public testing::TestWithParam<std::array<int, 3>> {
  protected:
   Setting setting{GetParam()[0], GetParam()[1], GetParam()[2]};
 };
 
-TEST_P(Dispatcher, ReturnsEachRowToItsToken) {
-  const Exchange exchange = exchange_counts(setting.context, setting.plan);
-  const Tensor<float> back =
-      return_rows(setting.context, exchange, dispatch(setting.context, exchange, setting.packed()));
+TEST_P(RowExchanges, ReturnsEachRowToItsToken) {
+  const RowExchange exchange(setting.context, setting.plan);
+  const Tensor<float> back = exchange.from_experts(
+      setting.context, exchange.to_experts(setting.context, setting.packed()));
   const Tensor<float> sent = setting.packed();
   ASSERT_EQ(back.rows(), sent.rows());
   EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
 }
 
-TEST_P(Dispatcher, MovesRowsOfBfloat16AsItMovesOthersInHalfTheBytes) {
-  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+TEST_P(RowExchanges, MovesRowsOfBfloat16AsItMovesOthersInHalfTheBytes) {
+  const RowExchange exchange(setting.context, setting.plan);
   Tensor<bfloat16> packed = rounded<bfloat16>(setting.packed());
   EXPECT_EQ(2 * packed.flat().size_bytes(), setting.packed().flat().size_bytes());
-  const Tensor<float> expected = dispatch(setting.context, exchange, setting.packed());
-  Tensor<bfloat16> gathered = dispatch(setting.context, exchange, std::move(packed));
+  const Tensor<float> expected = exchange.to_experts(setting.context, setting.packed());
+  Tensor<bfloat16> gathered = exchange.to_experts(setting.context, std::move(packed));
   ASSERT_EQ(gathered.size(), expected.size());
   for (std::size_t i = 0; i < expected.flat().size(); ++i)
     ASSERT_EQ(gathered.flat()[i], to_bfloat16(expected.flat()[i]));
-  const Tensor<bfloat16> back = return_rows(setting.context, exchange, std::move(gathered));
+  const Tensor<bfloat16> back = exchange.from_experts(setting.context, std::move(gathered));
   const Tensor<bfloat16> sent = rounded<bfloat16>(setting.packed());
   ASSERT_EQ(back.size(), sent.size());
   EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
 }
 
-TEST_P(Dispatcher, GivesOwnersTheirRowsInCanonicalOrder) {
+TEST_P(RowExchanges, GivesOwnersTheirRowsInCanonicalOrder) {
   const Layout& layout = setting.layout;
   const Rank self = setting.comm.rank();
-  const Exchange exchange = exchange_counts(setting.context, setting.plan);
-  const Tensor<float> gathered = dispatch(setting.context, exchange, setting.packed());
+  const RowExchange exchange(setting.context, setting.plan);
+  const Tensor<float> gathered = exchange.to_experts(setting.context, setting.packed());
   std::int64_t next = 0;
-  auto batch = exchange.batches.begin();
+  auto batch = exchange.batches().begin();
   for (const GroupId g : layout.groups_of(self)) {
     for (const ExpertId e : layout.owned_experts(self)) {
-      ASSERT_NE(batch, exchange.batches.end());
+      ASSERT_NE(batch, exchange.batches().end());
       EXPECT_EQ(batch->group, g);
       EXPECT_EQ(batch->expert, e);
       EXPECT_EQ(batch->first, next);
@@ -98,15 +98,15 @@ TEST_P(Dispatcher, GivesOwnersTheirRowsInCanonicalOrder) {
       ++batch;
     }
   }
-  EXPECT_EQ(batch, exchange.batches.end());
+  EXPECT_EQ(batch, exchange.batches().end());
   EXPECT_EQ(gathered.rows(), next);
 }
 
-TEST_P(Dispatcher, SendsExactlyTheKeptRows) {
-  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+TEST_P(RowExchanges, SendsExactlyTheKeptRows) {
+  const RowExchange exchange(setting.context, setting.plan);
   std::int64_t totals[3] = {};  // sent, received, kept by the selections
-  for (const std::int64_t rows : exchange.send_rows) totals[0] += rows;
-  for (const std::int64_t rows : exchange.recv_rows) totals[1] += rows;
+  for (const std::int64_t rows : setting.plan.send_rows) totals[0] += rows;
+  for (const std::int64_t rows : exchange.received_rows()) totals[1] += rows;
   for (const Selection& s : setting.selections)
     totals[2] += std::count(s.fate.begin(), s.fate.end(), Fate::kept);
   const Tensor<float> packed = setting.packed();
@@ -116,23 +116,23 @@ TEST_P(Dispatcher, SendsExactlyTheKeptRows) {
   EXPECT_EQ(totals[0], totals[2]);
 }
 
-TEST_P(Dispatcher, KeepsRowsInsideTheirGroup) {
+TEST_P(RowExchanges, KeepsRowsInsideTheirGroup) {
   const Rank self = setting.comm.rank();
-  const Exchange exchange = exchange_counts(setting.context, setting.plan);
+  const RowExchange exchange(setting.context, setting.plan);
   for (Rank p{0}; p.value < setting.comm.size(); ++p)
     if (setting.layout.groups_of(p).first != setting.layout.groups_of(self).first) {
-      EXPECT_EQ(exchange.send_rows[p.value], 0);
-      EXPECT_EQ(exchange.recv_rows[p.value], 0);
+      EXPECT_EQ(setting.plan.send_rows[p.value], 0);
+      EXPECT_EQ(exchange.received_rows()[p.value], 0);
     }
 }
 
-TEST_P(Dispatcher, CarriesTheTokenIndexOfEachRow) {
+TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
   std::vector<std::uint64_t> index;  // beyond what a float could carry
   for (std::int64_t row = 0; row < setting.source.rows(); ++row)
     index.push_back((std::uint64_t{1} << 60) + (setting.context.hosted().first.value * N + row));
-  const Exchange exchange = exchange_counts(setting.context, setting.plan);
-  const auto carried = dispatch_indices(setting.context, setting.plan, exchange, index);
-  const Tensor<float> gathered = dispatch(setting.context, exchange, setting.packed());
+  const RowExchange exchange(setting.context, setting.plan);
+  const auto carried = exchange.indices_to_experts(setting.context, setting.plan, index);
+  const Tensor<float> gathered = exchange.to_experts(setting.context, setting.packed());
   ASSERT_EQ(std::ssize(carried), gathered.rows());
   for (std::int64_t i = 0; i < gathered.rows(); ++i) {
     const auto token =
@@ -141,16 +141,16 @@ TEST_P(Dispatcher, CarriesTheTokenIndexOfEachRow) {
   }
 }
 
-TEST_P(Dispatcher, NoticesThatRowsSentAreNotRowsReceived) {
+TEST_P(RowExchanges, NoticesThatRowsSentAreNotRowsReceived) {
   setting.plan.segment_rows[0] += 1;  // a flipped bit in what the first owner is told
   const Rank self = setting.comm.rank();
   const Rank misled = setting.layout.owner(ExpertId{0}, setting.layout.groups_of(self).first);
   if (self != misled) {
-    EXPECT_NO_THROW(exchange_counts(setting.context, setting.plan));
+    EXPECT_NO_THROW(RowExchange(setting.context, setting.plan));
     return;
   }
   try {
-    exchange_counts(setting.context, setting.plan);
+    RowExchange(setting.context, setting.plan);
     ADD_FAILURE() << "the exchange went on with the wrong number of rows";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::silent_corruption);
@@ -171,10 +171,10 @@ std::int64_t kept_rows(const Layout& layout, Rank from, Rank to) {
   return rows;
 }
 
-TEST_P(Dispatcher, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
-  const Exchange exchange = exchange_counts(setting.context, setting.plan, 3);
-  Tensor<float> rows = dispatch(setting.context, exchange, setting.packed());
-  return_rows(setting.context, exchange, std::move(rows), Pass::backward);
+TEST_P(RowExchanges, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
+  const RowExchange exchange(setting.context, setting.plan, 3);
+  Tensor<float> rows = exchange.to_experts(setting.context, setting.packed());
+  exchange.from_experts(setting.context, std::move(rows), Pass::backward);
 
   const Rank self = setting.comm.rank();
   std::int64_t sent = 0, returned = 0;
@@ -202,7 +202,7 @@ TEST_P(Dispatcher, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
   EXPECT_EQ(transfers[2].bytes, returned);
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, Dispatcher,
+INSTANTIATE_TEST_SUITE_P(Layouts, RowExchanges,
                          testing::Values(std::array{4, 1, 8}, std::array{4, 1, 3},
                                          std::array{5, 1, 1}, std::array{4, 2, 3},
                                          std::array{4, 4, 2}, std::array{1, 1, 4}),

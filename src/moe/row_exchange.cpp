@@ -1,6 +1,6 @@
-// The count exchange and the transfers. Rows arrive by source process; `gather` says where each
+// The count exchange and the transfers. Rows arrive by source process; `gather_` says where each
 // batch's rows lie.
-#include "moe/dispatcher.hpp"
+#include "moe/row_exchange.hpp"
 
 #include <cstring>
 #include <numeric>
@@ -76,8 +76,10 @@ void check_conservation(Rank source, Rank owner, std::int64_t sent, std::int64_t
       "check the memory and the network of both hosts, then resume from the last checkpoint");
 }
 
+}  // namespace
+
 // One source's share of what an owner receives: where its next segment and its next row are.
-struct Cursor {
+struct RowExchange::Cursor {
   std::span<const std::int64_t> segments;
   std::int64_t row = 0;
 
@@ -89,86 +91,79 @@ struct Cursor {
 };
 
 // Walks the owner's (group, expert) batches; within each source the rows come in the same order.
-void lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources, Exchange& exchange) {
-  exchange.gather.reserve(total(exchange.recv_rows));
+void RowExchange::lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources) {
+  gather_.reserve(total(recv_rows_));
   for (const GroupId g : layout.groups_of(self)) {
     for (const ExpertId e : layout.owned_experts(self)) {
-      ExpertBatch batch{e, g, std::ssize(exchange.gather), 0};
+      ExpertBatch batch{e, g, std::ssize(gather_), 0};
       for (Rank p{0}; p.value < layout.processes(); ++p) {
         Cursor& source = sources[p.value];
         const std::int64_t rows = source.take(hosted_in_group(layout, p, g).size());
         for (std::int64_t r = 0; r < rows; ++r) {
-          exchange.in_order &= source.row == std::ssize(exchange.gather);
-          exchange.gather.push_back(source.row++);
+          in_order_ &= source.row == std::ssize(gather_);
+          gather_.push_back(source.row++);
         }
       }
-      batch.rows = std::ssize(exchange.gather) - batch.first;
-      exchange.batches.push_back(batch);
+      batch.rows = std::ssize(gather_) - batch.first;
+      batches_.push_back(batch);
     }
   }
 }
 
-}  // namespace
-
-Exchange exchange_counts(StepContext& context, const DispatchPlan& plan, std::uint32_t layer) {
+RowExchange::RowExchange(StepContext& context, const DispatchPlan& plan, std::uint32_t layer)
+    : layer_(layer), send_rows_(plan.send_rows) {
   const Rank self = context.comm.rank();
   const Buffer<std::int64_t> messages = exchange_messages(context, plan, layer);
   const ScopedPhase phase(context.timer, Phase::routing);
-  Exchange exchange;
-  exchange.layer = layer;
-  exchange.send_rows = plan.send_rows;
   Buffer<Cursor> sources;
   std::span<const std::int64_t> unread = messages;
   std::int64_t row = 0;
   for (Rank p{0}; p.value < context.layout.processes(); ++p) {
     const std::int64_t rows = unread[0], segments = segment_count(context.layout, p, self);
     check_conservation(p, self, rows, total(unread.subspan(1, segments)));
-    exchange.recv_rows.push_back(rows);
+    recv_rows_.push_back(rows);
     sources.push_back({unread.subspan(1, segments), row});
     unread = unread.subspan(1 + segments);
     row += rows;
   }
-  lay_out_batches(context.layout, self, std::move(sources), exchange);
-  return exchange;
+  lay_out_batches(context.layout, self, std::move(sources));
 }
 
 template <class T>
-Tensor<T> dispatch(StepContext& context, const Exchange& exchange, Tensor<T> packed, Pass pass) {
+Tensor<T> RowExchange::to_experts(StepContext& context, Tensor<T> packed, Pass pass) const {
   if (context.comm.size() == 1) return packed;  // one source's send order is the canonical order
-  Tensor<T> received = transfer_rows(context, packed, exchange.send_rows, exchange.recv_rows,
-                                     {exchange.layer, Transfer::Direction::to_experts, pass});
+  Tensor<T> received = transfer_rows(context, packed, send_rows_, recv_rows_,
+                                     {layer_, Transfer::Direction::to_experts, pass});
   const ScopedPhase phase(context.timer, Phase::routing);
-  return exchange.in_order ? std::move(received) : gather_rows<T>(received.view(), exchange.gather);
+  return in_order_ ? std::move(received) : gather_rows<T>(received.view(), gather_);
 }
 
 template <class T>
-Tensor<T> return_rows(StepContext& context, const Exchange& exchange, Tensor<T> gathered,
-                      Pass pass) {
+Tensor<T> RowExchange::from_experts(StepContext& context, Tensor<T> gathered, Pass pass) const {
   if (context.comm.size() == 1) return gathered;
   const Tensor<T> sent = [&] {
     const ScopedPhase phase(context.timer, Phase::routing);
-    return exchange.in_order ? std::move(gathered) : scatter_rows(gathered, exchange.gather);
+    return in_order_ ? std::move(gathered) : scatter_rows(gathered, gather_);
   }();
-  return transfer_rows(context, sent, exchange.recv_rows, exchange.send_rows,
-                       {exchange.layer, Transfer::Direction::from_experts, pass});
+  return transfer_rows(context, sent, recv_rows_, send_rows_,
+                       {layer_, Transfer::Direction::from_experts, pass});
 }
 
-Buffer<std::uint64_t> dispatch_indices(StepContext& context, const DispatchPlan& plan,
-                                       const Exchange& exchange,
-                                       std::span<const std::uint64_t> token_index) {
-  Buffer<std::int64_t> packed, received(total(exchange.recv_rows));
+Buffer<std::uint64_t> RowExchange::indices_to_experts(
+    StepContext& context, const DispatchPlan& plan,
+    std::span<const std::uint64_t> token_index) const {
+  Buffer<std::int64_t> packed, received(total(recv_rows_));
   packed.reserve(plan.rows.size());
   for (const std::int64_t row : plan.rows)
     packed.push_back(static_cast<std::int64_t>(token_index[row]));
   {
-    const ScopedTransfer transfer(context.timer, {.layer = exchange.layer});
-    all_to_all_rows<std::int64_t>(context.comm, packed, exchange.send_rows, received,
-                                  exchange.recv_rows, 1);
+    const ScopedTransfer transfer(context.timer, {.layer = layer_});
+    all_to_all_rows<std::int64_t>(context.comm, packed, send_rows_, received, recv_rows_, 1);
   }
   const ScopedPhase phase(context.timer, Phase::routing);
   Buffer<std::uint64_t> gathered;
   gathered.reserve(received.size());
-  for (const std::int64_t position : exchange.gather)
+  for (const std::int64_t position : gather_)
     gathered.push_back(static_cast<std::uint64_t>(received[position]));
   return gathered;
 }
@@ -183,9 +178,9 @@ Tensor<T> gather_rows(View<const T> x, std::span<const std::int64_t> rows) {
   return y;
 }
 
-#define SWITCHYARD_INSTANTIATE(T)                                                 \
-  template Tensor<T> dispatch(StepContext&, const Exchange&, Tensor<T>, Pass);    \
-  template Tensor<T> return_rows(StepContext&, const Exchange&, Tensor<T>, Pass); \
+#define SWITCHYARD_INSTANTIATE(T)                                                    \
+  template Tensor<T> RowExchange::to_experts(StepContext&, Tensor<T>, Pass) const;   \
+  template Tensor<T> RowExchange::from_experts(StepContext&, Tensor<T>, Pass) const; \
   template Tensor<T> gather_rows(View<const T>, std::span<const std::int64_t>);
 
 SWITCHYARD_INSTANTIATE(float)
