@@ -90,7 +90,7 @@ stage "pictures"
 launch/plot.sh "$run" | sed 's/^/  /'
 
 stage "done"
-awk '$1 == "trained" { printf "  validation loss %s nats a target token (%s on text pieces)\n", $2, $5; exit }' "$here/evaluation.txt"
+awk '$1 == "trained" { printf "  validation loss %s nats per target token (%s on text pieces)\n", $2, $5; exit }' "$here/evaluation.txt"
 cat <<EOF
   pictures in $run/plots
 

@@ -15,7 +15,7 @@
 
 namespace switchyard {
 
-// Operations a second of all processes together, in both types of inputs.
+// Operations per second of all processes together, in both types of inputs.
 struct ProductRate {
   std::string name;
   ProductShape shape;
@@ -42,7 +42,7 @@ struct Benchmark {
   // The machine.
   std::vector<ProductRate> products{};  // before the steps; the first is the yardstick's
   double yardstick_after = 0;           // it again, in the model's precision
-  // Bytes a second, as machine_rates.hpp has them.
+  // Bytes per second, as machine_rates.hpp has them.
   double memory_rate = 0, exchange_rate = 0, reduction_rate = 0;
 
   // The steps: medians, of each step's slowest process.

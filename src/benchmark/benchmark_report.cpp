@@ -14,7 +14,7 @@ namespace {
 
 constexpr double giga = 1e9;
 
-std::string shape_text(const ProductShape& shape) {
+std::string product_text(const ProductShape& shape) {
   return std::to_string(shape.m) + " x " + std::to_string(shape.n) + " x " +
          std::to_string(shape.k);
 }
@@ -58,8 +58,9 @@ void print_machine(std::ostream& out, const Benchmark& b) {
       << "\n";
   for (const ProductRate& rate : b.products) {
     out << "  " << std::left << std::setw(26) << rate.name << std::setw(20)
-        << shape_text(rate.shape) << std::right << std::setw(10) << decimals(1, rate.float32 / giga)
-        << std::setw(10) << decimals(1, rate.bfloat16 / giga) << "\n";
+        << product_text(rate.shape) << std::right << std::setw(10)
+        << decimals(1, rate.float32 / giga) << std::setw(10) << decimals(1, rate.bfloat16 / giga)
+        << "\n";
   }
   const std::string after = decimals(1, b.yardstick_after / giga);
   const bool narrow = b.settings.model.precision == Precision::bfloat16;

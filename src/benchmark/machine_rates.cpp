@@ -45,7 +45,7 @@ Tensor<In> filled(std::int64_t rows, std::int64_t cols) {
 template <class In>
 double seconds_of_products(const Comm& comm, const ProductShape& shape, Call call) {
   const Tensor<In> a = filled<In>(shape.m, shape.k), b = filled<In>(shape.k, shape.n);
-  std::vector<Tensor<float>> results;  // one a thread
+  std::vector<Tensor<float>> results;  // one per thread
   for (int i = 0; i < omp_get_max_threads(); ++i)
     results.push_back(Tensor<float>::zeros(shape.m, shape.n));
   Work uncounted;
@@ -92,7 +92,7 @@ double measure_memory(const Comm& comm) {
   struct Vectors {
     Tensor<float> x, y;
   };
-  std::vector<Vectors> vectors(static_cast<std::size_t>(omp_get_max_threads()));  // one a thread
+  std::vector<Vectors> vectors(static_cast<std::size_t>(omp_get_max_threads()));  // one per thread
   TeamFailure failure;
 #pragma omp parallel for schedule(static, 1)  // memory lies near the thread that touches it first
   for (std::size_t i = 0; i < vectors.size(); ++i) {

@@ -21,22 +21,22 @@ inline constexpr int rate_repetitions = 8;
 // whole: one oneDNN call each. as_issued: by gemm(), as layers multiply.
 enum class Call { whole, as_issued };
 
-// Operations a second of all processes together, 2 a multiply-add. Every thread computes products
+// Operations per second of all processes together, 2 a multiply-add. Every thread computes products
 // of its own, with f32 results, from operands that a process's threads share. Collective.
 double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
                         Call call);
 
-// Bytes a second that all processes together read and write in sweeps of y += a x, as an optimizer
-// makes them: every thread over f32 vectors of its own, larger than caches; 12 bytes an element.
+// Bytes per second that all processes together read and write in sweeps of y += a x, as an optimizer
+// makes them: every thread over f32 vectors of its own, larger than caches; 12 bytes per element.
 // Collective.
 double measure_memory(const Comm& comm);
 
-// Bytes a second that leave a process which sends `rows` rows of `width` elements in equal parts to
+// Bytes per second that leave a process which sends `rows` rows of `width` elements in equal parts to
 // all processes, itself included; 0 of a single process. One MPI_Alltoallv. Collective.
 double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows,
                         std::int64_t width);
 
-// Bytes a second of the sum over all virtual ranks of f32 gradients, by canonical_all_reduce: those
+// Bytes per second of the sum over all virtual ranks of f32 gradients, by canonical_all_reduce: those
 // of one virtual rank count. Collective.
 double measure_reduction(const Comm& comm, const Layout& layout);
 

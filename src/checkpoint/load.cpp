@@ -9,30 +9,23 @@
 namespace switchyard {
 namespace {
 
-std::string shape_text(std::int64_t rows, std::int64_t cols) {
-  return '[' + std::to_string(rows) + ", " + std::to_string(cols) + ']';
-}
-
 std::string expert_text(bool has_expert, std::int64_t expert) {
   return has_expert ? "of expert " + std::to_string(expert) : "dense";
 }
 
 // The index of the stored tensor that `wanted` is; tensors stand by name.
 int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
-  const auto& tensors = manifest.tensors();
-  const auto at = std::lower_bound(
-      tensors.begin(), tensors.end(), wanted.name,
-      [](const ManifestTensor& t, const std::string& name) { return t.name() < name; });
-  if (at == tensors.end() || at->name() != wanted.name) {
-    throw Error(
-        ExitCode::mismatch,
-        "the checkpoint has no tensor " + wanted.name + " " + shape_text(wanted.rows, wanted.cols),
-        "it was written with another model; see `switchyard inspect`");
+  const ManifestTensor* at = find_tensor(manifest, wanted.name);
+  if (at == nullptr) {
+    throw Error(ExitCode::mismatch,
+                "the checkpoint has no tensor " + wanted.name + " " +
+                    shape_text({wanted.rows, wanted.cols}),
+                "it was written with another model; see `switchyard inspect`");
   }
   if (at->rows() != wanted.rows || at->cols() != wanted.cols) {
     throw Error(ExitCode::mismatch,
-                "the tensor " + wanted.name + " is " + shape_text(at->rows(), at->cols()) +
-                    " in the checkpoint and " + shape_text(wanted.rows, wanted.cols) +
+                "the tensor " + wanted.name + " is " + shape_text({at->rows(), at->cols()}) +
+                    " in the checkpoint and " + shape_text({wanted.rows, wanted.cols}) +
                     " in this model",
                 "it was written with another model; see `switchyard inspect`");
   }

@@ -169,4 +169,18 @@ std::int64_t stored_bytes(const ManifestTensor& tensor) {
   return (tensor_bytes(tensor) + tensor_alignment - 1) / tensor_alignment * tensor_alignment;
 }
 
+const ManifestTensor* find_tensor(const Manifest& manifest, const std::string& name) {
+  const auto& tensors = manifest.tensors();
+  const auto at = std::lower_bound(
+      tensors.begin(), tensors.end(), name,
+      [](const ManifestTensor& t, const std::string& wanted) { return t.name() < wanted; });
+  return at == tensors.end() || at->name() != name ? nullptr : &*at;
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  std::string text;
+  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return '[' + text + ']';
+}
+
 }  // namespace switchyard

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -35,5 +37,14 @@ RunState run_state_of(const Manifest& manifest);
 std::int64_t tensor_bytes(const ManifestTensor& tensor);
 // With the zeros that follow it up to the next multiple of tensor_alignment.
 std::int64_t stored_bytes(const ManifestTensor& tensor);
+
+// The tensor of that name; null where there is none. Tensors stand by name.
+const ManifestTensor* find_tensor(const Manifest& manifest, const std::string& name);
+
+// "[512, 64]"
+std::string shape_text(std::span<const std::int64_t> shape);
+inline std::string shape_text(std::initializer_list<std::int64_t> shape) {
+  return shape_text(std::span(shape.begin(), shape.size()));
+}
 
 }  // namespace switchyard

@@ -1,7 +1,7 @@
 // Writing a checkpoint: all of it or nothing. The directory is written under another name, made
 // durable, and renamed last; a reader never sees half of one.
 //
-//   step-00000100.tmp-<attempt>/   shard-00000.bin … one a process, MANIFEST last
+//   step-00000100.tmp-<attempt>/   shard-00000.bin … one per process, MANIFEST last
 //   step-00000100/                 the same after the rename: the commit
 //
 // Worked example, R = 2, dense tensors a (400 bytes) and b (300), experts e0 e1 of 100 bytes each:

@@ -113,7 +113,7 @@ const Command benchmark_command{
         "once more.\n"
         "It needs no data: rows are full of token ids drawn from Zipf's law, and dropout and "
         "jitter are 0.\n"
-        "Utilisation is the model's operations a second, by the formula of `switchyard describe`, "
+        "Utilisation is the model's operations per second, by the formula of `switchyard describe`, "
         "over the\n"
         "yardstick's.\n"
         "\n"

@@ -27,7 +27,7 @@
 namespace switchyard {
 namespace {
 
-struct Run {
+struct ComparedRun {
   std::string name;  // as the user wrote it
   RunConfig config;
   RunSummary summary;
@@ -50,7 +50,7 @@ RunSummary read_summary(const Env& env, const std::string& path) {
   return summarize(read_records(text, path));
 }
 
-Run read_run(const Env& env, const std::string& name) {
+ComparedRun read_run(const Env& env, const std::string& name) {
   if (name.empty())
     throw Error(ExitCode::usage, "compare: a RUN is empty", "is a shell variable unset?");
   const RunPaths paths{name};
@@ -83,7 +83,7 @@ std::string or_dash(const std::optional<Value>& value, const Text& text) {
   return value ? text(*value) : "-";
 }
 
-std::vector<std::string> figures(const Run& run) {
+std::vector<std::string> figures(const ComparedRun& run) {
   const auto loss = [](const ValidationFigure& figure) { return decimals(4, figure.loss); };
   const auto step = [](const ValidationFigure& figure) { return grouped(figure.step); };
   const auto rate = [](double value) { return grouped(std::llround(value)); };
@@ -100,12 +100,12 @@ std::vector<std::string> figures(const Run& run) {
           or_dash(summary.dropped_fraction, share_text)};
 }
 
-void print_figures(std::ostream& out, std::span<const Run> runs) {
+void print_figures(std::ostream& out, std::span<const ComparedRun> runs) {
   Table table = {
       {"run", "steps", "tokens", "minutes", "eval/loss", "best", "at step", "tokens/s", "dropped"}};
-  for (const Run& run : runs) table.push_back(figures(run));
+  for (const ComparedRun& run : runs) table.push_back(figures(run));
   print_table(out, table);
-  for (const Run& run : runs) {
+  for (const ComparedRun& run : runs) {
     if (run.summary.diverged_at)
       out << run.name << " diverged at step " << grouped(*run.summary.diverged_at) << "\n";
   }
@@ -117,14 +117,14 @@ bool says_where(const OptionField& option) {
 }
 
 // Those that say where come last. They are not left out: losses on other data do not compare.
-void print_differences(std::ostream& out, std::span<const Run> runs) {
+void print_differences(std::ostream& out, std::span<const ComparedRun> runs) {
   Table table = {{"option"}};
-  for (const Run& run : runs) table.front().push_back(run.name);
+  for (const ComparedRun& run : runs) table.front().push_back(run.name);
   std::vector<OptionField> options = option_fields(*RunConfig::descriptor());
   std::ranges::stable_partition(options, std::not_fn(says_where));
   for (const OptionField& option : options) {
     std::vector<std::string> row = {option.path};
-    for (const Run& run : runs) row.push_back(value_text(run.config, option));
+    for (const ComparedRun& run : runs) row.push_back(value_text(run.config, option));
     const bool differs = std::any_of(row.begin() + 2, row.end(),
                                      [&](const std::string& value) { return value != row[1]; });
     if (differs) table.push_back(row);
@@ -146,7 +146,7 @@ std::string exact(const std::optional<Value>& value) {
 }
 
 // Of what `figures` shows, and more, every digit.
-std::vector<std::string> csv_cells(const Run& run) {
+std::vector<std::string> csv_cells(const ComparedRun& run) {
   const RunSummary& summary = run.summary;
   const auto step = [](const auto& figure) {
     return figure ? std::optional(figure->step) : std::nullopt;
@@ -187,11 +187,11 @@ std::string csv_cell(const std::string& text) {
   return quoted + "\"";
 }
 
-void print_csv(std::ostream& out, std::span<const Run> runs) {
+void print_csv(std::ostream& out, std::span<const ComparedRun> runs) {
   out << "run,steps,planned_steps,tokens,seconds,eval_step,eval_neg_log_perplexity,best_step,"
          "best_neg_log_perplexity,late_train_loss,tokens_per_second,dropped_fraction,"
          "load_imbalance,peak_memory_bytes,parameters,active_parameters,diverged_at\n";
-  for (const Run& run : runs) {
+  for (const ComparedRun& run : runs) {
     const char* separator = "";
     for (const std::string& cell : csv_cells(run)) {
       out << separator << csv_cell(cell);
@@ -214,7 +214,7 @@ ExitCode run_compare(const Comm&, std::span<const std::string> arguments) {
   if (names.empty())
     throw Error(ExitCode::usage, "compare: no RUN is given", "try: switchyard compare runs/*");
   const PosixEnv env;
-  std::vector<Run> runs;
+  std::vector<ComparedRun> runs;
   for (const std::string& name : names) runs.push_back(read_run(env, name));
   std::ostringstream out;
   if (csv) {
@@ -240,7 +240,7 @@ const Command compare_command{
         "  steps      taken, of train.steps\n"
         "  tokens     encoder and decoder positions of these steps\n"
         "  minutes    of training, all starts together; evaluating and saving left out\n"
-        "  eval/loss  of the newest evaluation: nats a target token, on validation data\n"
+        "  eval/loss  of the newest evaluation: nats per target token, on validation data\n"
         "  best       the least eval/loss, and after which step\n"
         "  tokens/s   median over the steps, the first left out\n"
         "  dropped    share of tokens whose expert was full, mean over the steps\n"

@@ -99,7 +99,7 @@ void print_parameters(std::ostream& out, const Plan& plan) {
 
 void print_operations(std::ostream& out, const Plan& plan) {
   const Operations operations = count_operations(plan.model(), plan.layout, plan.shape);
-  title(out, "operations a step, forward and backward, of all processes");
+  title(out, "operations per step, forward and backward, of all processes");
   row(out, "attention kernels", scientific(operations.attention_kernels));
   row(out, "attention scores", scientific(operations.attention_scores));
   row(out, "dense feed-forward", scientific(operations.feed_forward));

@@ -112,8 +112,8 @@ std::string data_path(const EvaluateArguments& arguments, const RunConfig& confi
               "--data DIR, where DIR is what `switchyard prepare` wrote, or --data FILE.jsonl");
 }
 
-void require_its_tokenizer(const RunState& state, const Dataset& data,
-                           const std::string& checkpoint) {
+void require_data_of_run(const RunState& state, const Dataset& data,
+                         const std::string& checkpoint) {
   if (state.tokenizer_digest.empty() || state.tokenizer_digest == data.tokenizer_digest()) return;
   throw Error(ExitCode::mismatch,
               "the tokenizer of " + data.directory() + " (" +
@@ -232,7 +232,7 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
     require_writable(world, env, arguments.experts, "--experts");
   }
   const Dataset data = Dataset::open(env, arguments.data);
-  require_its_tokenizer(saved.state, data, saved.checkpoint.directory());
+  require_data_of_run(saved.state, data, saved.checkpoint.directory());
   require_vocabulary(saved.config.model(), model_origin(env, run_of(saved.checkpoint.directory())),
                      data);
   const auto validation = SpanCorruptionSource::validation(data, settings.spans);
@@ -324,7 +324,7 @@ const Command evaluate_command{
         "  --untrained       measures the same model before training too\n"
         "  --unigram         and a model that knows each token's frequency alone\n"
         "\n"
-        "Losses are nats a target token. eval/loss is over all targets; eval/loss_text over text "
+        "Losses are nats per target token. eval/loss is over all targets; eval/loss_text over text "
         "pieces\n"
         "alone, for sentinels and the end of a sequence are nearly free. Runs on any number of "
         "processes\n"
@@ -347,7 +347,7 @@ const Command evaluate_command{
         "--samples, an example a row, in rows as long as the longest of their batch; without "
         "capacity\n"
         "and in FLOAT32 whatever the run has, unless --set moe.eval_dropless=false or\n"
-        "--set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats a target token, and "
+        "--set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats per target token, and "
         "tokens,\n"
         "the target tokens.\n"
         "\n"

@@ -38,8 +38,8 @@ RunConfig example_config(const RunConfig& saved, const ExampleEvaluation& job, i
   return changed_for_evaluation(config, job.sets, processes);
 }
 
-void require_its_tokenizer(const RunState& state, const std::optional<Tokenizer>& tokenizer,
-                           const std::string& checkpoint) {
+void require_tokenizer_of_run(const RunState& state, const std::optional<Tokenizer>& tokenizer,
+                              const std::string& checkpoint) {
   if (!tokenizer || state.tokenizer_digest.empty() || tokenizer->sha256() == state.tokenizer_digest)
     return;
   throw Error(ExitCode::mismatch,
@@ -101,7 +101,7 @@ void evaluate_examples(const Comm& world, const Env& env, Log& log, const Exampl
   Settings settings = read_settings(config);
   warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   const auto tokenizer = find_tokenizer(world, env, run_of(checkpoint), config);
-  require_its_tokenizer(state, tokenizer, checkpoint);
+  require_tokenizer_of_run(state, tokenizer, checkpoint);
   const ExampleFile file(env, job.file);
   require_equal_on_all_ranks(world, job.file, file.sha256(), same_files_hint);
   const auto source =

@@ -72,12 +72,12 @@ Buffer<TreeNode> leaf_nodes(std::int64_t first, std::int64_t last) {
 }
 
 // Who sends what: known to every process by arithmetic.
-struct Exchange {
+struct LeafExchange {
   std::int64_t leaves = 0;
   Buffer<Buffer<TreeNode>> covers;  // [R]
   std::size_t rounds = 0;           // round r carries the r-th node of every cover
 
-  explicit Exchange(const LeafPartition& partition) : leaves(partition.leaves()) {
+  explicit LeafExchange(const LeafPartition& partition) : leaves(partition.leaves()) {
     for (std::size_t p = 0; p + 1 < partition.first.size(); ++p) {
       covers.push_back(cover(partition.first[p], partition.first[p + 1], leaves));
       rounds = std::max(rounds, covers.back().size());
@@ -88,8 +88,8 @@ struct Exchange {
 // One chunk of the elements, small enough for int counts. Piece j of it, [floor(jn/R),
 // floor((j+1)n/R)), is summed by process j. room: [rounds, R, ceil(n/R)] for what is received.
 template <class T>
-void reduce_chunk(const Comm& comm, const Exchange& exchange, std::span<const std::span<T>> nodes,
-                  std::span<T> room, std::span<T> result) {
+void reduce_chunk(const Comm& comm, const LeafExchange& exchange,
+                  std::span<const std::span<T>> nodes, std::span<T> room, std::span<T> result) {
   const std::int64_t n = length(result), processes = comm.size(), own = comm.rank().value;
   Buffer<std::int64_t> piece_sizes;
   for (std::int64_t j = 0; j < processes; ++j)
@@ -160,7 +160,7 @@ void canonical_all_reduce(const Comm& comm, const LeafPartition& partition,
                           std::span<const std::span<T>> leaves, std::span<T> result,
                           std::int64_t chunk) {
   assert(chunk > 0 && length(partition.first) == comm.size() + 1);
-  const Exchange exchange(partition);
+  const LeafExchange exchange(partition);
   const auto own = static_cast<std::size_t>(comm.rank().value);
   const Buffer<TreeNode> own_leaves = leaf_nodes(partition.first[own], partition.first[own + 1]);
   assert(own_leaves.size() == leaves.size());

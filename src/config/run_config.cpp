@@ -1,6 +1,5 @@
 #include "config/run_config.hpp"
 
-#include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "config/nearest.hpp"
 #include "config/option_fields.hpp"
 #include "config/paths.hpp"
+#include "data/text_format_error.hpp"
 #include "files/lfs_pointer.hpp"
 
 namespace switchyard {
@@ -34,17 +34,6 @@ constexpr char list_options[] = "`switchyard options` prints every option";
 std::string did_you_mean(const std::string& name) {
   return name.empty() ? list_options : "did you mean " + name + "?";
 }
-
-// The parser's first complaint and its place, counted from 0.
-struct FirstError final : google::protobuf::io::ErrorCollector {
-  int line = -1, column = 0;
-  std::string message;
-
-  void AddError(int error_line, int error_column, const std::string& text) override {
-    if (!message.empty()) return;
-    line = error_line, column = error_column, message = text;
-  }
-};
 
 // The n-th text between double quotes, from 0.
 std::string quoted(const std::string& text, int n) {
@@ -67,7 +56,7 @@ std::string one_of(const EnumDescriptor& type) {
 }
 
 // The parser reports an unknown field at the token after its name; a user looks for the name.
-int column_of(const std::string& text, const FirstError& error, const std::string& name) {
+int column_of(const std::string& text, const TextFormatError& error, const std::string& name) {
   std::size_t start = 0;
   for (int line = 0; line < error.line; ++line) start = text.find('\n', start) + 1;
   const std::string before = text.substr(start, static_cast<std::size_t>(error.column));
@@ -89,7 +78,7 @@ std::string syntax_hint(const std::string& message) {
 }
 
 [[noreturn]] void refuse_file(const std::string& file, const std::string& text,
-                              const FirstError& error) {
+                              const TextFormatError& error) {
   std::string message = error.message;
   if (message.ends_with("got: ")) message += "the end of the file";
   std::string hint = syntax_hint(message);
@@ -225,7 +214,7 @@ void parse_value(Message& block, const FieldDescriptor& field, const std::string
     return field.is_repeated() ? reflection.AddString(&block, &field, value)
                                : reflection.SetString(&block, &field, value);
   }
-  FirstError error;
+  TextFormatError error;
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   const bool is_enum = field.enum_type() != nullptr;
@@ -315,7 +304,7 @@ std::vector<std::string> shipped_configs() {
 }
 
 RunConfig parse_config(const std::string& text, const std::string& name) {
-  FirstError error;
+  TextFormatError error;
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   RunConfig config;

@@ -1,5 +1,5 @@
 // A file of examples, a JSON line each: where its lines are, and any one of them at a time. In
-// memory stand 24 bytes a line. Knows nothing of what a line says.
+// memory stand 24 bytes per line. Knows nothing of what a line says.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Examples of a file, one a sample: ids as they stand there, texts encoded. Knows the order in
+// Examples of a file, one per sample: ids as they stand there, texts encoded. Knows the order in
 // which a run sees them and what a row can hold.
 #pragma once
 

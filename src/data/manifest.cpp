@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "data/dataset.hpp"
+#include "data/text_format_error.hpp"
 #include "dataset.pb.h"
 
 namespace switchyard {
@@ -13,15 +14,6 @@ namespace switchyard {
 namespace {
 
 constexpr std::int32_t format_version = 1;
-
-class FirstError final : public google::protobuf::io::ErrorCollector {
- public:
-  std::string text;
-  void AddError(int line, int column, const std::string& message) override {
-    if (text.empty())
-      text = std::to_string(line + 1) + ":" + std::to_string(column + 1) + ": " + message;
-  }
-};
 
 Error damaged(const std::string& path, const std::string& reason) {
   return Error(ExitCode::damaged_data, path + ": " + reason, "prepare the data again");
@@ -69,11 +61,11 @@ std::string to_text(const DatasetManifest& manifest) {
 
 DatasetManifest parse_manifest(const std::string& text, const std::string& path) {
   DatasetInfo info;
-  FirstError error;
+  TextFormatError error;
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   if (!parser.ParseFromString(text, &info))
-    throw Error(ExitCode::damaged_data, path + ":" + error.text, "prepare the data again");
+    throw Error(ExitCode::damaged_data, path + ":" + error.text(), "prepare the data again");
   if (info.format_version() > format_version)
     throw Error(ExitCode::mismatch,
                 path + " has format version " + std::to_string(info.format_version()) +

@@ -27,10 +27,10 @@ constexpr std::int64_t unknown_shown = 5;
 
 // A line every few seconds: how far, how fast, how long still. How far is told by the bytes of the
 // files, how fast by those of the text in them.
-class Progress {
+class TokenizingProgress {
  public:
   // bytes: of all files as they lie on disk.
-  Progress(Log& log, std::int64_t bytes) : log_(log), bytes_(bytes) {}
+  TokenizingProgress(Log& log, std::int64_t bytes) : log_(log), bytes_(bytes) {}
 
   void add(std::int64_t bytes, std::int64_t text_bytes) {
     done_ += bytes;
@@ -106,7 +106,7 @@ struct Job {
   const Tokenizer& tokenizer;
   const CorpusRules& rules;
   std::size_t threads;
-  Progress& progress;
+  TokenizingProgress& progress;
   Log& log;
 };
 
@@ -155,7 +155,7 @@ CorpusReport tokenize(const std::vector<std::string>& files, const Job& job,
     if (!block) open[i].reset();
     return block;
   };
-  std::vector<TextEncoder> encoders;  // one a thread
+  std::vector<TextEncoder> encoders;  // one per thread
   for (std::size_t i = 0; i < job.threads; ++i) encoders.emplace_back(job.tokenizer);
   stages.work = [&](CorpusBlock block, std::size_t thread) {
     return tokenize(std::move(block), job.rules, encoders[thread]);
@@ -318,7 +318,7 @@ PrepareResult prepare(Env& env, const PrepareOptions& options, Log& log) {
   Stream validation(env, staging.path(dataset_files::validation), rows);
   if (result.held_out) log.info("no --validation: every 100th document is held out for validation");
   report_files(train_files, validation_files, log);
-  Progress progress(log, bytes_on_disk(train_files) + bytes_on_disk(validation_files));
+  TokenizingProgress progress(log, bytes_on_disk(train_files) + bytes_on_disk(validation_files));
   const Job job{tokenizer, options.rules, static_cast<std::size_t>(omp_get_max_threads()), progress,
                 log};
   write_splits(train_files, job, train, result.held_out ? &validation : nullptr);

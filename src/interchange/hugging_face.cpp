@@ -42,12 +42,6 @@ std::vector<std::int64_t> shape_there(const ParamSpec& spec) {
                              : std::vector{spec.rows, spec.cols};
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text;
-  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return '[' + text + ']';
-}
-
 // The whole rows of `width` elements that pass at once.
 std::int64_t rows_at_once(std::int64_t width) { return std::max<std::int64_t>(1, piece / width); }
 
@@ -194,10 +188,8 @@ void append_pieces(SafetensorsWriter& to, std::span<const float> values) {
 }
 
 const ManifestTensor& find_stored(const Manifest& manifest, const ParamSpec& spec) {
-  const auto at = std::lower_bound(
-      manifest.tensors().begin(), manifest.tensors().end(), spec.name,
-      [](const ManifestTensor& t, const std::string& name) { return t.name() < name; });
-  const bool there = at != manifest.tensors().end() && at->name() == spec.name;
+  const ManifestTensor* at = find_tensor(manifest, spec.name);
+  const bool there = at != nullptr;
   if (there && at->rows() == spec.rows && at->cols() == spec.cols) return *at;
   throw Error(ExitCode::mismatch,
               "the checkpoint has no tensor " + spec.name + " " +

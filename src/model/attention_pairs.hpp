@@ -49,12 +49,12 @@ struct HeadGradients {
 
 // One (row, head) of the matrices that attention multiplies: a head's columns are strided, its
 // scores stand alone. Pairs are numbered row-major, heads fastest.
-struct Pairs {
+struct AttentionPairs {
   std::int64_t rows, heads, d_kv;  // h*b, H, K
   std::int64_t queries, keys;      // n, m
 
   template <class In>
-  explicit Pairs(const AttentionPass<In>& pass)
+  explicit AttentionPairs(const AttentionPass<In>& pass)
       : rows(pass.input.queries.ranks * pass.input.queries.rows),
         heads(pass.config.heads),
         d_kv(pass.config.d_kv),
@@ -104,7 +104,7 @@ class WeightsDropout {
  private:
   float rate_;
   RandomStream stream_;
-  Pairs pairs_;
+  AttentionPairs pairs_;
   std::span<const std::uint64_t> index_;  // [h*b*n]
 };
 
@@ -125,11 +125,6 @@ class ThreadRoom {
 
 template <class In>
 constexpr bool rounds = !std::is_same_v<In, float>;
-
-template <class T>
-void copy_rows(View<const T> from, View<T> to) {
-  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
-}
 
 // to [m, n] = from^T, in squares of which both sides stay in cache.
 template <class T>

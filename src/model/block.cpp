@@ -4,8 +4,8 @@ namespace switchyard {
 
 template <class In>
 Tensor<float> Block::attend(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                            const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
-                            BlockSaved<In>& saved) const {
+                            const PositionBias& bias, const EncoderOutput<In>* memory,
+                            Tensor<float> h, BlockSaved<In>& saved) const {
   h = self_.residual.forward(context, params, sequence, std::move(h), saved.self_residual,
                              [&](View<const In> x, View<float> y) {
                                const AttentionInput<In> input{sequence, x, sequence, x};
@@ -25,8 +25,8 @@ Tensor<float> Block::attend(StepContext& context, const ParamSet& params, const 
 
 template <class In>
 Tensor<float> Block::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                             const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
-                             BlockSaved<In>& saved) const {
+                             const PositionBias& bias, const EncoderOutput<In>* memory,
+                             Tensor<float> h, BlockSaved<In>& saved) const {
   h = attend(context, params, sequence, bias, memory, std::move(h), saved);
   return feed_.residual.forward(context, params, sequence, std::move(h),
                                 saved.feed_forward_residual, [&](View<const In> x, View<float> y) {
@@ -37,7 +37,7 @@ Tensor<float> Block::forward(StepContext& context, const ParamSet& params, const
 
 template <class In>
 void Block::repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                   const PositionBias& bias, const Memory<In>* memory,
+                   const PositionBias& bias, const EncoderOutput<In>* memory,
                    BlockSaved<In>& saved) const {
   Tensor<float> h =
       attend(context, params, sequence, bias, memory, std::move(saved.self_residual.h), saved);
@@ -79,10 +79,10 @@ void Block::backward(StepContext& context, ParamSet& params, const Backward<In>&
 
 #define SWITCHYARD_INSTANTIATE(In)                                                                 \
   template Tensor<float> Block::forward(StepContext&, const ParamSet&, const Sequence&,            \
-                                        const PositionBias&, const Memory<In>*, Tensor<float>,     \
-                                        BlockSaved<In>&) const;                                    \
+                                        const PositionBias&, const EncoderOutput<In>*,             \
+                                        Tensor<float>, BlockSaved<In>&) const;                     \
   template void Block::repeat(StepContext&, const ParamSet&, const Sequence&, const PositionBias&, \
-                              const Memory<In>*, BlockSaved<In>&) const;                           \
+                              const EncoderOutput<In>*, BlockSaved<In>&) const;                    \
   template void Block::backward(StepContext&, ParamSet&, const Backward<In>&,                      \
                                 const BlockSaved<In>&, View<float>) const;
 

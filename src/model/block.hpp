@@ -12,7 +12,7 @@ namespace switchyard {
 
 // The encoder's output as cross-attention reads it.
 template <class In>
-struct Memory {
+struct EncoderOutput {
   const Sequence& sequence;
   View<const In> output;  // [h*b*S, D]
 };
@@ -53,14 +53,15 @@ class Block {
   // h [h*N, D] -> [h*N, D]. memory: null in the encoder. Collective over context.comm where sparse.
   template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                        const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
+                        const PositionBias& bias, const EncoderOutput<In>* memory, Tensor<float> h,
                         BlockSaved<In>& saved) const;
 
   // Makes all of `saved` again from the block's input and a sparse layer's decisions. Collective
   // over context.comm where sparse.
   template <class In>
   void repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
-              const PositionBias& bias, const Memory<In>* memory, BlockSaved<In>& saved) const;
+              const PositionBias& bias, const EncoderOutput<In>* memory,
+              BlockSaved<In>& saved) const;
 
   // What backward reads and writes besides the gradient stream.
   template <class In>
@@ -68,7 +69,7 @@ class Block {
     const Sequence& sequence;
     const RelativeBias& relative;
     const PositionBias& bias;  // as in forward
-    const Memory<In>* memory;
+    const EncoderOutput<In>* memory;
     View<float> d_memory;  // [h*b*S, D], added to
   };
   // dh [h*N, D]: the output's gradient in, the input's out. Collective over context.comm where
@@ -81,7 +82,7 @@ class Block {
   // Both attentions: from the block's input to the feed-forward layer's.
   template <class In>
   Tensor<float> attend(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                       const PositionBias& bias, const Memory<In>* memory, Tensor<float> h,
+                       const PositionBias& bias, const EncoderOutput<In>* memory, Tensor<float> h,
                        BlockSaved<In>& saved) const;
 
   Attend self_;

@@ -23,17 +23,17 @@ struct QueryBlock {
 
 // Calls f(block) for one block after the other.
 template <class F>
-void for_each_block(const Pairs& pairs, F f) {
+void for_each_block(const AttentionPairs& pairs, F f) {
   const std::int64_t most = queries_at_once(pairs.queries, pairs.keys);
   for (std::int64_t first = 0; first < pairs.queries; first += most)
     f(QueryBlock{first, std::min(most, pairs.queries - first)});
 }
 
-std::int64_t block_elements(const Pairs& pairs) {
+std::int64_t block_elements(const AttentionPairs& pairs) {
   return queries_at_once(pairs.queries, pairs.keys) * pairs.keys;
 }
 
-bool in_one_block(const Pairs& pairs) {
+bool in_one_block(const AttentionPairs& pairs) {
   return queries_at_once(pairs.queries, pairs.keys) == pairs.queries;
 }
 
@@ -55,7 +55,7 @@ class BlockWeights {
 
  private:
   const AttentionPass<In>& pass_;
-  Pairs pairs_;
+  AttentionPairs pairs_;
   ThreadRoom<float> score_room_;
 };
 
@@ -74,7 +74,7 @@ View<const In> dropped(const WeightsDropout& dropout, View<const In> weights, st
 template <class In>
 class KeyGradient {
  public:
-  explicit KeyGradient(const Pairs& pairs)
+  explicit KeyGradient(const AttentionPairs& pairs)
       : turned_(rounds<In> && pairs.queries * pairs.keys >= large),
         only_(in_one_block(pairs) ? pairs.keys * pairs.d_kv : 0) {
     if (!in_one_block(pairs)) sum_.emplace(pairs);
@@ -121,7 +121,7 @@ std::int64_t queries_at_once(std::int64_t queries, std::int64_t keys) {
 
 template <class In>
 void full_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>& saved) {
-  const Pairs pairs(pass);
+  const AttentionPairs pairs(pass);
   const std::int64_t n = pairs.queries, m = pairs.keys, K = pairs.d_kv,
                      part = block_elements(pairs);
   const WeightsDropout dropout(pass);
@@ -156,7 +156,7 @@ void full_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>& s
 template <class In>
 void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved<In>& saved,
                              const HeadGradients<In>& gradients) {
-  const Pairs pairs(pass);
+  const AttentionPairs pairs(pass);
   const std::int64_t n = pairs.queries, m = pairs.keys, K = pairs.d_kv,
                      part = block_elements(pairs);
   Work& work = pass.context.work;

@@ -13,7 +13,7 @@ namespace switchyard {
 template <class In>
 class KeySum {
  public:
-  explicit KeySum(const Pairs& pairs) : room_(rounds<In> ? pairs.keys * pairs.d_kv : 0) {}
+  explicit KeySum(const AttentionPairs& pairs) : room_(rounds<In> ? pairs.keys * pairs.d_kv : 0) {}
 
   void start(View<In> all) {
     const View<float> sum = sum_of(all);

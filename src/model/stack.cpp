@@ -134,8 +134,8 @@ Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
 
 template <class In>
 Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                             const Memory<In>* memory, Tensor<float> h, StackSaved<In>& saved,
-                             Buffer<SparseLayerStats>& stats) const {
+                             const EncoderOutput<In>* memory, Tensor<float> h,
+                             StackSaved<In>& saved, Buffer<SparseLayerStats>& stats) const {
   const PositionBias bias = bias_.forward(params, sequence.length);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     BlockSaved<In> block;
@@ -158,8 +158,8 @@ Tensor<float> Stack::forward(StepContext& context, const ParamSet& params, const
 
 template <class In>
 Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                              const Memory<In>* memory, StackSaved<In> saved, Tensor<float> dy,
-                              View<float> d_memory) const {
+                              const EncoderOutput<In>* memory, StackSaved<In> saved,
+                              Tensor<float> dy, View<float> d_memory) const {
   final_dropout_.apply(context, sequence, dy.view());
   Tensor<float> dh = Tensor<float>::zeros(dy.rows(), dy.cols());
   norm_.backward(params, std::as_const(dy).view(), std::as_const(saved).h.view(), saved.inverse_rms,
@@ -175,12 +175,12 @@ Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequ
   return dh;
 }
 
-#define SWITCHYARD_INSTANTIATE(In)                                                         \
-  template Tensor<float> Stack::forward(StepContext&, const ParamSet&, const Sequence&,    \
-                                        const Memory<In>*, Tensor<float>, StackSaved<In>&, \
-                                        Buffer<SparseLayerStats>&) const;                  \
-  template Tensor<float> Stack::backward(StepContext&, ParamSet&, const Sequence&,         \
-                                         const Memory<In>*, StackSaved<In>, Tensor<float>, \
+#define SWITCHYARD_INSTANTIATE(In)                                                                \
+  template Tensor<float> Stack::forward(StepContext&, const ParamSet&, const Sequence&,           \
+                                        const EncoderOutput<In>*, Tensor<float>, StackSaved<In>&, \
+                                        Buffer<SparseLayerStats>&) const;                         \
+  template Tensor<float> Stack::backward(StepContext&, ParamSet&, const Sequence&,                \
+                                         const EncoderOutput<In>*, StackSaved<In>, Tensor<float>, \
                                          View<float>) const;
 
 SWITCHYARD_INSTANTIATE(float)

@@ -32,13 +32,13 @@ class Stack {
   // empty. Appends to `stats` for each sparse block. Collective over context.comm.
   template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
-                        const Memory<In>* memory, Tensor<float> h, StackSaved<In>& saved,
+                        const EncoderOutput<In>* memory, Tensor<float> h, StackSaved<In>& saved,
                         Buffer<SparseLayerStats>& stats) const;
   // dy: d loss / d output [h*N, D] -> d loss / d embedded ids. Frees each block's saved state as it
   // goes. d_memory [h*b*S, D]: added to, blocks last to first. Collective over context.comm.
   template <class In>
   Tensor<float> backward(StepContext& context, ParamSet& params, const Sequence& sequence,
-                         const Memory<In>* memory, StackSaved<In> saved, Tensor<float> dy,
+                         const EncoderOutput<In>* memory, StackSaved<In> saved, Tensor<float> dy,
                          View<float> d_memory) const;
 
  private:

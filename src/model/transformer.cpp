@@ -38,7 +38,7 @@ struct StackPass {
       : inputs(encoder_sequence(batch, ranks)),
         targets(decoder_sequence(batch, ranks)),
         target_ids(masked_targets(batch)) {}
-  Memory<In> memory() const { return {inputs, encoded.view()}; }
+  EncoderOutput<In> memory() const { return {inputs, encoded.view()}; }
 };
 
 }  // namespace
@@ -140,7 +140,7 @@ Tensor<float> Transformer::Parts::run_stacks(StepContext& context, StackPass<In>
   Tensor<float> h = embedding.forward(context, params, pass.inputs, encoder.embedding_dropout());
   pass.encoded = rounded<In>(encoder.forward<In>(context, params, pass.inputs, nullptr,
                                                  std::move(h), pass.encoder, sparse_layers));
-  const Memory<In> memory = pass.memory();
+  const EncoderOutput<In> memory = pass.memory();
   h = embedding.forward(context, params, pass.targets, decoder.embedding_dropout());
   return decoder.forward(context, params, pass.targets, &memory, std::move(h), pass.decoder,
                          sparse_layers);
@@ -150,7 +150,7 @@ Tensor<float> Transformer::Parts::run_stacks(StepContext& context, StackPass<In>
 template <class In>
 void Transformer::Parts::run_stacks_backward(StepContext& context, StackPass<In> pass,
                                              Tensor<float> d) {
-  const Memory<In> memory = pass.memory();
+  const EncoderOutput<In> memory = pass.memory();
   Tensor<float> d_memory = Tensor<float>::zeros(pass.encoded.rows(), pass.encoded.cols());
   Tensor<float> d_decoder =
       decoder.backward(context, params, pass.targets, &memory, std::move(pass.decoder),

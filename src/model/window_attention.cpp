@@ -62,7 +62,7 @@ class TileWeights {
 
  private:
   const AttentionPass<In>& pass_;
-  Pairs pairs_;
+  AttentionPairs pairs_;
   ThreadRoom<float> score_room_;
 };
 
@@ -107,7 +107,7 @@ void add_tile(KeySum<In>& sum, Work& work, const WindowTile& tile, View<const In
 
 template <class In>
 void window_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>& saved) {
-  const Pairs pairs(pass);
+  const AttentionPairs pairs(pass);
   const WindowTiles tiles(*pass.config.window, pairs.queries);
   const WeightsDropout dropout(pass);
   const bool keep = pass.keeps_weights();
@@ -138,7 +138,7 @@ void window_attention_forward(const AttentionPass<In>& pass, AttentionSaved<In>&
 template <class In>
 void window_attention_backward(const AttentionPass<In>& pass, const AttentionSaved<In>& saved,
                                const HeadGradients<In>& gradients) {
-  const Pairs pairs(pass);
+  const AttentionPairs pairs(pass);
   const WindowTiles tiles(*pass.config.window, pairs.queries);
   Work& work = pass.context.work;
   const WeightsDropout dropout(pass);

@@ -19,7 +19,7 @@ namespace switchyard {
 
 // What one virtual rank's routing was like; sums, so that they can be added in canonical order.
 struct RoutingStats {
-  std::int64_t groups = 1;  // routing groups: one, or one a row
+  std::int64_t groups = 1;  // routing groups: one, or one per row
   std::int64_t real_tokens = 0;
   std::int64_t wanted = 0;                 // what drops are a share of: choices that tokens
                                            // made; tokens, where one place is enough for each

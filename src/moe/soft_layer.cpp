@@ -17,7 +17,7 @@ std::int64_t slots_of_rank(const SoftMixture& mixture) {
 
 // The plan's rows of slots [h*b*P, D], in send order.
 template <class In>
-Tensor<In> pack(const DispatchPlan& plan, View<const float> slots) {
+Tensor<In> slots_in_send_order(const DispatchPlan& plan, View<const float> slots) {
   auto packed = Tensor<In>::uninitialized(std::ssize(plan.rows), slots.cols);
   for_each_shared(packed.rows(), packed.size(), [&](std::int64_t i) {
     const float* from = slots.row(plan.rows[i]);

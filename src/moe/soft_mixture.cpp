@@ -19,7 +19,7 @@ constexpr float never = -1e30f;
 
 // f(tokens' rows, slots' rows) for each row of the batch, as first and count of both.
 template <class F>
-void for_each_row(const SoftMixture& mixture, F f) {
+void for_each_batch_row(const SoftMixture& mixture, F f) {
   const std::int64_t n = mixture.row_length(), P = mixture.row_slots();
   for (std::int64_t row = 0; row < mixture.rows(); ++row) f(row * n, n, row * P, P);
 }
@@ -72,25 +72,28 @@ Selection slots_to_experts(const SoftMixture& mixture) {
 }
 
 void mix_tokens(Work& work, const SoftMixture& mixture, View<const float> x, View<float> slots) {
-  for_each_row(mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
-    gemm<float, float>(work, mixture.dispatch.row_range(token, n), Transpose::yes,
-                       x.row_range(token, n), Transpose::no, slots.row_range(slot, P));
-  });
+  for_each_batch_row(
+      mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
+        gemm<float, float>(work, mixture.dispatch.row_range(token, n), Transpose::yes,
+                           x.row_range(token, n), Transpose::no, slots.row_range(slot, P));
+      });
 }
 
 void mix_answers(Work& work, const SoftMixture& mixture, View<const float> answers, View<float> y) {
-  for_each_row(mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
-    gemm<float, float>(work, mixture.combine.p.row_range(token, n), Transpose::no,
-                       answers.row_range(slot, P), Transpose::no, y.row_range(token, n));
-  });
+  for_each_batch_row(
+      mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
+        gemm<float, float>(work, mixture.combine.p.row_range(token, n), Transpose::no,
+                           answers.row_range(slot, P), Transpose::no, y.row_range(token, n));
+      });
 }
 
 void mix_answers_backward(Work& work, const SoftMixture& mixture, View<const float> dy,
                           View<float> d_answers) {
-  for_each_row(mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
-    gemm<float, float>(work, mixture.combine.p.row_range(token, n), Transpose::yes,
-                       dy.row_range(token, n), Transpose::no, d_answers.row_range(slot, P));
-  });
+  for_each_batch_row(
+      mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
+        gemm<float, float>(work, mixture.combine.p.row_range(token, n), Transpose::yes,
+                           dy.row_range(token, n), Transpose::no, d_answers.row_range(slot, P));
+      });
 }
 
 Tensor<float> mix_tokens_backward(Work& work, const SoftMixture& mixture, const MixtureFlow& flow,
@@ -98,7 +101,8 @@ Tensor<float> mix_tokens_backward(Work& work, const SoftMixture& mixture, const 
   const View<const float> dispatch = mixture.dispatch.view();
   auto d_dispatch = Tensor<float>::uninitialized(dispatch.rows, dispatch.cols);
   ProbabilityGradients d{Tensor<float>::uninitialized(dispatch.rows, dispatch.cols), {}, d_z_sum};
-  for_each_row(mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot, std::int64_t P) {
+  for_each_batch_row(mixture, [&](std::int64_t token, std::int64_t n, std::int64_t slot,
+                                  std::int64_t P) {
     const View<const float> d_slots = flow.d_slots.row_range(slot, P);
     gemm<float, float>(work, dispatch.row_range(token, n), Transpose::no, d_slots, Transpose::no,
                        dx.row_range(token, n));

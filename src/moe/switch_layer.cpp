@@ -1,5 +1,5 @@
-// The layer's two passes, and the sweeps over tokens that only it needs: pack, combine and their
-// backwards.
+// The layer's two passes, and the sweeps over tokens that only it needs: rows in send order,
+// combining, and their backwards.
 #include "moe/switch_layer.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ DispatchPlan plan_groups(StepContext& context, std::span<const Routing> routings
 
 // The kept rows of x [h*N, D] in send order.
 template <class In>
-Tensor<In> pack(StepContext& context, const DispatchPlan& plan, View<const In> x) {
+Tensor<In> rows_in_send_order(StepContext& context, const DispatchPlan& plan, View<const In> x) {
   const ScopedPhase phase(context.timer, Phase::routing);
   return gather_rows<In>(x, plan.rows);
 }
@@ -41,10 +41,10 @@ void for_each_kept(const DispatchPlan& plan, std::int64_t N, std::int64_t row, F
   }
 }
 
-// The backward of `pack`: writes dx [h*N, D]; zero for dropped and padding tokens.
+// The backward of rows_in_send_order: writes dx [h*N, D]; zero for dropped and padding tokens.
 template <class In>
-void unpack(StepContext& context, const DispatchPlan& plan, std::int64_t N,
-            const Tensor<In>& packed, View<float> dx) {
+void add_up_rows(StepContext& context, const DispatchPlan& plan, std::int64_t N,
+                 const Tensor<In>& packed, View<float> dx) {
   const ScopedPhase phase(context.timer, Phase::routing);
   for_each_shared(dx.rows, dx.size(), [&](std::int64_t row) {
     float* __restrict to = dx.row(row);
@@ -136,7 +136,8 @@ SwitchLayerSaved<In> SwitchLayer::forward(StepContext& context, const ParamSet& 
 template <class In>
 void SwitchLayer::repeat(StepContext& context, const ParamSet& params, const Tokens& tokens,
                          View<const In> x, View<float> y, SwitchLayerSaved<In>& saved) const {
-  experts_.compute(context, params, pack(context, saved.remote.plan, x), saved.remote);
+  experts_.compute(context, params, rows_in_send_order(context, saved.remote.plan, x),
+                   saved.remote);
   combine(context, saved, tokens.per_rank, y);
 }
 
@@ -146,7 +147,7 @@ void SwitchLayer::backward(StepContext& context, ParamSet& params, const Tokens&
                            View<const float> dy, View<float> dx) const {
   auto d = combine_backward(context, saved, tokens.per_rank, dy);
   auto d_packed = experts_.backward(context, params, saved.remote, std::move(d.output));
-  unpack(context, saved.remote.plan, tokens.per_rank, d_packed, dx);
+  add_up_rows(context, saved.remote.plan, tokens.per_rank, d_packed, dx);
   route_groups_backward<In>(context, params, tokens, saved.routings, {x, d.weight, dx});
 }
 

@@ -20,12 +20,12 @@ struct Factors {
 };
 
 // Elements that follow each other: moments and weights.
-struct Run {
+struct AdamRange {
   float *m, *v, *w;
 };
 
 SWITCHYARD_WIDE void step_run(const Factors& f, std::int64_t count, const float* __restrict g,
-                              const Run& run) {
+                              const AdamRange& run) {
   float* __restrict m = run.m;
   float* __restrict v = run.v;
   float* __restrict w = run.w;

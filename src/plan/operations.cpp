@@ -9,12 +9,12 @@ namespace {
 constexpr std::int64_t forward_and_backward = 6;
 
 // One attention of `blocks` blocks: of a row's n queries and m keys so many pairs see each other.
-struct Pairs {
+struct PairCount {
   std::int64_t queries, keys, seen;
 };
 
-void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows, Pairs pairs,
-                   Operations& sum) {
+void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t rows,
+                   PairCount pairs, Operations& sum) {
   const std::int64_t width = config.num_heads * config.d_kv;
   const std::int64_t kernel = config.d_model * width;
   sum.attention_kernels +=

@@ -2,7 +2,7 @@
 //
 //   config.textproto   the resolved configuration of the latest start
 //   metrics.jsonl      one record a step
-//   events.out.tfevents.…  the same for TensorBoard, a file a start
+//   events.out.tfevents.…  the same for TensorBoard, a file per start
 //   log.txt            what the console said, of every start
 //   build.txt          what made it: build, instruction set, hosts, of every start
 //   checkpoints/       step-00000100/ …

@@ -14,7 +14,7 @@ namespace switchyard {
 
 struct ValidationFigure {
   std::int64_t step = 0;  // after which it was measured
-  double loss = 0;        // eval/loss: nats a real target token
+  double loss = 0;        // eval/loss: nats per real target token
 
   bool operator==(const ValidationFigure&) const = default;
 };

@@ -26,13 +26,13 @@ struct RowLoss {
 struct Evaluation {
   bool given_up = false;  // then nothing else here means anything
   std::int64_t samples = 0, targets = 0, text_targets = 0;
-  double loss = 0;                 // nats a real target token
+  double loss = 0;                 // nats per real target token
   double loss_text = 0;            // over text pieces alone: no sentinels, no EOS
   Buffer<LayerStatistics> layers;  // sparse, over all batches
   // Of the first samples, as many as were asked for: the most likely token at each target, given
   // the true ones before it.
   std::vector<std::vector<std::int32_t>> predictions;
-  std::vector<RowLoss> rows;  // where asked for, one a sample
+  std::vector<RowLoss> rows;  // where asked for, one per sample
   ExpertTable experts;        // where asked for; the counts on process 0 alone
 };
 

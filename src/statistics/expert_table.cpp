@@ -10,7 +10,7 @@ namespace {
 // Counts travel as rows of layer, expert, piece, tokens.
 constexpr std::int64_t row_width = 4;
 
-std::vector<std::int64_t> pack(const ExpertTable& table) {
+std::vector<std::int64_t> to_rows(const ExpertTable& table) {
   std::vector<std::int64_t> rows;
   for (std::size_t i = 0; i < table.layers.size(); ++i) {
     for (const auto& [key, tokens] : table.layers[i].tokens)
@@ -41,7 +41,7 @@ void count_pieces(std::span<const std::int32_t> pieces, std::span<const std::int
 }
 
 ExpertTable join_on_first(const Comm& comm, const ExpertTable& table) {
-  const std::vector<std::int64_t> rows = gather_on_first(comm, pack(table));
+  const std::vector<std::int64_t> rows = gather_on_first(comm, to_rows(table));
   ExpertTable joined{table.num_experts, {}};
   for (const ExpertLayer& layer : table.layers) joined.layers.push_back({layer.name, {}});
   for (std::size_t at = 0; at < rows.size(); at += row_width) {

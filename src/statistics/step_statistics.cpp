@@ -36,8 +36,8 @@ double sum_rows(const Tensor<float>& values, std::int64_t first, std::int64_t co
   return std::accumulate(all.begin(), all.end(), 0.0);
 }
 
-Buffer<double> pack(std::span<const Batch> batches, std::span<const Transformer::Output> outputs,
-                    std::int64_t hosted) {
+Buffer<double> to_rows(std::span<const Batch> batches, std::span<const Transformer::Output> outputs,
+                       std::int64_t hosted) {
   Buffer<double> rows;
   for (std::int64_t i = 0; i < hosted; ++i) {
     for (std::size_t m = 0; m < batches.size(); ++m) {
@@ -105,7 +105,7 @@ LayerStatistics layer_statistics(const Table& table, std::size_t first, std::siz
 StepStatistics gather_statistics(const Comm& comm, const Layout& layout,
                                  std::span<const Batch> batches,
                                  std::span<const Transformer::Output> outputs) {
-  const Buffer<double> own = pack(batches, outputs, layout.hosted(comm.rank()).size());
+  const Buffer<double> own = to_rows(batches, outputs, layout.hosted(comm.rank()).size());
   const Table table(all_gather_v(comm, std::span<const double>(own)),
                     static_cast<std::size_t>(layout.virtual_ranks()), batches.size());
   StepStatistics result;

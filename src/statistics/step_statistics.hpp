@@ -15,7 +15,7 @@
 namespace switchyard {
 
 struct StepStatistics {
-  double loss = 0;        // cross-entropy in nats a real target token of the step
+  double loss = 0;        // cross-entropy in nats per real target token of the step
   double extra_loss = 0;  // what label smoothing and z-loss add to it
   Buffer<LayerStatistics> layers;
 

@@ -10,7 +10,7 @@
 namespace switchyard {
 
 struct UnigramLoss {
-  double loss = 0;       // nats a validation target
+  double loss = 0;       // nats per validation target
   double loss_text = 0;  // text pieces alone, by a unigram model of text pieces alone
 };
 

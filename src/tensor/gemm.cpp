@@ -13,11 +13,6 @@
 namespace switchyard {
 namespace {
 
-template <class T>
-void copy_rows(View<const T> from, View<T> to) {
-  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
-}
-
 std::int64_t pieces(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
 
 struct Tiling {

@@ -82,7 +82,7 @@ class ParamSet {
   // The zeros themselves are put off until something is added, or to fill_empty_leaves().
   void zero_gradients();
   void fill_empty_leaves();
-  // Writes each value's copy in bf16, making room for it the first time: 2 bytes an element held
+  // Writes each value's copy in bf16, making room for it the first time: 2 bytes per element held
   // here. To be called again whenever values have changed.
   void round_values();
   std::int64_t elements() const;  // of all values held here, padding not counted

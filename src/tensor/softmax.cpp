@@ -14,7 +14,7 @@ namespace {
 
 // Columns of one query's scores whose keys it sees: `count` keys in a row from column `first`, of
 // which the first one is at `distance`, key minus query. What is in no run is hidden.
-struct Run {
+struct KeyRun {
   std::int64_t first, count, distance;
 };
 
@@ -22,10 +22,10 @@ struct Run {
 struct Rectangle {
   const FullScores& scores;
 
-  std::array<Run, 1> runs(std::int64_t i) const {
+  std::array<KeyRun, 1> runs(std::int64_t i) const {
     const auto& [first_query, valid_keys, causal] = scores;
     const std::int64_t query = first_query + i;
-    return {Run{0, causal ? std::min(valid_keys, query + 1) : valid_keys, -query}};
+    return {KeyRun{0, causal ? std::min(valid_keys, query + 1) : valid_keys, -query}};
   }
 };
 
@@ -33,22 +33,22 @@ struct Window {
   const WindowedScores& scores;
   std::int64_t valid_keys, columns;
 
-  std::array<Run, 2> runs(std::int64_t i) const {
+  std::array<KeyRun, 2> runs(std::int64_t i) const {
     const auto& [first_query, globals, first_key, reach] = scores;
     const std::int64_t query = first_query + i, end = first_key + columns - globals;
     const std::int64_t first = std::max(first_key, query - reach);
     const std::int64_t last = std::min({end, valid_keys, query + reach + 1});
     return {
-        Run{0, std::min(globals, valid_keys), -query},
-        Run{globals + first - first_key, std::max<std::int64_t>(last - first, 0), first - query}};
+        KeyRun{0, std::min(globals, valid_keys), -query},
+        KeyRun{globals + first - first_key, std::max<std::int64_t>(last - first, 0), first - query}};
   }
 };
 
 // Writes zeros to the columns of a row of `columns` that are in no run.
 template <class T, std::size_t n>
-void clear_hidden(const std::array<Run, n>& runs, std::int64_t columns, T* out) {
+void clear_hidden(const std::array<KeyRun, n>& runs, std::int64_t columns, T* out) {
   std::int64_t done = 0;
-  for (const Run& run : runs) {
+  for (const KeyRun& run : runs) {
     if (run.count == 0) continue;
     std::fill(out + done, out + run.first, T{});
     done = run.first + run.count;
@@ -99,10 +99,10 @@ SWITCHYARD_WIDE void differentiate(const T* w, const float* d, std::int64_t n, f
   }
 }
 
-const float* from(const float* by_distance, const Run& run) {
+const float* from(const float* by_distance, const KeyRun& run) {
   return by_distance == nullptr ? nullptr : by_distance + run.distance;
 }
-float* from(float* by_distance, const Run& run) {
+float* from(float* by_distance, const KeyRun& run) {
   return by_distance == nullptr ? nullptr : by_distance + run.distance;
 }
 
@@ -125,18 +125,18 @@ void softmax_forward(View<float> scores, const float* bias_by_distance, const Vi
     max.fill(-std::numeric_limits<float>::infinity());
     for (std::int64_t i = first; i < end; ++i) {
       float& largest = max[i - first];
-      for (const Run& run : visible.runs(i)) {
+      for (const KeyRun& run : visible.runs(i)) {
         largest = std::max(largest, bias_and_max(from(bias_by_distance, run), run.count,
                                                  scores.row(i) + run.first));
       }
     }
     for (std::int64_t i = first; i < end; ++i) {
-      for (const Run& run : visible.runs(i))
+      for (const KeyRun& run : visible.runs(i))
         sum[i - first] += exponentiate(scores.row(i) + run.first, run.count, max[i - first]);
     }
     for (std::int64_t i = first; i < end; ++i) {
       const auto runs = visible.runs(i);
-      for (const Run& run : runs) {
+      for (const KeyRun& run : runs) {
         scale(scores.row(i) + run.first, run.count, 1.0f / sum[i - first],
               weights.row(i) + run.first);
       }
@@ -151,12 +151,12 @@ void softmax_backward(View<const T> weights, View<const float> d, float* d_bias_
   for_each_few(d.rows, [&](std::int64_t first, std::int64_t end) {
     std::array<float, together> mean{};
     for (std::int64_t i = first; i < end; ++i) {
-      for (const Run& run : visible.runs(i))
+      for (const KeyRun& run : visible.runs(i))
         mean[i - first] += dot(weights.row(i) + run.first, d.row(i) + run.first, run.count);
     }
     for (std::int64_t i = first; i < end; ++i) {
       const auto runs = visible.runs(i);
-      for (const Run& run : runs) {
+      for (const KeyRun& run : runs) {
         differentiate(weights.row(i) + run.first, d.row(i) + run.first, run.count, mean[i - first],
                       from(d_bias_by_distance, run), d_scores.row(i) + run.first);
       }

@@ -2,6 +2,7 @@
 // with a stride. No arithmetic here, no oneDNN.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -106,5 +107,11 @@ class Tensor {
   T* data_ = nullptr;
   std::int64_t rows_ = 0, cols_ = 0;
 };
+
+// to = from, of the same shape; either may be strided. On the calling thread.
+template <class T>
+void copy_rows(View<const T> from, View<T> to) {
+  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
+}
 
 }  // namespace switchyard

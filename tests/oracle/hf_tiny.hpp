@@ -9,7 +9,7 @@
 namespace switchyard::test {
 
 struct HfTiny {
-  Batch batch;  // all rows, one a virtual rank
+  Batch batch;  // all rows, one per virtual rank
   nlohmann::json expected;
 };
 

@@ -38,7 +38,7 @@ class OptionSpace {
   // name and not on its neighbours in the table: a new entry leaves the others' draws as they were.
   std::vector<std::size_t> draw(std::uint64_t seed) const;
 
-  // A number beyond an option's last choice means the last. row: one number an option.
+  // A number beyond an option's last choice means the last. row: one number per option.
   Values values(const std::vector<std::size_t>& row) const;
 
  private:

@@ -47,7 +47,7 @@ class Layer {
   Vars router_x_;                 // [T_, D] what the router sees
   std::vector<Vars> logits_, p_;  // [T_][E] token choice
   Vars gate_;                     // [K_, T_] token choice
-  Vars aux_terms_, z_terms_;      // one a routing group, one a token
+  Vars aux_terms_, z_terms_;      // one per routing group, one per token
   RoutingResult r_;
 };
 
