@@ -1,6 +1,6 @@
 // What lies between attention's projections, as full and windowed attention share it: what goes in
 // and out, the pairs of a row and a head that threads share out whole, their dropout, and room for
-// what a thread makes on the way. Knows not who sees whom.
+// what a thread makes on the way. It does not know which keys a query sees.
 #pragma once
 
 #include <omp.h>

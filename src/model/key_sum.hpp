@@ -1,5 +1,5 @@
 // The gradients of a row's keys or values in one head, whose parts come block by block of queries:
-// room for their sum, and its order. Knows not who sees whom.
+// room for their sum, and its order. It does not know which keys a query sees.
 #pragma once
 
 #include "model/attention_pairs.hpp"

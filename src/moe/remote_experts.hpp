@@ -1,5 +1,5 @@
 // Rows to their experts, wherever these are, and the answers back: exchange, dispatch, experts,
-// return; and the same upside down. In: the precision of the rows that travel and of the experts'
+// return; then the backward pass. In: the precision of the rows that travel and of the experts'
 // products. Knows plans, not what the rows are made of nor what becomes of the answers.
 #pragma once
 

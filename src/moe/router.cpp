@@ -23,7 +23,7 @@ void multiply_by_factors(const Perturbation& p, View<const float> x, View<float>
   }
 }
 
-// Its backward: y += x times the same factors. Spoils x. [N, D]
+// Its backward: y += x times the same factors. Overwrites x. [N, D]
 void add_times_factors(const Perturbation& p, View<float> x, View<float> y) {
   if (p.kind == Perturbation::Kind::jitter) {
     add_jittered(x, p.amount, p.stream, p.token_index, y);

@@ -1,5 +1,5 @@
-// The feed-forward layer of soft routing: mix, plan, dispatch, experts, return, mix; and the same
-// upside down. Its slots travel as the tokens of a Switch layer do. In: as there; the mixing is
+// The feed-forward layer of soft routing: mix, plan, dispatch, experts, return, mix; then the same
+// backward. Its slots travel as the tokens of a Switch layer do. In: as there; the mixing is
 // f32.
 #pragma once
 
