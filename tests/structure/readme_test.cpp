@@ -1,4 +1,4 @@
-// What the READMEs say of the program: the options, values and configurations that they name exist,
+// What the pages say of the program: the options, values and configurations that they name exist,
 // and the messages under "Troubleshooting" are those that the program prints.
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
@@ -54,7 +54,10 @@ class Readme : public testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(All, Readme,
                          testing::Values("README.md", "configs/README.md", "launch/README.md",
-                                         "src/README.md", "cluster/scaling/README.md"));
+                                         "src/README.md", "src/checkpoint/HUGGING_FACE.md",
+                                         "src/data/PREPARE.md", "cluster/scaling/README.md",
+                                         "cluster/scaling/FINDINGS.md", "tests/bench/README.md",
+                                         "tests/bench/RESULTS.md"));
 
 // `block.option`, alone or with a value: `block.option=value`, `block.option: VALUE`.
 TEST_P(Readme, NamesOptionsAndValuesThatExist) {
@@ -129,7 +132,7 @@ bool prints(std::string_view statement, std::string_view message) {
 
 // The code spans of the second column of the table under "Troubleshooting".
 std::vector<std::string> quoted_messages() {
-  const std::string text = read(source / "README.md");
+  const std::string text = read(source / "launch/README.md");
   const std::size_t begin = text.find("\n## Troubleshooting\n");
   EXPECT_NE(begin, std::string::npos);
   std::istringstream section(text.substr(begin, text.find("\n## ", begin + 1) - begin));
