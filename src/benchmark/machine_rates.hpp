@@ -26,18 +26,18 @@ enum class Call { whole, as_issued };
 double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
                         Call call);
 
-// Bytes per second that all processes together read and write in sweeps of y += a x, as an optimizer
-// makes them: every thread over f32 vectors of its own, larger than caches; 12 bytes per element.
-// Collective.
+// Bytes per second that all processes together read and write in sweeps of y += a x, as an
+// optimizer makes them: every thread over f32 vectors of its own, larger than caches; 12 bytes per
+// element. Collective.
 double measure_memory(const Comm& comm);
 
-// Bytes per second that leave a process which sends `rows` rows of `width` elements in equal parts to
-// all processes, itself included; 0 of a single process. One MPI_Alltoallv. Collective.
+// Bytes per second that leave a process which sends `rows` rows of `width` elements in equal parts
+// to all processes, itself included; 0 of a single process. One MPI_Alltoallv. Collective.
 double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows,
                         std::int64_t width);
 
-// Bytes per second of the sum over all virtual ranks of f32 gradients, by canonical_all_reduce: those
-// of one virtual rank count. Collective.
+// Bytes per second of the sum over all virtual ranks of f32 gradients, by canonical_all_reduce:
+// those of one virtual rank count. Collective.
 double measure_reduction(const Comm& comm, const Layout& layout);
 
 }  // namespace switchyard

@@ -15,21 +15,22 @@ std::string expert_text(bool has_expert, std::int64_t expert) {
 
 // The index of the stored tensor that `wanted` is; tensors stand by name.
 int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
-  const ManifestTensor* at = find_tensor(manifest, wanted.name);
-  if (at == nullptr) {
+  const std::optional<int> index = find_tensor(manifest, wanted.name);
+  if (!index) {
     throw Error(ExitCode::mismatch,
                 "the checkpoint has no tensor " + wanted.name + " " +
                     shape_text({wanted.rows, wanted.cols}),
                 "it was written with another model; see `switchyard inspect`");
   }
-  if (at->rows() != wanted.rows || at->cols() != wanted.cols) {
+  const ManifestTensor& there = manifest.tensors(*index);
+  if (there.rows() != wanted.rows || there.cols() != wanted.cols) {
     throw Error(ExitCode::mismatch,
-                "the tensor " + wanted.name + " is " + shape_text({at->rows(), at->cols()}) +
+                "the tensor " + wanted.name + " is " + shape_text({there.rows(), there.cols()}) +
                     " in the checkpoint and " + shape_text({wanted.rows, wanted.cols}) +
                     " in this model",
                 "it was written with another model; see `switchyard inspect`");
   }
-  const std::string stored = expert_text(at->has_expert(), at->expert());
+  const std::string stored = expert_text(there.has_expert(), there.expert());
   const std::string here =
       expert_text(wanted.expert.has_value(), wanted.expert.value_or(ExpertId{0}).value);
   if (stored != here) {
@@ -38,7 +39,7 @@ int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
                     " in this model",
                 "it was written with another model; see `switchyard inspect`");
   }
-  return static_cast<int>(at - tensors.begin());
+  return *index;
 }
 
 // Collective.
@@ -51,7 +52,7 @@ void require_all_claimed(const Comm& comm, const Manifest& manifest, std::span<c
   const ManifestTensor& tensor = manifest.tensors(static_cast<int>(unclaimed - claimed.begin()));
   throw Error(ExitCode::mismatch,
               "the checkpoint has a tensor " + tensor.name() + " " +
-                  shape_text(tensor.rows(), tensor.cols()) + " that this model does not have",
+                  shape_text({tensor.rows(), tensor.cols()}) + " that this model does not have",
               "it was written with another model; see `switchyard inspect`");
 }
 

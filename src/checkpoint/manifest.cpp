@@ -169,12 +169,13 @@ std::int64_t stored_bytes(const ManifestTensor& tensor) {
   return (tensor_bytes(tensor) + tensor_alignment - 1) / tensor_alignment * tensor_alignment;
 }
 
-const ManifestTensor* find_tensor(const Manifest& manifest, const std::string& name) {
+std::optional<int> find_tensor(const Manifest& manifest, const std::string& name) {
   const auto& tensors = manifest.tensors();
   const auto at = std::lower_bound(
       tensors.begin(), tensors.end(), name,
       [](const ManifestTensor& t, const std::string& wanted) { return t.name() < wanted; });
-  return at == tensors.end() || at->name() != name ? nullptr : &*at;
+  if (at == tensors.end() || at->name() != name) return std::nullopt;
+  return static_cast<int>(at - tensors.begin());
 }
 
 std::string shape_text(std::span<const std::int64_t> shape) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,8 +39,8 @@ std::int64_t tensor_bytes(const ManifestTensor& tensor);
 // With the zeros that follow it up to the next multiple of tensor_alignment.
 std::int64_t stored_bytes(const ManifestTensor& tensor);
 
-// The tensor of that name; null where there is none. Tensors stand by name.
-const ManifestTensor* find_tensor(const Manifest& manifest, const std::string& name);
+// The index of the tensor of that name; none where there is none. Tensors stand by name.
+std::optional<int> find_tensor(const Manifest& manifest, const std::string& name);
 
 // "[512, 64]"
 std::string shape_text(std::span<const std::int64_t> shape);

@@ -188,13 +188,13 @@ void append_pieces(SafetensorsWriter& to, std::span<const float> values) {
 }
 
 const ManifestTensor& find_stored(const Manifest& manifest, const ParamSpec& spec) {
-  const ManifestTensor* at = find_tensor(manifest, spec.name);
-  const bool there = at != nullptr;
-  if (there && at->rows() == spec.rows && at->cols() == spec.cols) return *at;
+  const std::optional<int> index = find_tensor(manifest, spec.name);
+  const ManifestTensor* at = index ? &manifest.tensors(*index) : nullptr;
+  if (at != nullptr && at->rows() == spec.rows && at->cols() == spec.cols) return *at;
   throw Error(ExitCode::mismatch,
               "the checkpoint has no tensor " + spec.name + " " +
                   shape_text({spec.rows, spec.cols}) +
-                  (there ? ", but one of " + shape_text({at->rows(), at->cols()}) : ""),
+                  (at != nullptr ? ", but one of " + shape_text({at->rows(), at->cols()}) : ""),
               "it was written with another model; see `switchyard inspect`");
 }
 

@@ -130,7 +130,8 @@ void SoftLayer::repeat(StepContext& context, const ParamSet& params, const Token
     const std::int64_t P = slots_of_rank(saved.mixtures[i]);
     mix_tokens(context.work, saved.mixtures[i], seen.view(), slots.row_range(i * P, P));
   }
-  experts_.compute(context, params, pack<In>(saved.remote.plan, slots.view()), saved.remote);
+  experts_.compute(context, params, slots_in_send_order<In>(saved.remote.plan, slots.view()),
+                   saved.remote);
   const ScopedPhase phase(context.timer, Phase::routing);
   const Tensor<float> answers = unpack(saved.remote.plan, saved.remote.output);
   for (std::int64_t i = 0; i < std::ssize(saved.mixtures); ++i) {
@@ -152,8 +153,8 @@ void SoftLayer::backward(StepContext& context, ParamSet& params, const Tokens& t
     mix_answers_backward(context.work, saved.mixtures[i], dy.row_range(i * N, N),
                          d_answers.row_range(i * P, P));
   }
-  const Tensor<In> d_packed = experts_.backward(context, params, saved.remote,
-                                                pack<In>(saved.remote.plan, d_answers.view()));
+  const Tensor<In> d_packed = experts_.backward(
+      context, params, saved.remote, slots_in_send_order<In>(saved.remote.plan, d_answers.view()));
   const ScopedPhase phase(context.timer, Phase::routing);
   const Tensor<float> answers = unpack(saved.remote.plan, saved.remote.output);
   const Tensor<float> d_slots = unpack(saved.remote.plan, d_packed);

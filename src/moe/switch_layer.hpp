@@ -1,5 +1,6 @@
 // The Switch feed-forward layer (Fedus et al. 2021, section 2) and its kin in which tokens or
-// experts choose: route, plan, dispatch, experts, return, combine; then the same six backward. It works on all virtual ranks that a process hosts together, so that one exchange serves them all.
+// experts choose: route, plan, dispatch, experts, return, combine; then the same six backward. It
+// works on all virtual ranks that a process hosts together, so that one exchange serves them all.
 // In: the precision of the rows that are exchanged and of the experts' products; the router and all
 // that is added to the residual stream are f32.
 #pragma once

@@ -22,8 +22,9 @@ struct ExampleReport {
   std::optional<ExampleFigure> with_capacity;
 };
 
-// {"cross_entropy": nats per target token, "tokens": target tokens, …}; each example's sum and count
-// where the evaluations kept their rows. What is not finite is null, beside "nonfinite": true.
+// {"cross_entropy": nats per target token, "tokens": target tokens, …}; each example's sum and
+// count where the evaluations kept their rows. What is not finite is null, beside "nonfinite":
+// true.
 std::string example_report_json(const ExampleReport& report);
 
 }  // namespace switchyard

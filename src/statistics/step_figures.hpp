@@ -11,11 +11,11 @@
 namespace switchyard {
 
 struct StepFigures {
-  std::int64_t step = 0;      // steps taken, this one included
-  std::int64_t samples = 0;   // consumed so far, this step's included
+  std::int64_t step = 0;        // steps taken, this one included
+  std::int64_t samples = 0;     // consumed so far, this step's included
   StepStatistics statistics{};  // losses and routing
-  double loss_total = 0;      // what is minimised
-  double norm = 0;            // of all gradients
+  double loss_total = 0;        // what is minimised
+  double norm = 0;              // of all gradients
   double learning_rate = 0;
 
   // None of a step that diverged: it ended before its update.

@@ -38,9 +38,9 @@ struct Window {
     const std::int64_t query = first_query + i, end = first_key + columns - globals;
     const std::int64_t first = std::max(first_key, query - reach);
     const std::int64_t last = std::min({end, valid_keys, query + reach + 1});
-    return {
-        KeyRun{0, std::min(globals, valid_keys), -query},
-        KeyRun{globals + first - first_key, std::max<std::int64_t>(last - first, 0), first - query}};
+    return {KeyRun{0, std::min(globals, valid_keys), -query},
+            KeyRun{globals + first - first_key, std::max<std::int64_t>(last - first, 0),
+                   first - query}};
   }
 };
 

@@ -54,7 +54,7 @@ class Readme : public testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(All, Readme,
                          testing::Values("README.md", "configs/README.md", "launch/README.md",
-                                         "src/README.md", "src/checkpoint/HUGGING_FACE.md",
+                                         "src/README.md", "src/interchange/HUGGING_FACE.md",
                                          "src/data/PREPARE.md", "cluster/scaling/README.md",
                                          "cluster/scaling/FINDINGS.md", "tests/bench/README.md",
                                          "tests/bench/RESULTS.md"));
