@@ -44,13 +44,13 @@ RunConfig read_config(const std::string& path) {
 }
 
 // Of a run that goes on meanwhile: what it has written by now.
-RunSummary read_summary(const Env& env, const std::string& path) {
+std::vector<StepRecord> read_steps(const Env& env, const std::string& path) {
   if (!env.exists(path)) return {};  // it has just been started
   const std::string text = read_file(env, path, std::numeric_limits<std::int64_t>::max());
-  return summarize(read_records(text, path));
+  return read_records(text, path);
 }
 
-ComparedRun read_run(const Env& env, const std::string& name) {
+RunPaths require_run(const std::string& name) {
   if (name.empty())
     throw Error(ExitCode::usage, "compare: a RUN is empty", "is a shell variable unset?");
   const RunPaths paths{name};
@@ -58,7 +58,12 @@ ComparedRun read_run(const Env& env, const std::string& name) {
     throw Error(ExitCode::missing_input, name + " is not a run: it has no config.textproto",
                 "a RUN is a directory that `switchyard train --output RUN` has written");
   }
-  return {name, read_config(paths.config()), read_summary(env, paths.metrics())};
+  return paths;
+}
+
+ComparedRun read_run(const Env& env, const std::string& name) {
+  const RunPaths paths = require_run(name);
+  return {name, read_config(paths.config()), summarize(read_steps(env, paths.metrics()))};
 }
 
 using Table = std::vector<std::vector<std::string>>;
@@ -187,17 +192,51 @@ std::string csv_cell(const std::string& text) {
   return quoted + "\"";
 }
 
+void print_csv_row(std::ostream& out, const std::vector<std::string>& cells) {
+  const char* separator = "";
+  for (const std::string& cell : cells) {
+    out << separator << csv_cell(cell);
+    separator = ",";
+  }
+  out << "\n";
+}
+
 void print_csv(std::ostream& out, std::span<const ComparedRun> runs) {
   out << "run,steps,planned_steps,tokens,seconds,eval_step,eval_neg_log_perplexity,best_step,"
          "best_neg_log_perplexity,late_train_loss,tokens_per_second,dropped_fraction,"
          "load_imbalance,peak_memory_bytes,parameters,active_parameters,diverged_at\n";
-  for (const ComparedRun& run : runs) {
-    const char* separator = "";
-    for (const std::string& cell : csv_cells(run)) {
-      out << separator << csv_cell(cell);
-      separator = ",";
-    }
-    out << "\n";
+  for (const ComparedRun& run : runs) print_csv_row(out, csv_cells(run));
+}
+
+// A field of a record; none where it is not set.
+template <class Value>
+std::string cell(bool is_set, Value value) {
+  return exact(is_set ? std::optional(value) : std::nullopt);
+}
+
+std::vector<std::string> step_cells(const std::string& run, const StepRecord& step) {
+  return {run,
+          cell(step.has_step(), step.step()),
+          cell(step.has_samples(), step.samples()),
+          cell(step.has_seconds(), step.seconds()),
+          cell(step.has_loss(), step.loss()),
+          cell(step.has_loss_total(), step.loss_total()),
+          cell(step.has_eval_loss(), step.eval_loss()),
+          cell(step.has_norm(), step.norm()),
+          cell(step.has_lr(), step.lr()),
+          cell(step.has_aux(), step.aux()),
+          cell(step.has_dropped_fraction(), step.dropped_fraction()),
+          cell(step.has_load_imbalance(), step.load_imbalance()),
+          cell(step.has_step_ms(), step.step_ms()),
+          cell(step.has_tokens_per_second(), step.tokens_per_second())};
+}
+
+void print_steps_csv(std::ostream& out, const Env& env, std::span<const std::string> names) {
+  out << "run,step,samples,seconds,loss,loss_total,eval_loss,norm,lr,aux,dropped_fraction,"
+         "load_imbalance,step_ms,tokens_per_second\n";
+  for (const std::string& name : names) {
+    for (const StepRecord& step : read_steps(env, require_run(name).metrics()))
+      print_csv_row(out, step_cells(name, step));
   }
 }
 
@@ -207,16 +246,25 @@ ExitCode run_compare(const Comm&, std::span<const std::string> arguments) {
   po::options_description known;
   known.add_options()             //
       ("run", po::value(&names))  //
-      ("csv", po::bool_switch());
+      ("csv", po::bool_switch())  //
+      ("steps-csv", po::bool_switch());
   po::positional_options_description positional;
   positional.add("run", -1);
-  const bool csv = parse_arguments(compare_command, arguments, known, positional)["csv"].as<bool>();
+  const auto options = parse_arguments(compare_command, arguments, known, positional);
+  const bool csv = options["csv"].as<bool>(), steps_csv = options["steps-csv"].as<bool>();
+  if (csv && steps_csv)
+    throw Error(ExitCode::usage, "compare: --csv and --steps-csv are both given", "leave out one");
   if (names.empty())
     throw Error(ExitCode::usage, "compare: no RUN is given", "try: switchyard compare runs/*");
   const PosixEnv env;
+  std::ostringstream out;
+  if (steps_csv) {
+    print_steps_csv(out, env, names);
+    std::cout << out.str();
+    return ExitCode::done;
+  }
   std::vector<ComparedRun> runs;
   for (const std::string& name : names) runs.push_back(read_run(env, name));
-  std::ostringstream out;
   if (csv) {
     print_csv(out, runs);
   } else {
@@ -233,7 +281,7 @@ const Command compare_command{
     .name = "compare",
     .summary = "puts runs beside each other: a line a run, and the options in which they differ",
     .help =
-        "usage: switchyard compare [--csv] RUN...\n"
+        "usage: switchyard compare [--csv | --steps-csv] RUN...\n"
         "\n"
         "Reads what each run has recorded of itself, finished or not, and prints\n"
         "\n"
@@ -251,6 +299,8 @@ const Command compare_command{
         "\n"
         "  --csv  a line a run for other programs, all digits, and besides the mean training loss\n"
         "         of the last fifth of the steps, load imbalance, memory and parameters\n"
+        "  --steps-csv  a line for each step of each run, the first column its RUN: losses,\n"
+        "         gradient norm, learning rate, drops, load, milliseconds, tokens per second\n"
         "\n"
         "example:\n"
         "  switchyard compare runs/tiny runs/tiny_dense\n",

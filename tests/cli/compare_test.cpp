@@ -147,6 +147,18 @@ TEST_F(Compare, PrintsARowARunForOtherPrograms) {
   EXPECT_EQ(commas(lines[0]) + 1, commas(lines[1]));
 }
 
+TEST_F(Compare, PrintsARowAStepForOtherPrograms) {
+  make_run("a", {}, {4, 2.5});
+  make_run("b,c", {}, {1.0 / 3});
+  EXPECT_THAT(lines_of(compare("--steps-csv a b,c").output),
+              ElementsAre("run,step,samples,seconds,loss,loss_total,eval_loss,norm,lr,aux,"
+                          "dropped_fraction,load_imbalance,step_ms,tokens_per_second",
+                          "a,1,,90,,,4,,,,,,500,20000", "a,2,,180,,,2.5,,,,,,500,20000",
+                          "\"b,c\",1,,90,,,0.3333333333333333,,,,,,500,20000"));
+  EXPECT_EQ(compare("--csv --steps-csv a").exit_code, 64);
+  EXPECT_EQ(compare("--steps-csv nowhere").exit_code, compare("nowhere").exit_code);
+}
+
 TEST_F(Compare, RefusesWhatIsNoRunInOneSentence) {
   make_run("a", {}, {3, 2, 1});
   make_run("config", {}, {3});

@@ -2,9 +2,11 @@
 // and the messages under "Troubleshooting" are those that the program prints.
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -167,6 +169,27 @@ TEST(Troubleshooting, TellsWhatAStatementPrintsFromWhatItDoesNot) {
   EXPECT_TRUE(prints(statements[0], "… of …"));
   EXPECT_FALSE(prints(statements[0], "it was …"));
   EXPECT_FALSE(prints(statements[0], "or y … it is"));
+}
+
+// The Python that launch/README.md shows, on a run's own lines.
+TEST(Pages, ShowPythonThatReadsARunsMetrics) {
+  if (std::system("python3 -c pass 2>/dev/null") != 0) GTEST_SKIP() << "no python3 here";
+  const std::string page = read(source / "launch/README.md"), fence = "```python\n";
+  const std::size_t begin = page.find(fence);
+  ASSERT_NE(begin, page.npos);
+  const std::string program = page.substr(
+      begin + fence.size(), page.find("```", begin + fence.size()) - begin - fence.size());
+  const fs::path directory = fs::temp_directory_path() / ("readme-" + std::to_string(getpid()));
+  fs::create_directories(directory);
+  fs::create_directory_symlink(source / "tests/golden/adafactor", directory / "RUN");
+  std::ofstream(directory / "read.py")
+      << program << "print(len(loss), len(validation), *loss[-1])\n";
+  const std::string command = "cd " + directory.string() + " && python3 read.py > output 2>&1";
+  EXPECT_EQ(std::system(command.c_str()), 0) << read(directory / "output");
+  EXPECT_TRUE(std::regex_match(read(directory / "output"),
+                               std::regex("[1-9]\\d* [1-9]\\d* \\d+ [\\d.]+\n")))
+      << read(directory / "output");
+  fs::remove_all(directory);
 }
 
 }  // namespace
