@@ -130,10 +130,11 @@ escaped() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
 # The formats that `draw` writes; take_formats svg,pdf: some of them.
 formats=(svg png pdf)
 take_formats() {
-  local format
-  IFS=, read -ra formats <<<"$1"
-  for format in "${formats[@]}"; do
-    case $format in svg | png | pdf) ;; *) fail 64 "'$format' is no format of pictures (svg, png, pdf)" ;; esac
+  local format asked
+  IFS=, read -ra asked <<<"$1"
+  formats=()
+  for format in "${asked[@]}"; do
+    case $format in svg | png | pdf) [[ " ${formats[*]} " == *" $format "* ]] || formats+=("$format") ;; *) fail 64 "'$format' is no format of pictures (svg, png, pdf)" ;; esac
   done
   [ ${#formats[@]} -gt 0 ] || fail 64 "no format of pictures is given (svg, png, pdf)"
 }

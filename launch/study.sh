@@ -6,7 +6,7 @@
 #   launch/study.sh FILE --csv    the table and the pictures again, from the runs that are there
 #   launch/study.sh FILE --page   the same from NAME.csv and NAME-curves.csv: no runs are needed
 #   launch/study.sh FILE --list   what would be run, and how far it is
-#   … --format svg,png,pdf        the formats of the pictures; all three otherwise
+#   … --format svg,png,pdf        formats of the pictures; all three otherwise, and SVG always, for the page
 # Stopped (Ctrl-C, TERM, HUP; a second Ctrl-C ends at once) or killed, the same command goes on.
 set -euo pipefail
 export LC_ALL=C.UTF-8
@@ -35,7 +35,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --runs) runs=$2 ;;
     --output) output=$2 ;;
-    --format) take_formats "$2" ;;
+    --format) take_formats "svg,$2" ;;  # SVG, too: the page is made of it
     --set) more_settings+=("$2") ;;
     *) over[${1#--}]=$2 ;;
   esac
