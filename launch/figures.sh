@@ -62,7 +62,7 @@ dark_style='<style>image { image-rendering: pixelated } @media (prefers-color-sc
   [stroke="rgb( 51,  51,  51)"] { stroke: #dddddd } [fill="rgb(51,51,51)"], [fill="rgb( 51,  51,  51)"] { fill: #dddddd }
   [stroke="rgb(216, 216, 216)"] { stroke: #444a52 } [fill="#ffffff"] { fill: #16191d } }</style>'
 style="set border 3 lc rgb '$ink'; set tics nomirror textcolor rgb '$ink'; set grid lc rgb '$grid' lt 1 lw 1
-set xlabel textcolor rgb '$ink'; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
+set xlabel textcolor rgb '$ink' offset 0,0.3; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
 set key textcolor rgb '$ink' samplen 2 spacing 1.1; set cblabel textcolor rgb '$ink'; set cbtics textcolor rgb '$ink'
 set datafile missing 'nan'"
 # Curves are told apart by colour (also by those who see fewer, on white and on black), by dashes and by markers.
@@ -108,7 +108,7 @@ key_below() {
   [ "$columns" -le $(($# - 1)) ] || columns=$(($# - 1))
   key_height=$(((($# - 1 + columns - 1) / columns + 1) * 19))
   key="set key outside bottom center horizontal Left reverse maxcols $columns maxrows $((($# - 1 + columns - 1) / columns)) samplen 4"
-  [ -z "$1" ] || key+=" title $(gnuplot_string "$1")"
+  [ -z "$1" ] || key+=" title $(gnuplot_string "$1") textcolor rgb '$ink'"
 }
 
 load_palette="set palette defined (0 '#053061', 0.5 '#4393c3', 1 '#f7f7f7', 1.5 '#f4a582', 2 '#d6604d', 4 '#67001f')
