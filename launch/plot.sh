@@ -93,13 +93,13 @@ add_curves() {  # NUMBER
     declare -g "loss_by_$panel+='$data.smooth' using $x:3 with lines lw 0.8 ${line% pt *} title $(gnuplot_string "$name, training"), "
     # gnuplot fails on a curve without a point.
     [ -s "$work/$data.evaluated" ] || continue
-    declare -g "loss_by_$panel+='$data.evaluated' using $x:4 with linespoints lw 2 $line ps 0.7 pointinterval $every title $(gnuplot_string "$name, validation"), "
+    declare -g "loss_by_$panel+='$data.evaluated' using $x:4 with linespoints lw 2 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name, validation"), "
   done
   has_experts "$run" || return 0
   expert_names+=("$name")
   every=$(($(wc -l <"$work/$data") / 8 + 1))
-  drops+="'$data.smooth' using 1:5 with linespoints lw 1.5 $line ps 0.7 pointinterval $every title $(gnuplot_string "$name"), "
-  imbalance+="'$data.smooth' using 1:6 with linespoints lw 1.5 $line ps 0.7 pointinterval $every title $(gnuplot_string "$name"), "
+  drops+="'$data.smooth' using 1:5 with linespoints lw 1.5 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name"), "
+  imbalance+="'$data.smooth' using 1:6 with linespoints lw 1.5 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name"), "
 }
 
 # top_loss LEAST SMOOTH EVALUATED: a little above the highest loss after a twentieth of the steps; one

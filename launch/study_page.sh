@@ -88,7 +88,7 @@ lines() {
   for value in "${values[@]}"; do
     [ "$value" != "${3:-}" ] && has_figures "$work/mean-$value" "$2" || continue
     paint=$(look "${look_of[$value]:-0}")
-    means+="'mean-$value' using ($1):$2 with linespoints lw 2 $paint ps 0.7 pointinterval $(($(wc -l <"$work/mean-$value") / 20 + 1)) title '$value', "
+    means+="'mean-$value' using ($1):$2 with linespoints lw 2 $paint ps 0.9 pointinterval $(($(wc -l <"$work/mean-$value") / 20 + 1)) title '$value', "
     if has_figures "$work/band-$value" "$low"; then
       bands+="'band-$value' using ($1):$low:$((low + 1)) with filledcurves fs transparent solid 0.16 noborder ${paint%% dt *} notitle, "
     fi
@@ -158,20 +158,23 @@ find_means() {
   awk -F, -v order="${values[*]}" 'BEGIN { n = split(order, v, " "); for (i = 1; i <= n; i++) place[v[i]] = i - 1 }
     NR > 1 && $8 != "" && $4 == "finished" { print place[$2], -$8, ($17 == "" ? "nan" : $17 / 1e6), 1000 * $7 / $5, $19, $12, $2 }' "$csv" >"$work/runs"
   awk -F'\t' -v order="${values[*]}" 'BEGIN { n = split(order, v, " "); for (i = 1; i <= n; i++) place[v[i]] = i - 1 }
-    { print place[$1], $4, $5 + 0, ($3 == "" ? "nan" : $3 / 1e6), $16, $1, ($10 == "" ? "nan" : $10), $11 + 0, ($12 == "" ? "nan" : $12), $13 + 0 }' "$work/summary" >"$work/means"
+    { print place[$1], $4, $5 + 0, ($3 == "" ? "nan" : $3 / 1e6), $16, $1, ($10 == "" ? "nan" : $10), $11 + 0, ($12 == "" ? "nan" : $12), $13 + 0,
+      ($1 ~ /^[0-9.]+$/ ? $4 : "nan") }' "$work/summary" >"$work/means"
 }
 
 draw_losses() {
-  local ticks bars each each_value key_height key
+  local ticks bars each each_value key_height key between=''
   find_means
   [ -s "$work/means" ] || return 0
+  # A line from number to number; between names there is nothing.
+  ! has_figures "$work/means" 11 || between="'means' using 1:11 with lines lw 1 lc rgb '${palette[0]}' notitle, "
   ticks=$(value_ticks)
   bars="with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
   each="pt 6 ps 0.7 lc rgb '${palette[1]}' title 'a run'"
   key_below '' 'mean ± deviation over seeds' 'a run'
   picture loss-by-value 640 $((400 + key_height)) "Final validation loss: means over seeds with standard deviations, and every run beside them. $scope." "$key
 $ticks; set xlabel $(gnuplot_string "$label"); set ylabel '$loss_label'; set offsets 0, 0, graph 0.05, graph 0.05
-plot 'means' using 1:2 with lines lw 1 lc rgb '${palette[0]}' notitle, '' using 1:2:3 $bars, 'runs' using (\$1+0.12):2 with points $each"
+plot $between'means' using 1:2:3 $bars, 'runs' using (\$1+0.12):2 with points $each"
   key_below "$label" "${values[@]}"
   each_value=$((380 + key_height))
   if [ "$(awk '$4 != "nan" && !seen[$4]++' "$work/means" | wc -l)" -gt 1 ]; then
@@ -225,7 +228,7 @@ draw_routing() {
     seed=$(awk -F, -v value="$value" '$2 == value && $13 != "" { print $3; exit }' "$csv")
     [ -n "$seed" ] || continue
     smooth $(($(wc -l <"$work/$value-$seed.dat") / 100 + 1)) <"$work/$value-$seed.dat" >"$work/routing-$value"
-    paint="with linespoints lw 1.5 $(look "${look_of[$value]}") ps 0.7 pointinterval $(($(wc -l <"$work/routing-$value") / 8 + 1)) title '$value'"
+    paint="with linespoints lw 1.5 $(look "${look_of[$value]}") ps 0.9 pointinterval $(($(wc -l <"$work/routing-$value") / 8 + 1)) title '$value'"
     drops+="'routing-$value' using 1:5 $paint, "
     imbalance+="'routing-$value' using 1:6 $paint, "
     shown+=("$value")
