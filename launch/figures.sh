@@ -62,7 +62,7 @@ dark_style='<style>image { image-rendering: pixelated } @media (prefers-color-sc
   [stroke="rgb( 51,  51,  51)"] { stroke: #dddddd } [fill="rgb(51,51,51)"], [fill="rgb( 51,  51,  51)"] { fill: #dddddd }
   [stroke="rgb(216, 216, 216)"] { stroke: #444a52 } [fill="#ffffff"] { fill: #16191d } }</style>'
 style="set border 3 lc rgb '$ink'; set tics nomirror textcolor rgb '$ink'; set grid lc rgb '$grid' lt 1 lw 1
-set xlabel textcolor rgb '$ink' offset 0,0.3; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
+set xlabel textcolor rgb '$ink' offset 0,0.5; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
 set key textcolor rgb '$ink' samplen 2 spacing 1.1; set cblabel textcolor rgb '$ink'; set cbtics textcolor rgb '$ink'
 set datafile missing 'nan'"
 # Curves are told apart by colour (also by those who see fewer, on white and on black), by dashes and by markers.
