@@ -122,8 +122,8 @@ TEST_F(StoppedRun, IsKeptApartFromARunOfTheSameName) {
     fs::create_directories(path(folder) + "/run");
     fs::copy_file(path("run/metrics.jsonl"), path(folder) + "/run/metrics.jsonl");
   }
-  const Outcome drawn = launch("plot.sh --format svg -o " + path("both") + " " + path("a/run") +
-                               " " + path("b/run"));
+  const Outcome drawn =
+      launch("plot.sh --format svg -o " + path("both") + " " + path("a/run") + " " + path("b/run"));
   ASSERT_EQ(drawn.exit_code, 0) << drawn.output;
   EXPECT_TRUE(fs::exists(path("both/load-a-run.svg")) && fs::exists(path("both/load-b-run.svg")));
   EXPECT_FALSE(fs::exists(path("both/loss.pdf")));
