@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Figures from runs, for plot.sh, study.sh and watch.sh, which source this file: columns out of a
-# metrics.jsonl, and gnuplot scripts drawn as SVG and PNG. The sourcing script has sourced common.sh and
+# metrics.jsonl, and gnuplot scripts drawn as SVG, PNG and PDF. The sourcing script has sourced common.sh and
 # set `work`, a scratch directory. Knows neither studies nor terminals.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
@@ -62,11 +62,55 @@ dark_style='<style>image { image-rendering: pixelated } @media (prefers-color-sc
   [stroke="rgb( 51,  51,  51)"] { stroke: #dddddd } [fill="rgb(51,51,51)"], [fill="rgb( 51,  51,  51)"] { fill: #dddddd }
   [stroke="rgb(216, 216, 216)"] { stroke: #444a52 } [fill="#ffffff"] { fill: #16191d } }</style>'
 style="set border 3 lc rgb '$ink'; set tics nomirror textcolor rgb '$ink'; set grid lc rgb '$grid' lt 1 lw 1
-set xlabel textcolor rgb '$ink'; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
+set xlabel textcolor rgb '$ink' offset 0,0.5; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
 set key textcolor rgb '$ink' samplen 2 spacing 1.1; set cblabel textcolor rgb '$ink'; set cbtics textcolor rgb '$ink'
 set datafile missing 'nan'"
-# Told apart by those who see fewer colours, on white and on black; the ninth is the first again.
-palette=('#0072B2' '#D55E00' '#009E73' '#CC79A7' '#E69F00' '#56B4E9' '#8C6D46' '#8A8A8A')
+# Curves are told apart by colour (also by those who see fewer, on white and on black), by dashes and by markers.
+# There are sixteen looks: the eight colours with filled markers, then with open ones and other dashes.
+palette=('#0072B2' '#D55E00' '#009E73' '#CC79A7' '#C98A00' '#3FA7DE' '#8C6D46' '#808080')
+dashes=(1 '(16,5)' '(7,4)' '(16,4,4,4)' '(28,6)' '(4,4)' '(16,4,4,4,4,4)' '(10,3)')
+markers=(7 5 9 11 13 15 2 3 6 4 8 10 12 14 1 65)
+# The looks of values that several studies have: a value looks the same in all of them. Others take what is free.
+declare -A fixed_look=([dense]=7 [1]=0 [2]=1 [4]=2 [8]=3 [16]=4 [32]=5 [64]=6 [128]=8 [256]=9 [512]=10
+  [switch]=3 [SWITCH]=3 [switch-8]=3 [hash]=2 [HASH]=2 [TOP2]=1 [dense-256]=7 [dense-init1]=15 [switch-init1]=11 [hash-init1]=10
+  [switch-0.01]=0 [switch-0.02]=1 [switch-0.04]=2 [switch-0.08]=3 [switch-0.25]=4 [switch-0.5]=5 [switch-1.0]=6
+  [dense-0.01]=8 [dense-0.02]=9 [dense-0.04]=10 [dense-0.08]=11 [dense-0.25]=12 [dense-0.5]=13 [dense-1.0]=14)
+declare -A look_of=()
+
+# choose_looks VALUE…: sets `look_of` for each, no two alike as long as there are sixteen or fewer.
+choose_looks() {
+  local value i taken=' '
+  look_of=()
+  for value in "$@"; do
+    i=${fixed_look[$value]:-}
+    if [ -n "$i" ] && [[ $taken != *" $i "* ]]; then look_of[$value]=$i taken+="$i "; fi
+  done
+  for value in "$@"; do
+    [ -z "${look_of[$value]:-}" ] || continue
+    for ((i = 0; i < 16; i++)); do [[ $taken == *" $i "* ]] || break; done
+    look_of[$value]=$((i < 16 ? i : ${#look_of[@]})) taken+="$i "
+  done
+}
+
+# look NUMBER: colour, dashes and marker, as gnuplot reads them.
+look() {
+  local i=$(($1 % 16))
+  echo "lc rgb '${palette[$((i % 8))]}' dt ${dashes[$((i < 8 ? i : (i + 4) % 8))]} pt ${markers[$i]}"
+}
+colour() { echo "${palette[$(($1 % 8))]}"; }
+
+# key_below TITLE NAME…: sets `key`, a legend below the plot, and `key_height`, what it takes of 640 pixels' width.
+key_below() {
+  local longest=1 name columns
+  for name in "${@:2}"; do [ "${#name}" -le "$longest" ] || longest=${#name}; done
+  columns=$((600 / (longest * 8 + 60)))
+  [ "$columns" -ge 1 ] || columns=1
+  [ "$columns" -le $(($# - 1)) ] || columns=$(($# - 1))
+  key_height=$(((($# - 1 + columns - 1) / columns + 1) * 19))
+  key="set key outside bottom center horizontal Left reverse maxcols $columns maxrows $((($# - 1 + columns - 1) / columns)) samplen 4"
+  [ -z "$1" ] || key+=" title $(gnuplot_string "$1") textcolor rgb '$ink'"
+}
+
 load_palette="set palette defined (0 '#053061', 0.5 '#4393c3', 1 '#f7f7f7', 1.5 '#f4a582', 2 '#d6604d', 4 '#67001f')
 set cbrange [0:4]; set cbtics 1; set cblabel 'load / fair share'"
 
@@ -83,20 +127,48 @@ gnuplot_string() {
 # < text: as it stands in XML and HTML.
 escaped() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
 
-# draw PATH WIDTH HEIGHT SCRIPT: PATH.svg and PATH.png, the latter twice as fine. gnuplot works in the
-# scratch directory: SCRIPT names its files there, so that no path has to be quoted.
-draw() {
-  local format terminal title
-  for format in svg png; do
-    terminal="svg size $2,$3 dynamic font 'DejaVu Sans,13' background '#ffffff'"
-    [ "$format" = png ] && terminal="pngcairo size $((2 * $2)),$((2 * $3)) fontscale 2 linewidth 2 pointscale 2 font 'DejaVu Sans,9.5' background '#ffffff'"
-    { echo "set terminal $terminal noenhanced"; echo "set output 'picture.$format'"; echo "$style"; echo "$4"; } >"$work/script"
-    (cd "$work" && gnuplot script) 2>"$work/errors" || { cat "$work/errors" >&2; fail 1 "gnuplot failed on $1"; }
+# The formats that `draw` writes; take_formats svg,pdf: some of them.
+formats=(svg png pdf)
+take_formats() {
+  local format asked
+  IFS=, read -ra asked <<<"$1"
+  formats=()
+  for format in "${asked[@]}"; do
+    case $format in svg | png | pdf) [[ " ${formats[*]} " == *" $format "* ]] || formats+=("$format") ;; *) fail 64 "'$format' is no format of pictures (svg, png, pdf)" ;; esac
   done
+  [ ${#formats[@]} -gt 0 ] || fail 64 "no format of pictures is given (svg, png, pdf)"
+}
+
+terminal_of() {  # FORMAT WIDTH HEIGHT
+  case $1 in
+    svg) echo "svg size $2,$3 dynamic font 'DejaVu Sans,13' background '#ffffff' dashlength 0.5" ;;
+    png) echo "pngcairo size $((2 * $2)),$((2 * $3)) fontscale 2 linewidth 2 pointscale 2 font 'DejaVu Sans,9.5' background '#ffffff' dashlength 0.5" ;;
+    pdf) awk -v w="$2" -v h="$3" 'BEGIN { printf "pdfcairo size %.3fin,%.3fin font \"DejaVu Sans,9.5\" background \"#ffffff\" dashlength 0.5\n", w / 96, h / 96 }' ;;
+  esac
+}
+
+# draw PATH WIDTH HEIGHT SCRIPT [DESCRIPTION]: PATH.svg, PATH.png (twice as fine) and PATH.pdf, as `formats` says.
+# gnuplot works in the scratch directory: SCRIPT names its files there, so that no path has to be quoted.
+draw() {
+  local format title written=''
+  for format in "${formats[@]}"; do
+    echo "reset"
+    echo "set terminal $(terminal_of "$format" "$2" "$3") noenhanced"
+    printf '%s\n' "set output 'picture.$format'" "$style" "$4" "unset output"
+  done >"$work/script"
+  (cd "$work" && gnuplot script) 2>"$work/errors" || { cat "$work/errors" >&2; fail 1 "gnuplot failed on $1"; }
   title=$(printable "$(basename -- "$1")" | escaped)
-  { sed '/<title>/,$d' "$work/picture.svg"; echo "<title>$title</title>"; echo "$dark_style"; sed '1,/<desc>/d' "$work/picture.svg"; } >"$work/svg"
-  cat "$work/svg" >"$1.svg" && cat "$work/picture.png" >"$1.png" || fail 73 "cannot write to $(dirname -- "$1")"
-  tell "$1.svg $1.png"
+  for format in "${formats[@]}"; do
+    if [ "$format" = svg ]; then
+      { sed '/<title>/,$d' "$work/picture.svg"; echo "<title>$title</title>"
+        [ -z "${5:-}" ] || echo "<desc>$(printable "$5" | escaped)</desc>"
+        echo "$dark_style"; sed '1,/<desc>/d' "$work/picture.svg"; } >"$work/svg"
+      mv -- "$work/svg" "$work/picture.svg"
+    fi
+    cat "$work/picture.$format" >"$1.$format" || fail 73 "cannot write to $(dirname -- "$1")"
+    written+=" $1.$format"
+  done
+  tell "${written# }"
 }
 
 # tick LENGTH COUNT: a round distance of ticks, of which about COUNT fit into LENGTH.

@@ -1,90 +1,149 @@
 #!/usr/bin/env bash
-# Draws runs from their metrics.jsonl, as SVG and PNG:
-#   launch/plot.sh [-o DIRECTORY] RUN…      (default: the first run's plots/)
-# loss.{svg,png}   training and validation loss by step and by training time, all runs together
-# drops.{svg,png}  share of tokens dropped and load imbalance by step, all runs with experts
-# load-RUN.{svg,png}  expert load over time of each run with experts: a heat map a sparse layer
+# Draws runs from their metrics.jsonl, as SVG, PNG and PDF:
+#   launch/plot.sh [-o DIRECTORY] [--format svg,png,pdf] RUN…      (default: the first run's plots/, all formats)
+# loss      training and validation loss by step and by training time, all runs together
+# drops     share of tokens dropped and load imbalance by step, all runs with experts
+# load-RUN  expert load over time of each run with experts: a heat map a sparse layer
+# Runs are named by their directories, with as much of the path before as tells them apart.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/common.sh"
 . "$here/figures.sh"
 
-usage="usage: launch/plot.sh [-o DIRECTORY] RUN…"
-output=
-while getopts ':o:h-:' option; do
-  case "$option" in
-    o) output=$OPTARG ;;
-    h) show_help ;;
-    -) [ "$OPTARG" = help ] || fail 64 "unknown argument '--$OPTARG'; $usage"; show_help ;;
-    *) fail 64 "unknown argument '-$OPTARG', or one without its value; $usage" ;;
+usage="usage: launch/plot.sh [-o DIRECTORY] [--format svg,png,pdf] RUN…"
+output='' runs=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -h | --help) show_help ;;
+    --) shift; runs+=("$@"); break ;;
+    -o | --format) [ $# -ge 2 ] || fail 64 "$1 needs a value; $usage"
+      if [ "$1" = -o ]; then output=$2; else take_formats "$2"; fi
+      shift ;;
+    -*) fail 64 "unknown argument '$1'; $usage" ;;
+    *) runs+=("$1") ;;
   esac
+  shift
 done
-shift $((OPTIND - 1))
-[ $# -gt 0 ] || fail 64 "$usage"
+[ ${#runs[@]} -gt 0 ] || fail 64 "$usage"
 command -v gnuplot >/dev/null || fail 69 "gnuplot is not installed; run launch/install_dependencies.sh"
-for run in "$@"; do
+for run in "${runs[@]}"; do
   [ -s "$run/metrics.jsonl" ] || fail 66 "$run has no metrics.jsonl: is it a run, and has it made a step?"
 done
-output=${output:-$1/plots}
+output=${output:-${runs[0]}/plots}
 mkdir -p -- "$output" 2>/dev/null || fail 73 "cannot write to $output"
 make_work_directory
 
-name_of() { basename -- "$(realpath -s -- "$1")"; }
+# name_runs: sets `names`, for each run the end of its path that no other run's path has: "b/run" beside
+# "a/run". A run that is given twice is numbered.
+name_runs() {
+  local paths=() path i j depth name
+  for path in "${runs[@]}"; do path=$(realpath -s -- "$path"; echo .); paths+=("${path%$'\n.'}"); done
+  names=()
+  for i in "${!paths[@]}"; do
+    for ((depth = 1; ; depth++)); do
+      name=$(end_of "${paths[i]}" "$depth"; echo .) name=${name%.}
+      for j in "${!paths[@]}"; do
+        [ "$j" -eq "$i" ] || [ "${paths[j]}" = "${paths[i]}" ] || [[ ${paths[j]} != */"$name" ]] || continue 2
+      done
+      break
+    done
+    for ((j = 0; j < i; j++)); do [ "${paths[j]}" != "${paths[i]}" ] || { name+=" ($((i + 1)))"; break; }; done
+    names+=("$name")
+  done
+}
+
+# end_of PATH DEPTH: its last DEPTH parts.
+end_of() {
+  local rest=$1 end='' n
+  for ((n = 0; n < $2 && ${#rest} > 1; n++)); do end=${rest##*/}${end:+/$end} rest=${rest%/*}; done
+  printf '%s' "$end"
+}
+
+# In a legend; the middle of a long name is left out.
+short() {
+  local name=$1
+  [ "${#name}" -le 46 ] || name="${name:0:22}…${name: -23}"
+  printf '%s' "$name"
+}
+
 has_experts() { grep -q '"moe/tokens_per_expert"' "$1/metrics.jsonl"; }
+
+name_runs
 
 # Training losses as means over a hundredth of the run: a line among others, not a band over them.
 # The fall that all runs begin with would press the rest into a line: what lies above the loss after a
 # twentieth of the steps is left out.
-loss_by_step='' loss_by_time='' drops='' imbalance='' top=0
-number=0
-for run in "$@"; do
-  data=run-$number.dat
+loss_by_step='' loss_by_time='' drops='' imbalance='' top=0 loss_names=() expert_names=()
+add_curves() {  # NUMBER
+  local run=${runs[$1]} data=run-$1.dat name line every panel x
+  name=$(short "${names[$1]}")
   columns <"$run/metrics.jsonl" >"$work/$data"
   [ -s "$work/$data" ] || fail 66 "$run has no whole step in its metrics.jsonl yet"
   smooth $(($(wc -l <"$work/$data") / 100 + 1)) <"$work/$data" >"$work/$data.smooth"
-  name=$(name_of "$run")
-  top=$(awk -v top="$top" '{ s[NR] = $1; loss[NR] = $3 } END { for (i = 1; i <= NR; i++) if (20 * s[i] >= s[NR] && loss[i] > top) top = loss[i]; print top }' "$work/$data.smooth")
-  line="lc rgb '${palette[$((number % ${#palette[@]}))]}'"
+  # A file of its own: a marker at every n-th evaluation, not at every n-th step.
+  awk '$4 != "nan"' "$work/$data" >"$work/$data.evaluated"
+  top=$(top_loss "$top" "$work/$data.smooth" "$work/$data.evaluated")
+  line=$(look "$1")
+  every=$(($(wc -l <"$work/$data.evaluated") / 20 + 1))
+  loss_names+=("$name, training")
+  [ ! -s "$work/$data.evaluated" ] || loss_names+=("$name, validation")
   for panel in step time; do
     [ $panel = step ] && x=1 || x=2
-    declare "loss_by_$panel+='$data.smooth' using $x:3 with lines lw 1 $line title $(gnuplot_string "$name, training"), "
+    declare -g "loss_by_$panel+='$data.smooth' using $x:3 with lines lw 0.8 ${line% pt *} title $(gnuplot_string "$name, training"), "
     # gnuplot fails on a curve without a point.
-    awk '$4 != "nan" { found = 1 } END { exit !found }' "$work/$data" || continue
-    declare "loss_by_$panel+='$data' using $x:4 with linespoints pt 7 ps 0.4 lw 2 $line title $(gnuplot_string "$name, validation"), "
+    [ -s "$work/$data.evaluated" ] || continue
+    declare -g "loss_by_$panel+='$data.evaluated' using $x:4 with linespoints lw 2 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name, validation"), "
   done
-  if has_experts "$run"; then
-    drops+="'$data.smooth' using 1:5 with lines lw 1.5 $line title $(gnuplot_string "$name"), "
-    imbalance+="'$data.smooth' using 1:6 with lines lw 1.5 $line title $(gnuplot_string "$name"), "
-  fi
-  number=$((number + 1))
-done
+  has_experts "$run" || return 0
+  expert_names+=("$name")
+  every=$(($(wc -l <"$work/$data") / 8 + 1))
+  drops+="'$data.smooth' using 1:5 with linespoints lw 1.5 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name"), "
+  imbalance+="'$data.smooth' using 1:6 with linespoints lw 1.5 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name"), "
+}
 
-draw "$output/loss" 640 720 "set multiplot layout 2,1
-set key top right; set yrange [*:$top]
-set ylabel 'cross-entropy (nats a target token)'
-set xlabel 'step'
-plot ${loss_by_step%, }
-set xlabel 'training time (minutes)'
-plot ${loss_by_time%, }
+# top_loss LEAST SMOOTH EVALUATED: a little above the highest loss after a twentieth of the steps; one
+# digit less than it has would leave a run of one step without a point.
+top_loss() {
+  awk -v top="$1" 'FNR == 1 { file++ } { step[NR] = $1; of[NR] = file; loss[NR] = (file == 1 ? $3 : $4); if (file == 1) last = $1 }
+    END { for (i = 1; i <= NR; i++) if (20 * step[i] >= last && loss[i] != "nan" && loss[i] * 1.002 > top) top = loss[i] * 1.002
+      printf "%.10g\n", top }' "$2" "$3"
+}
+
+# two_panels FILE HEIGHT FIRST SECOND: one above the other, as high as each other, with the legend below both.
+two_panels() {
+  local whole=$((2 * $2 + key_height))
+  draw "$output/$1" 640 "$whole" "set multiplot
+set lmargin 9; set rmargin 3
+set size 1,$2.0/$whole; set origin 0,$(($2 + key_height)).0/$whole; unset key
+$3
+set size 1,$(($2 + key_height)).0/$whole; set origin 0,0; $key
+$4
 unset multiplot"
+}
+
+for number in "${!runs[@]}"; do add_curves "$number"; done
+key_below '' "${loss_names[@]}"
+two_panels loss 330 "set yrange [*:$top]; set ylabel 'cross-entropy (nats a target token)'
+set xlabel 'step'
+plot ${loss_by_step%, }" "set xlabel 'training time (minutes)'
+plot ${loss_by_time%, }"
 
 if [ -n "$drops" ]; then
-  draw "$output/drops" 640 640 "set multiplot layout 2,1
-set xlabel 'step'
+  key_below '' "${expert_names[@]}"
+  two_panels drops 300 "set xlabel 'step'
 set ylabel 'dropped tokens (%)'; set yrange [0:*]
-plot ${drops%, }
-set ylabel 'tokens of the busiest expert / mean'; set yrange [1:*]
-plot ${imbalance%, }
-unset multiplot"
+plot ${drops%, }" "set ylabel 'tokens of the busiest expert / mean'; set yrange [1:*]
+plot ${imbalance%, }"
 fi
 
-number=0
-for run in "$@"; do
-  if has_experts "$run"; then
-    mkdir "$work/loads-$number"
-    loads 100 "loads-$number/" <"$run/metrics.jsonl"
-    draw_loads "$output/load-$(name_of "$run")" "loads-$number/"
-  fi
-  number=$((number + 1))
+declare -A drawn=()
+for number in "${!runs[@]}"; do
+  has_experts "${runs[number]}" || continue
+  file=load-${names[number]//\//-}
+  [ -z "${drawn[$file]:-}" ] || file+="-$((number + 1))"
+  drawn[$file]=1
+  mkdir "$work/loads-$number"
+  loads 100 "loads-$number/" <"${runs[number]}/metrics.jsonl"
+  draw_loads "$output/$file" "loads-$number/"
 done

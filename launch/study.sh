@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Runs a study, a text file that names one axis, its values, seeds and a budget (cluster/scaling/README.md):
-# runs what is missing, one after the other, then writes NAME.csv, NAME.md, pictures and NAME.html.
+# runs what is missing, one after the other, then writes NAME.csv, NAME-curves.csv, NAME.md, pictures and
+# NAME.html.
 #   launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR]
 #   launch/study.sh FILE --csv    the table and the pictures again, from the runs that are there
+#   launch/study.sh FILE --page   the same from NAME.csv and NAME-curves.csv: no runs are needed
 #   launch/study.sh FILE --list   what would be run, and how far it is
+#   … --format svg,png,pdf        formats of the pictures; all three otherwise, and SVG always, for the page
 # Stopped (Ctrl-C, TERM, HUP; a second Ctrl-C ends at once) or killed, the same command goes on.
 set -euo pipefail
 export LC_ALL=C.UTF-8
@@ -16,22 +19,23 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/study_table.sh"
 . "$here/study_page.sh"
 
-usage="launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR] [--csv | --list]"
+usage="launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR] [--format svg,png,pdf] [--csv | --page | --list]"
 
-file='' runs='' output='' mode=run
+file='' runs='' output='' mode=run typed=("$@")
 declare -A over=()
 more_settings=()
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) show_help ;;
-    --csv | --list) mode=${1#--}; shift; continue ;;
-    --data | --steps | --minutes | --set | --runs | --output) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
+    --csv | --page | --list) mode=${1#--}; shift; continue ;;
+    --data | --steps | --minutes | --set | --runs | --output | --format) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
     -*) fail 64 "unknown argument '$1'; usage: $usage" ;;
     *) [ -z "$file" ] || fail 64 "one study at a time, not also '$1'; usage: $usage"; file=$1; shift; continue ;;
   esac
   case "$1" in
     --runs) runs=$2 ;;
     --output) output=$2 ;;
+    --format) take_formats "svg,$2" ;;  # SVG, too: the page is made of it
     --set) more_settings+=("$2") ;;
     *) over[${1#--}]=$2 ;;
   esac
@@ -45,7 +49,7 @@ make_work_directory
 runs=${runs:-runs/$name} output=${output:-${runs:-.}}
 
 find_switchyard
-[ -n "$switchyard" ] || fail 69 "there is no switchyard program: build it (launch/quickstart.sh does), or install it"
+[ -n "$switchyard" ] || [ "$mode" = page ] || fail 69 "there is no switchyard program: build it (launch/quickstart.sh does), or install it"
 
 # What the program says of a mistake is said before the first run, not at the fifth.
 check_values() {
@@ -153,7 +157,8 @@ config $config_digest
 data $data_digest
 processes ${processes:-$default_processes}
 threads $threads
-machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), ${#cores[@]} cores"
+machine $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), ${#cores[@]} cores
+command launch/study.sh $(printable "$(shell_words "${typed[@]}")")"
   mkdir -p -- "$run" 2>/dev/null || fail 73 "cannot write to $runs"
   if [ -f "$run/study.txt" ] && ! diff -q <(sed -n 1,5p "$run/study.txt") <(sed -n 1,5p <<<"$text") >/dev/null; then
     fail 78 "$run was made with another study, configuration or data (see $run/study.txt): name other --runs, or move it away"
@@ -210,6 +215,6 @@ case $mode in
   list) check_values; list_runs; exit 0 ;;
   run) run_missing ;;
 esac
-write_table
+if [ "$mode" = page ]; then read_table; else write_table; fi
 draw_study
 write_page

@@ -7,7 +7,7 @@ export LC_ALL=C.UTF-8
 
 csv_header=study,value,seed,status,steps,tokens,seconds,final_neg_log_perplexity,best_neg_log_perplexity,best_step
 csv_header+=,late_train_loss,tokens_per_second,dropped_fraction,load_imbalance,tokens_per_expert,peak_memory_bytes
-csv_header+=,parameters,active_parameters,processes,threads,commit,machine,data,settings
+csv_header+=,parameters,active_parameters,processes,threads,commit,machine,data,settings,precision,date,command
 
 quoted() { printf '"%s"' "${1//\"/\"\"}"; }
 # Only where it has to be.
@@ -34,7 +34,9 @@ table_row() {
     "$rate" "$dropped" "$imbalance" "$(tokens_per_expert "$run")" "$memory" "$parameters" "$active" \
     "$(said "$run" processes)" "$(said "$run" threads)" \
     "$(awk '/^commit / && !seen[$2]++ { printf "%s%s", (n++ ? "+" : ""), $2 }' "$run/build.txt")"
-  printf ',%s,%s,%s\n' "$(quoted "$(said "$run" machine)")" "$(said "$run" data)" "$(quoted "$(said "$run" settings)")"
+  printf ',%s,%s,%s' "$(quoted "$(said "$run" machine)")" "$(said "$run" data)" "$(quoted "$(said "$run" settings)")"
+  printf ',%s,%s,%s\n' "$(sed -n 's/^ *precision: *//p' "$run/config.textproto" | head -n 1)" \
+    "$(sed -n 's/^started \([0-9-]*\)T.*/\1/p' "$run/build.txt" | head -n 1)" "$(quoted "$(said "$run" command)")"
 }
 
 # From the runs alone, whoever made them and whenever. `csv` is without the study's name, which may hold
@@ -42,6 +44,7 @@ table_row() {
 write_table() {
   local entry
   published=$output/$name.csv curves=$work/curves csv=$work/table
+  published_curves=$output/$name-curves.csv
   echo "${csv_header#study}" >"$csv"
   : >"$curves"
   for entry in "${wanted[@]}"; do
@@ -54,10 +57,29 @@ write_table() {
   done
   [ "$(wc -l <"$csv")" -gt 1 ] || fail 66 "no run of $file has made a step in $runs"
   { mkdir -p -- "$output" && name=$(cell "$name") awk '{ print (NR == 1 ? "study" : ENVIRON["name"]) $0 }' "$csv" >"$published.tmp" &&
-    mv -- "$published.tmp" "$published"; } 2>/dev/null || fail 73 "cannot write to $output"
+    mv -- "$published.tmp" "$published" &&
+    { echo value,seed,step,seconds,validation_loss; tr ' ' ',' <"$curves"; } >"$published_curves"; } 2>/dev/null || fail 73 "cannot write to $output"
+  sum_up
+  tell "$published $published_curves $output/$name.md"
+}
+
+# The other way round: what write_table wrote is read, and the runs are not needed.
+read_table() {
+  published=$output/$name.csv curves=$work/curves csv=$work/table
+  published_curves=$output/$name-curves.csv
+  local table
+  for table in "$published" "$published_curves"; do
+    [ -s "$table" ] || fail 66 "$table is not there: --page draws from it; with the runs there, --csv writes it"
+  done
+  name=$(cell "$name") awk '{ print substr($0, (NR == 1 ? 5 : length(ENVIRON["name"])) + 1) }' "$published" >"$csv"
+  tail -n +2 "$published_curves" | tr ',' ' ' >"$curves"
+  sum_up
+  tell "$output/$name.md"
+}
+
+sum_up() {
   (cd "$work" && awk -F, -v baseline="$baseline" -v claim="${study[claim]:-}" -v curves=curves "$summary" "$csv") >"$work/summary"
   markdown >"$output/$name.md"
-  tell "$published $output/$name.md"
 }
 
 # A line a value, with tabs: value, seeds, parameters, then mean and deviation over the seeds of: final
@@ -143,11 +165,46 @@ notes() {
   unfinished=$(awk -F, 'NR > 1 && $4 != "finished" { n++ } END { print n + 0 }' "$csv")
   [ "$unfinished" -eq 0 ] || echo "$unfinished of the runs are not finished, or diverged: their rows in $name.csv say so."
   [ "$(wc -l <"$csv")" -gt "${#wanted[@]}" ] || echo "Runs that have not begun: $((${#wanted[@]} + 1 - $(wc -l <"$csv")))."
-  awk -F, 'NR > 1 && !seen[$21]++ { commits = commits (n++ ? ", " : "") $21 } END { print "Commit " commits "." (n > 1 ? " Not all runs were made by the same program." : "") }' "$csv"
-  sed -n '2,$s/^\([^,]*,\)\{21\}"\([^"]*\)",\([^,]*\),.*/Machine: \2. Data: \3./p' "$csv" | sort -u
+}
+
+# What the study is and what it was made with, as far as that is recorded: "Word: text", a line each.
+about() {
+  local precision command
+  question=$(question) awk 'BEGIN { if (ENVIRON["question"] != "") print "Question: " ENVIRON["question"] }'
+  echo "Settings: configuration ${study[config]}${common[*]:+, ${common[*]}}; each value's own stand in $name.csv"
+  precision=$(last_cells 1)
+  [ -n "$precision" ] || precision=$(said_precision)
+  [ -z "$precision" ] || echo "Precision: $precision"
+  echo "Budget: $(budget) a run"
+  sed -n '2,$s/^\([^,]*,\)\{21\}"\([^"]*\)",\([^,]*\),.*/Machine: \2. Data: \3/p' "$csv" | sort -u
+  [ -z "$(last_cells 2)" ] || echo "Date: $(last_cells 2)"
+  awk -F, 'NR > 1 && !seen[$21]++ { commits = commits (n++ ? ", " : "") $21 } END { print "Commit: " commits (n > 1 ? ". Not all runs were made by the same program" : "") }' "$csv"
+  command=$(last_cells 3)
+  [ -z "$command" ] || echo "Command: $command"
+}
+
+# The comment that the study's file begins with.
+question() { awk '!/^#/ { exit } { sub(/^# */, ""); text = text (n++ ? " " : "") $0 } END { print text }' "$file" | tr -d '\000-\010\013-\037'; }
+
+# The different cells of the N-th of the three last columns: precision, date, command. Older tables have none.
+last_cells() {
+  head -n 1 "$csv" | grep -q ',precision,date,command$' || return 0
+  awk -v column="$1" 'NR > 1 && match($0, /,[A-Z0-9_]*,[0-9-]*,"([^"]|"")*"$/) {
+    rest = substr($0, RSTART + 1); split(rest, part, ",")
+    command = substr(rest, length(part[1]) + length(part[2]) + 4); sub(/"$/, "", command); gsub(/""/, "\"", command)
+    text = column == 1 ? part[1] : column == 2 ? part[2] : command
+    if (text != "" && !seen[text]++) all = all (n++ ? (column == 3 ? " ; " : ", ") : "") text }
+    END { if (n) print all }' "$csv"
+}
+
+# Of a table that does not say it: what the configuration says, where it is a file.
+said_precision() {
+  [ ! -f "$config" ] || grep -v '^ *#' "$config" | grep -o '\bprecision: *[A-Z0-9]*' | sed 's/.*: *//;q' || true
 }
 
 markdown() {
+  about | sed 's/[\\*_<>`|[]/\\&/g; s/^\([^:]*\):/* **\1:**/'
+  echo
   table_cells | awk -F'\t' '{ for (i = 1; i <= NF; i++) printf "| %s ", $i; print "|" } NR == 1 { for (i = 1; i <= NF; i++) printf "| --- "; print "|" }'
   echo
   notes | sed 's/^/* /'

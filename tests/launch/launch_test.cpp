@@ -28,6 +28,7 @@ TEST(Scripts, RefuseWhatTheyDoNotUnderstand) {
   EXPECT_EQ(launch("test.sh --nonsense").exit_code, 64);
   EXPECT_EQ(launch("plot.sh").exit_code, 64);
   EXPECT_EQ(launch("plot.sh --nonsense").exit_code, 64);
+  EXPECT_EQ(launch("plot.sh --format gif /nowhere").exit_code, 64);
   EXPECT_EQ(launch("plot.sh /nowhere").exit_code, 66);
 }
 
@@ -106,13 +107,28 @@ TEST_F(StoppedRun, HasSavedItsLastStepAndSaysHowToGoOn) {
   EXPECT_THAT(inspected.output, AllOf(HasSubstr(std::to_string(steps)), HasSubstr("verified")));
 }
 
-TEST_F(StoppedRun, IsDrawnAsSvgAndPng) {
+TEST_F(StoppedRun, IsDrawnAsSvgPngAndPdf) {
   const Outcome drawn = launch("plot.sh " + path("run"));
   ASSERT_EQ(drawn.exit_code, 0) << drawn.output;
   for (const char* picture : {"loss", "drops", "load-run"}) {
     EXPECT_THAT(read_text(path("run/plots/") + picture + ".svg"), HasSubstr("</svg>")) << picture;
     EXPECT_EQ(read_text(path("run/plots/") + picture + ".png").substr(1, 3), "PNG") << picture;
+    EXPECT_EQ(read_text(path("run/plots/") + picture + ".pdf").substr(0, 4), "%PDF") << picture;
   }
+}
+
+TEST_F(StoppedRun, IsKeptApartFromARunOfTheSameName) {
+  for (const char* folder : {"a", "b"}) {
+    fs::create_directories(path(folder) + "/run");
+    fs::copy_file(path("run/metrics.jsonl"), path(folder) + "/run/metrics.jsonl");
+  }
+  const Outcome drawn =
+      launch("plot.sh --format svg -o " + path("both") + " " + path("a/run") + " " + path("b/run"));
+  ASSERT_EQ(drawn.exit_code, 0) << drawn.output;
+  EXPECT_TRUE(fs::exists(path("both/load-a-run.svg")) && fs::exists(path("both/load-b-run.svg")));
+  EXPECT_FALSE(fs::exists(path("both/loss.pdf")));
+  const std::string loss = read_text(path("both/loss.svg"));
+  EXPECT_THAT(loss, AllOf(HasSubstr("a/run, training"), HasSubstr("b/run, training")));
 }
 
 TEST_F(StoppedRun, IsDrawnUnderAnyName) {

@@ -243,6 +243,28 @@ TEST_F(Study, DrawsPicturesAndAPageThatHoldsThem) {
               AllOf(HasSubstr("encoder block 1"), HasSubstr("decoder block 1")));
 }
 
+TEST_F(Study, IsDrawnFromItsTablesWithoutItsRuns) {
+  for (const char* table : {"small.csv", "small-curves.csv"}) {
+    fs::create_directories(path("tables"));
+    fs::copy_file(path("out/") + table, path("tables/") + table);
+  }
+  const Outcome drawn = launch("study.sh " + path("small.study") + " --page --format svg --runs " +
+                               path("nowhere") + " --output " + path("tables"));
+  ASSERT_EQ(drawn.exit_code, 0) << drawn.output;
+  EXPECT_EQ(read_text(path("tables/small.md")), read_text(path("out/small.md")));
+  EXPECT_TRUE(fs::exists(path("tables/loss-by-step.svg")));
+  EXPECT_FALSE(fs::exists(path("tables/loss-by-step.png")));
+}
+
+// One value, evaluated once: a curve that is a point.
+TEST_F(Study, OfOneValueAndThreeStepsIsDrawn) {
+  write_text(path("one.study"), "config base.textproto\naxis moe.num_experts\nvalues 4\nsteps 3\n");
+  const Outcome outcome = launch("study.sh " + path("one.study") + " --data " + path("data") +
+                                 " --runs " + path("one"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(read_text(path("one/loss-by-step.svg")), HasSubstr("</svg>"));
+}
+
 TEST_F(Study, SumsUpValueByValueAndClaimsNothingOfTooFewSeeds) {
   const std::string table = read_text(path("out/small.md"));
   EXPECT_THAT(table,
@@ -443,7 +465,8 @@ TEST(StudyPage, HasNoLineWhereNothingCanBeCompared) {
   const TemporaryDirectory directory;
   write_text(directory.path() + "/mean-8", "20 2 4.9 0.1 nan\n");
   const Outcome outcome =
-      run_shell("bash -c '. " LAUNCH_DIRECTORY "/study_page.sh; values=(8) palette=(red) work=" +
+      run_shell("bash -c '. " LAUNCH_DIRECTORY "/figures.sh; . " LAUNCH_DIRECTORY
+                "/study_page.sh; values=(8) work=" +
                 directory.path() + "; lines x 4; echo \"[$(lines x 5)]\"'");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
   EXPECT_THAT(outcome.output, AllOf(HasSubstr("using (x):4"), HasSubstr("[]")));
