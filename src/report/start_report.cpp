@@ -9,7 +9,6 @@
 
 #include "plan/parameters.hpp"
 #include "report/numbers.hpp"
-#include "tensor/cross_entropy.hpp"
 
 namespace switchyard {
 namespace {
