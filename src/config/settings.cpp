@@ -2,82 +2,11 @@
 
 #include <cassert>
 
+#include "config/option_enums.hpp"
 #include "data/example_file.hpp"
 
 namespace switchyard {
 namespace {
-
-RoutingMethod read_routing(MoeOptions::Routing routing) {
-  switch (routing) {
-    case MoeOptions::SWITCH:
-      return RoutingMethod::switch_top1;
-    case MoeOptions::TOP2:
-      return RoutingMethod::top2;
-    case MoeOptions::TOPK:
-      return RoutingMethod::topk;
-    case MoeOptions::EXPERT_CHOICE:
-      return RoutingMethod::expert_choice;
-    case MoeOptions::SOFT:
-      return RoutingMethod::soft;
-    case MoeOptions::HASH:
-      return RoutingMethod::hash;
-    case MoeOptions::NTLB:
-      return RoutingMethod::ntlb;
-  }
-  return RoutingMethod::switch_top1;
-}
-
-SecondPolicy read_second_policy(MoeOptions::SecondPolicy::Value policy) {
-  switch (policy) {
-    case MoeOptions::SecondPolicy::RANDOM:
-      return SecondPolicy::random;
-    case MoeOptions::SecondPolicy::THRESHOLD:
-      return SecondPolicy::threshold;
-    case MoeOptions::SecondPolicy::ALL:
-      return SecondPolicy::all;
-    case MoeOptions::SecondPolicy::NONE:
-      return SecondPolicy::none;
-  }
-  return SecondPolicy::random;
-}
-
-DropPolicy read_drop_policy(MoeOptions::DropPolicy::Value policy) {
-  switch (policy) {
-    case MoeOptions::DropPolicy::POSITION:
-      return DropPolicy::position;
-    case MoeOptions::DropPolicy::PROBS:
-      return DropPolicy::probs;
-    case MoeOptions::DropPolicy::RANDOM:
-      return DropPolicy::random;
-  }
-  return DropPolicy::position;
-}
-
-LoadBalancing read_load_balancing(MoeOptions::LoadBalancing::Value balancing) {
-  switch (balancing) {
-    case MoeOptions::LoadBalancing::AUX:
-      return LoadBalancing::aux;
-    case MoeOptions::LoadBalancing::BIAS:
-      return LoadBalancing::bias;
-    case MoeOptions::LoadBalancing::NONE:
-      return LoadBalancing::none;
-  }
-  return LoadBalancing::aux;
-}
-
-Exploration read_exploration(MoeOptions::Exploration exploration) {
-  switch (exploration) {
-    case MoeOptions::INPUT_JITTER:
-      return Exploration::input_jitter;
-    case MoeOptions::ARGMAX:
-      return Exploration::argmax;
-    case MoeOptions::SAMPLE:
-      return Exploration::sample;
-    case MoeOptions::INPUT_DROPOUT:
-      return Exploration::input_dropout;
-  }
-  return Exploration::input_jitter;
-}
 
 MoeConfig read_moe(const MoeOptions& options, double dropout_rate) {
   return {.num_experts = options.num_experts(),
@@ -89,34 +18,25 @@ MoeConfig read_moe(const MoeOptions& options, double dropout_rate) {
           .aux_loss_coef = options.aux_loss_coef(),
           .z_loss_coef = options.z_loss_coef(),
           .jitter_eps = options.jitter_eps(),
-          .router_precision = options.router_precision() == MoeOptions::BFLOAT16
-                                  ? Precision::bfloat16
-                                  : Precision::float32,
-          .encoder_routing = read_routing(options.routing()),
-          .decoder_routing = read_routing(options.has_decoder_routing() ? options.decoder_routing()
-                                                                        : options.routing()),
+          .router_precision = from_option<Precision>(options.router_precision()),
+          .encoder_routing = from_option<RoutingMethod>(options.routing()),
+          .decoder_routing = from_option<RoutingMethod>(
+              options.has_decoder_routing() ? options.decoder_routing() : options.routing()),
           .router_topk = options.router_topk(),
           .normalize_gates = options.normalize_gates(),
-          .second_policy = read_second_policy(options.second_policy()),
+          .second_policy = from_option<SecondPolicy>(options.second_policy()),
           .second_threshold = static_cast<float>(options.second_threshold()),
           .ntlb_top_k = options.ntlb_top_k(),
-          .drop_policy = read_drop_policy(options.drop_policy()),
-          .load_balancing = read_load_balancing(options.load_balancing()),
+          .drop_policy = from_option<DropPolicy>(options.drop_policy()),
+          .load_balancing = from_option<LoadBalancing>(options.load_balancing()),
           .bias_update_rate = options.bias_update_rate(),
-          .aux_loss_scope = options.aux_loss_scope() == MoeOptions::GLOBAL ? AuxLossScope::global
-                                                                           : AuxLossScope::group,
-          .aux_loss_reduction = options.aux_loss_reduction() == MoeOptions::MEAN
-                                    ? AuxLossReduction::mean
-                                    : AuxLossReduction::sum,
-          .exploration = read_exploration(options.exploration()),
+          .aux_loss_scope = from_option<AuxLossScope>(options.aux_loss_scope()),
+          .aux_loss_reduction = from_option<AuxLossReduction>(options.aux_loss_reduction()),
+          .exploration = from_option<Exploration>(options.exploration()),
           .sample_temperature = static_cast<float>(options.sample_temperature()),
           .router_dropout_rate = static_cast<float>(options.router_dropout_rate()),
           .expert_dropout_rate = static_cast<float>(
               options.has_expert_dropout_rate() ? options.expert_dropout_rate() : dropout_rate)};
-}
-
-Activation read_activation(ModelOptions::Activation activation) {
-  return activation == ModelOptions::GATED_GELU ? Activation::gated_gelu : Activation::relu;
 }
 
 std::optional<AttentionWindow> read_window(const ModelOptions& options) {
@@ -138,27 +58,14 @@ ModelConfig read_model(const ModelOptions& options, const MoeOptions& moe,
                                                                  : options.num_layers(),
           .encoder_sparse_step = moe.encoder_sparse_step(),
           .decoder_sparse_step = moe.decoder_sparse_step(),
-          .sparse_place =
-              moe.sparse_place() == MoeOptions::SECOND ? SparsePlace::second : SparsePlace::last,
-          .activation = read_activation(options.activation()),
+          .sparse_place = from_option<SparsePlace>(moe.sparse_place()),
+          .activation = from_option<Activation>(options.activation()),
           .tie_word_embeddings = options.tie_word_embeddings(),
           .encoder_window = read_window(options),
           .dropout_rate = static_cast<float>(options.dropout_rate()),
           .layer_norm_epsilon = static_cast<float>(options.layer_norm_epsilon()),
           .initializer_scale = static_cast<float>(options.initializer_scale()),
           .moe = read_moe(moe, options.dropout_rate())};
-}
-
-Recompute read_recompute(TrainOptions::Recompute recompute) {
-  switch (recompute) {
-    case TrainOptions::NONE:
-      return Recompute::none;
-    case TrainOptions::ATTENTION:
-      return Recompute::attention;
-    case TrainOptions::BLOCK:
-      return Recompute::block;
-  }
-  return Recompute::none;
 }
 
 SpanCorruptionConfig read_spans(const DataOptions& options) {
@@ -193,22 +100,8 @@ OptimizerConfig read_optimizer(const OptimizerOptions& options) {
   return read_adafactor(options);
 }
 
-ScheduleConfig::Shape read_shape(OptimizerOptions::Schedule schedule) {
-  switch (schedule) {
-    case OptimizerOptions::RSQRT:
-      return ScheduleConfig::Shape::rsqrt;
-    case OptimizerOptions::CONSTANT:
-      return ScheduleConfig::Shape::constant;
-    case OptimizerOptions::LINEAR:
-      return ScheduleConfig::Shape::linear;
-    case OptimizerOptions::COSINE:
-      return ScheduleConfig::Shape::cosine;
-  }
-  return ScheduleConfig::Shape::rsqrt;
-}
-
 ScheduleConfig read_schedule(const OptimizerOptions& options) {
-  return {.shape = read_shape(options.schedule()),
+  return {.shape = from_option<ScheduleConfig::Shape>(options.schedule()),
           .learning_rate = options.learning_rate(),
           .warmup_steps = options.warmup_steps(),
           .linear_warmup_steps = options.linear_warmup_steps(),
@@ -217,9 +110,8 @@ ScheduleConfig read_schedule(const OptimizerOptions& options) {
 }
 
 void read_train(const TrainOptions& options, Settings& settings) {
-  settings.model.precision =
-      options.precision() == TrainOptions::BFLOAT16 ? Precision::bfloat16 : Precision::float32;
-  settings.model.recompute = read_recompute(options.recompute());
+  settings.model.precision = from_option<Precision>(options.precision());
+  settings.model.recompute = from_option<Recompute>(options.recompute());
   settings.batch_size = options.batch_size();
   settings.accumulation_steps = options.accumulation_steps();
   settings.steps = options.steps();

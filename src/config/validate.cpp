@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "config/option_enums.hpp"
 #include "config/option_fields.hpp"
 #include "data/example_file.hpp"
 #include "data/span_corruption.hpp"
@@ -121,20 +123,21 @@ class Routings {
     const int decoder_layers =
         model.has_num_decoder_layers() ? model.num_decoder_layers() : model.num_layers();
     if (has_sparse_layer(moe, moe.encoder_sparse_step(), model.num_layers()))
-      encoder_ = moe.routing();
+      encoder_ = from_option<RoutingMethod>(moe.routing());
     if (has_sparse_layer(moe, moe.decoder_sparse_step(), decoder_layers))
-      decoder_ = moe.has_decoder_routing() ? moe.decoder_routing() : moe.routing();
+      decoder_ = from_option<RoutingMethod>(moe.has_decoder_routing() ? moe.decoder_routing()
+                                                                      : moe.routing());
   }
 
-  std::optional<MoeOptions::Routing> decoder() const { return decoder_; }
+  std::optional<RoutingMethod> decoder() const { return decoder_; }
   bool empty() const { return !encoder_ && !decoder_; }
 
   template <class Property>
   bool any(Property holds) const {
     return (encoder_ && holds(*encoder_)) || (decoder_ && holds(*decoder_));
   }
-  bool have(MoeOptions::Routing routing) const {
-    return any([=](MoeOptions::Routing other) { return other == routing; });
+  bool have(RoutingMethod routing) const {
+    return any([=](RoutingMethod other) { return other == routing; });
   }
 
  private:
@@ -144,39 +147,31 @@ class Routings {
     return moe.num_experts() > 0 && step > 0 && first < blocks;
   }
 
-  std::optional<MoeOptions::Routing> encoder_, decoder_;
+  std::optional<RoutingMethod> encoder_, decoder_;
 };
-
-bool looks_at_a_row(MoeOptions::Routing routing) {
-  return routing == MoeOptions::EXPERT_CHOICE || routing == MoeOptions::SOFT;
-}
-bool has_places(MoeOptions::Routing routing) { return !looks_at_a_row(routing); }
-bool tokens_choose(MoeOptions::Routing routing) {
-  return has_places(routing) && routing != MoeOptions::HASH;
-}
 
 void check_row_routings(const RunConfig& config, const Routings& routings, Problems& problems) {
   const MoeOptions& moe = config.moe();
-  if (!routings.any(looks_at_a_row)) return;
-  if (routings.decoder() && looks_at_a_row(*routings.decoder())) {
+  if (!routings.any(sees_whole_row)) return;
+  if (routings.decoder() && sees_whole_row(*routings.decoder())) {
     problems.require(
         false, std::string(moe.has_decoder_routing() ? "moe.decoder_routing" : "moe.routing") +
-                   " " + MoeOptions::Routing_Name(*routings.decoder()) +
+                   " " + option_name(*routings.decoder()) +
                    " looks at all of a row, so the decoder would see the future; "
                    "set moe.decoder_routing=SWITCH");
   }
   const std::string name =
-      routings.have(MoeOptions::SOFT) ? "moe.routing SOFT" : "moe.routing EXPERT_CHOICE";
+      routings.have(RoutingMethod::soft) ? "moe.routing SOFT" : "moe.routing EXPERT_CHOICE";
   problems.require(!moe.dropless(), "moe.dropless is true, but " + name +
                                         " has as many places as moe.capacity_factor says");
   problems.require(moe.exploration() != MoeOptions::SAMPLE,
                    "moe.exploration SAMPLE draws experts for a token, but with " + name +
                        " tokens do not choose");
-  problems.require(
-      moe.drop_policy() == MoeOptions::DropPolicy::POSITION || routings.any(has_places),
-      "moe.drop_policy is " + MoeOptions::DropPolicy::Value_Name(moe.drop_policy()) + ", but " +
-          name + " turns no token away");
-  problems.require(!routings.have(MoeOptions::SOFT) ||
+  problems.require(moe.drop_policy() == MoeOptions::DropPolicy::POSITION ||
+                       routings.any(std::not_fn(sees_whole_row)),
+                   "moe.drop_policy is " + MoeOptions::DropPolicy::Value_Name(moe.drop_policy()) +
+                       ", but " + name + " turns no token away");
+  problems.require(!routings.have(RoutingMethod::soft) ||
                        config.data().input_length() * moe.capacity_factor() <= most_rows,
                    "data.input_length (" + std::to_string(config.data().input_length()) +
                        ") times moe.capacity_factor makes more slots a row than " +
@@ -184,13 +179,13 @@ void check_row_routings(const RunConfig& config, const Routings& routings, Probl
 }
 
 void check_choices(const MoeOptions& moe, const Routings& routings, Problems& problems) {
-  const bool topk = routings.have(MoeOptions::TOPK), ntlb = routings.have(MoeOptions::NTLB);
+  const bool topk = routings.have(RoutingMethod::topk), ntlb = routings.have(RoutingMethod::ntlb);
   problems.within(1, topk ? moe.num_experts() : most_experts, "moe.router_topk");
   problems.within(1, ntlb ? moe.num_experts() : most_experts, "moe.ntlb_top_k");
   problems.require(!topk || !moe.normalize_gates() || moe.router_topk() != 1,
                    "moe.normalize_gates is true, but moe.router_topk is 1: a gate that is always "
                    "1 teaches the router nothing");
-  if (routings.have(MoeOptions::TOP2)) {
+  if (routings.have(RoutingMethod::top2)) {
     problems.require(moe.num_experts() >= 2, "moe.num_experts is " +
                                                  std::to_string(moe.num_experts()) +
                                                  ", but moe.routing TOP2 needs 2 experts");

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/option_enums.hpp"
 #include "plan/parameters.hpp"
 #include "report/numbers.hpp"
 
@@ -25,39 +26,19 @@ std::string range_text(const char* one, const char* many, Interval<I> range) {
          std::to_string(range.last.value - 1);
 }
 
-const char* second_text(SecondPolicy policy) {
-  switch (policy) {
-    case SecondPolicy::random:
-      return "RANDOM";
-    case SecondPolicy::threshold:
-      return "THRESHOLD";
-    case SecondPolicy::all:
-      return "ALL";
-    case SecondPolicy::none:
-      return "NONE";
-  }
-  return "";
-}
-
 std::string routing_text(const MoeConfig& moe, RoutingMethod method) {
+  const std::string name = option_name(method);
   switch (method) {
-    case RoutingMethod::switch_top1:
-      return "SWITCH";
     case RoutingMethod::top2:
-      return std::string("TOP2 (second ") + second_text(moe.second_policy) + ")";
+      return name + " (second " + option_name(moe.second_policy) + ")";
     case RoutingMethod::topk:
-      return "TOPK " + std::to_string(moe.router_topk) +
+      return name + " " + std::to_string(moe.router_topk) +
              (moe.normalize_gates ? " (normalised)" : "");
-    case RoutingMethod::expert_choice:
-      return "EXPERT_CHOICE";
-    case RoutingMethod::soft:
-      return "SOFT";
-    case RoutingMethod::hash:
-      return "HASH";
     case RoutingMethod::ntlb:
-      return "NTLB (" + std::to_string(moe.ntlb_top_k) + " choices)";
+      return name + " (" + std::to_string(moe.ntlb_top_k) + " choices)";
+    default:
+      return name;
   }
-  return "";
 }
 
 std::string balance_text(const ModelConfig& config) {

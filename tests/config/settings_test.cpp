@@ -3,6 +3,11 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
+#include "config/option_enums.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -38,6 +43,35 @@ TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
     EXPECT_EQ(settings_of(model + "moe { routing: TOP2 }").model.moe.routing(decoder),
               RoutingMethod::top2);
   }
+}
+
+// The names of all values of ours, in their order, and that run.proto has no others.
+template <class Ours>
+void expect_names(const std::vector<std::string>& names) {
+  ASSERT_EQ(option_enum(Ours{}).value_count(), static_cast<int>(names.size()));
+  for (std::size_t i = 0; i < names.size(); ++i)
+    EXPECT_EQ(option_name(static_cast<Ours>(i)), names[i]);
+}
+
+TEST(OptionEnums, HaveTheSameValuesAsTheProgramsOwn) {
+  expect_names<RoutingMethod>({"SWITCH", "TOP2", "TOPK", "EXPERT_CHOICE", "SOFT", "HASH", "NTLB"});
+  expect_names<SecondPolicy>({"RANDOM", "THRESHOLD", "ALL", "NONE"});
+  expect_names<DropPolicy>({"POSITION", "PROBS", "RANDOM"});
+  expect_names<LoadBalancing>({"AUX", "BIAS", "NONE"});
+  expect_names<AuxLossScope>({"GROUP", "GLOBAL"});
+  expect_names<AuxLossReduction>({"SUM", "MEAN"});
+  expect_names<Exploration>({"INPUT_JITTER", "ARGMAX", "SAMPLE", "INPUT_DROPOUT"});
+  expect_names<Activation>({"RELU", "GATED_GELU"});
+  expect_names<SparsePlace>({"LAST", "SECOND"});
+  expect_names<Precision>({"FLOAT32", "BFLOAT16"});
+  expect_names<Recompute>({"NONE", "ATTENTION", "BLOCK"});
+  expect_names<ScheduleConfig::Shape>({"RSQRT", "CONSTANT", "LINEAR", "COSINE"});
+  EXPECT_EQ(option_name(RoutingMethod::ntlb), "NTLB");
+  EXPECT_EQ(option_name(SecondPolicy::none), "NONE");
+  EXPECT_EQ(option_name(DropPolicy::random), "RANDOM");
+  EXPECT_EQ(option_name(LoadBalancing::none), "NONE");
+  EXPECT_EQ(option_name(Exploration::input_dropout), "INPUT_DROPOUT");
+  EXPECT_EQ(option_name(ScheduleConfig::Shape::cosine), "COSINE");
 }
 
 TEST(SettingsTest, ReadsEverySchedule) {

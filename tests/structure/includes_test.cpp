@@ -25,7 +25,7 @@ const std::map<std::string, Names> may_include = {
     {"plan", {"model", "moe", "tensor", "comm", "base"}},
     {"optim", {"tensor", "comm", "base"}},
     {"data", {"files", "base"}},
-    {"config", {"data", "model", "optim", "files", "base"}},
+    {"config", {"data", "model", "moe", "optim", "files", "base"}},
     {"checkpoint", {"files", "tensor", "comm", "base"}},
     {"interchange", {"checkpoint", "files", "tensor", "comm", "base"}},
     {"statistics", {"data", "model", "comm", "base"}},
