@@ -91,35 +91,27 @@ const Command benchmark_command{
     .name = "benchmark",
     .summary = "measures the machine's rates, and a model's training steps against them",
     .help =
-        "usage: switchyard benchmark [--config FILE]... [--set PATH=VALUE]... [--steps N]\n"
-        "                            [--json FILE] [--force-load-balancing]\n"
-        "\n"
-        "  --config FILE     configuration, a file or the name of a shipped one; several merge in "
-        "order\n"
-        "  --set PATH=VALUE  one option, after all files; `switchyard options` lists them\n"
-        "  --steps N         steps to measure, after two that are left out; 10 where it is not "
-        "said\n"
-        "  --json FILE       writes all figures there too\n"
-        "  --force-load-balancing\n"
-        "                    token t of a routing group goes to expert t mod E, whatever its "
-        "router says:\n"
-        "                    what balanced experts would take\n"
-        "\n"
-        "Measures the rate of oneDNN's products on all processes and threads at once (a yardstick "
-        "of\n"
-        "2048 x 2048 x 2048, and the model's own as its layers issue them), sweeps of memory, the "
-        "exchange\n"
-        "of rows and the sum of gradients; then training steps of the model, and the yardstick "
-        "once more.\n"
-        "It needs no data: rows are full of token ids drawn from Zipf's law, and dropout and "
-        "jitter are 0.\n"
-        "Utilisation is the model's operations per second, by the formula of `switchyard "
-        "describe`, "
-        "over the\n"
-        "yardstick's.\n"
-        "\n"
-        "example:\n"
-        "  launch/local.sh -n 2 -t 1 benchmark --config bench_tiny --json tiny.json\n",
+        R"help(usage: switchyard benchmark [--config FILE]... [--set PATH=VALUE]... [--steps N]
+                            [--json FILE] [--force-load-balancing]
+
+  --config FILE     configuration, a file or the name of a shipped one; several merge in order
+  --set PATH=VALUE  one option, after all files; `switchyard options` lists them
+  --steps N         steps to measure, after two that are left out; 10 where it is not said
+  --json FILE       writes all figures there too
+  --force-load-balancing
+                    token t of a routing group goes to expert t mod E, whatever its router says:
+                    what balanced experts would take
+
+Measures the rate of oneDNN's products on all processes and threads at once (a yardstick of
+2048 x 2048 x 2048, and the model's own as its layers issue them), sweeps of memory, the exchange
+of rows and the sum of gradients; then training steps of the model, and the yardstick once more.
+It needs no data: rows are full of token ids drawn from Zipf's law, and dropout and jitter are 0.
+Utilisation is the model's operations per second, by the formula of `switchyard describe`, over the
+yardstick's.
+
+example:
+  launch/local.sh -n 2 -t 1 benchmark --config bench_tiny --json tiny.json
+)help",
     .run = run_benchmark_command,
     .processes = Processes::all};
 

@@ -281,29 +281,29 @@ const Command compare_command{
     .name = "compare",
     .summary = "puts runs beside each other: a line a run, and the options in which they differ",
     .help =
-        "usage: switchyard compare [--csv | --steps-csv] RUN...\n"
-        "\n"
-        "Reads what each run has recorded of itself, finished or not, and prints\n"
-        "\n"
-        "  steps      taken, of train.steps\n"
-        "  tokens     encoder and decoder positions of these steps\n"
-        "  minutes    of training, all starts together; evaluating and saving left out\n"
-        "  eval/loss  of the newest evaluation: nats per target token, on validation data\n"
-        "  best       the least eval/loss, and after which step\n"
-        "  tokens/s   median over the steps, the first left out\n"
-        "  dropped    share of tokens whose expert was full, mean over the steps\n"
-        "\n"
-        "then each option in which the runs differ, defaults written out; paths last. Losses "
-        "compare\n"
-        "where the data are the same.\n"
-        "\n"
-        "  --csv  a line a run for other programs, all digits, and besides the mean training loss\n"
-        "         of the last fifth of the steps, load imbalance, memory and parameters\n"
-        "  --steps-csv  a line for each step of each run, the first column its RUN: losses,\n"
-        "         gradient norm, learning rate, drops, load, milliseconds, tokens per second\n"
-        "\n"
-        "example:\n"
-        "  switchyard compare runs/tiny runs/tiny_dense\n",
+        R"help(usage: switchyard compare [--csv | --steps-csv] RUN...
+
+Reads what each run has recorded of itself, finished or not, and prints
+
+  steps      taken, of train.steps
+  tokens     encoder and decoder positions of these steps
+  minutes    of training, all starts together; evaluating and saving left out
+  eval/loss  of the newest evaluation: nats per target token, on validation data
+  best       the least eval/loss, and after which step
+  tokens/s   median over the steps, the first left out
+  dropped    share of tokens whose expert was full, mean over the steps
+
+then each option in which the runs differ, defaults written out; paths last. Losses compare
+where the data are the same.
+
+  --csv  a line a run for other programs, all digits, and besides the mean training loss
+         of the last fifth of the steps, load imbalance, memory and parameters
+  --steps-csv  a line for each step of each run, the first column its RUN: losses,
+         gradient norm, learning rate, drops, load, milliseconds, tokens per second
+
+example:
+  switchyard compare runs/tiny runs/tiny_dense
+)help",
     .run = run_compare,
     .processes = Processes::one};
 

@@ -238,19 +238,19 @@ ExitCode run_describe(const Comm&, std::span<const std::string> arguments) {
 
 const Command describe_command = {
     "describe", "shows what a configuration needs, before it is started",
-    "usage: switchyard describe [--config FILE]... [--set PATH=VALUE]... [--processes R]\n"
-    "\n"
-    "  --config FILE     configuration, a file or the name of a shipped one; several merge in "
-    "order\n"
-    "  --set PATH=VALUE  one option, after all files; `switchyard options` lists them\n"
-    "  --processes R     as many processes as the run would have; 1 where it is not said\n"
-    "\n"
-    "Prints who hosts what, the parameters, the operations of a step, each expert's capacity and\n"
-    "what uniform routing would drop, the bytes between processes, and the memory of each process\n"
-    "by part. It needs no data and no mpirun; OMP_NUM_THREADS counts as it would in the run.\n"
-    "\n"
-    "example:\n"
-    "  switchyard describe --config base_128 --processes 16\n",
+    R"help(usage: switchyard describe [--config FILE]... [--set PATH=VALUE]... [--processes R]
+
+  --config FILE     configuration, a file or the name of a shipped one; several merge in order
+  --set PATH=VALUE  one option, after all files; `switchyard options` lists them
+  --processes R     as many processes as the run would have; 1 where it is not said
+
+Prints who hosts what, the parameters, the operations of a step, each expert's capacity and
+what uniform routing would drop, the bytes between processes, and the memory of each process
+by part. It needs no data and no mpirun; OMP_NUM_THREADS counts as it would in the run.
+
+example:
+  switchyard describe --config base_128 --processes 16
+)help",
     run_describe, Processes::one};
 
 }  // namespace switchyard

@@ -306,58 +306,49 @@ const Command evaluate_command{
     .name = "evaluate",
     .summary = "measures a checkpoint on prepared data or examples: cross-entropy, filled passages",
     .help =
-        "usage: switchyard evaluate [--checkpoint] DIR|RUN [--data DIR|FILE.jsonl] [OPTION]...\n"
-        "\n"
-        "  --checkpoint DIR  a checkpoint, or a run: its newest valid one\n"
-        "  --data DIR        prepared data, whose validation stream is used; default: the run's "
-        "own\n"
-        "  --set PATH=VALUE  one option of the run, such as train.batch_size=8; none that makes "
-        "another\n"
-        "                    model of it\n"
-        "  --samples N       validation samples, the first N; default: train.eval_samples of the "
-        "run\n"
-        "  --show N          prints N passages with their gaps, the truth and the model's filling: "
-        "its\n"
-        "                    most likely token at each place, given the true ones before it\n"
-        "  --experts FILE    writes which pieces go to which expert, layer by layer; prints each\n"
-        "                    expert's load and most typical pieces\n"
-        "  --untrained       measures the same model before training too\n"
-        "  --unigram         and a model that knows each token's frequency alone\n"
-        "\n"
-        "Losses are nats per target token. eval/loss is over all targets; eval/loss_text over text "
-        "pieces\n"
-        "alone, for sentinels and the end of a sequence are nearly free. Runs on any number of "
-        "processes\n"
-        "up to the run's parallel.virtual_ranks.\n"
-        "\n"
-        "FILE has a header, then a line for each sparse layer, expert and piece that met:\n"
-        "\n"
-        "  layer, expert\n"
-        "  piece, id      what the layer reads (▁ begins a word); in the decoder the piece\n"
-        "                 before the target, and <pad> before the first\n"
-        "  count          how often the piece wanted the expert, had it room or not\n"
-        "  share          of the piece's occurrences in this layer, those that wanted this expert\n"
-        "\n"
-        "Its fields are separated by tabs and never quoted. An existing FILE is replaced.\n"
-        "\n"
-        "--data FILE.jsonl is a file of examples, a line {\"inputs\": X, \"targets\": Y} each, "
-        "where X and\n"
-        "Y are texts or arrays of ids; other keys are passed over. All of it is measured, or the "
-        "first\n"
-        "--samples, an example a row, in rows as long as the longest of their batch; without "
-        "capacity\n"
-        "and in FLOAT32 whatever the run has, unless --set moe.eval_dropless=false or\n"
-        "--set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats per target token, and "
-        "tokens,\n"
-        "the target tokens.\n"
-        "\n"
-        "  --per-example        each example's sum and count too\n"
-        "  --capacity-factor F  with_capacity: the same once more where experts have capacity F\n"
-        "\n"
-        "example:\n"
-        "  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2\n"
-        "  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv\n"
-        "  switchyard evaluate runs/base8 --data examples.jsonl --per-example\n",
+        R"help(usage: switchyard evaluate [--checkpoint] DIR|RUN [--data DIR|FILE.jsonl] [OPTION]...
+
+  --checkpoint DIR  a checkpoint, or a run: its newest valid one
+  --data DIR        prepared data, whose validation stream is used; default: the run's own
+  --set PATH=VALUE  one option of the run, such as train.batch_size=8; none that makes another
+                    model of it
+  --samples N       validation samples, the first N; default: train.eval_samples of the run
+  --show N          prints N passages with their gaps, the truth and the model's filling: its
+                    most likely token at each place, given the true ones before it
+  --experts FILE    writes which pieces go to which expert, layer by layer; prints each
+                    expert's load and most typical pieces
+  --untrained       measures the same model before training too
+  --unigram         and a model that knows each token's frequency alone
+
+Losses are nats per target token. eval/loss is over all targets; eval/loss_text over text pieces
+alone, for sentinels and the end of a sequence are nearly free. Runs on any number of processes
+up to the run's parallel.virtual_ranks.
+
+FILE has a header, then a line for each sparse layer, expert and piece that met:
+
+  layer, expert
+  piece, id      what the layer reads (▁ begins a word); in the decoder the piece
+                 before the target, and <pad> before the first
+  count          how often the piece wanted the expert, had it room or not
+  share          of the piece's occurrences in this layer, those that wanted this expert
+
+Its fields are separated by tabs and never quoted. An existing FILE is replaced.
+
+--data FILE.jsonl is a file of examples, a line {"inputs": X, "targets": Y} each, where X and
+Y are texts or arrays of ids; other keys are passed over. All of it is measured, or the first
+--samples, an example a row, in rows as long as the longest of their batch; without capacity
+and in FLOAT32 whatever the run has, unless --set moe.eval_dropless=false or
+--set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats per target token, and tokens,
+the target tokens.
+
+  --per-example        each example's sum and count too
+  --capacity-factor F  with_capacity: the same once more where experts have capacity F
+
+example:
+  switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2
+  switchyard evaluate --checkpoint runs/tiny --experts experts.tsv
+  switchyard evaluate runs/base8 --data examples.jsonl --per-example
+)help",
     .run = run_evaluate,
     .processes = Processes::all};
 

@@ -151,25 +151,23 @@ const Command export_command{
     .name = "export",
     .summary = "writes a checkpoint as a Hugging Face directory",
     .help =
-        "usage: switchyard export CHECKPOINT|RUN [OPTION]... --output DIR\n"
-        "\n"
-        "  --dtype TYPE           float32 (default) or bfloat16, to which weights are rounded\n"
-        "  --max-shard-size SIZE  a new file where the bytes of a file's tensors, its header not\n"
-        "                         counted, would pass SIZE; a larger tensor has a file of its "
-        "own.\n"
-        "                         Bytes, or a whole number with KB, MB or GB (powers of 1,000);\n"
-        "                         default 5GB\n"
-        "  --output DIR           a new directory: config.json, generation_config.json,\n"
-        "                         model.safetensors or its shards and their index, spiece.model\n"
-        "\n"
-        "Of a run its newest valid checkpoint. A model with experts becomes a Switch Transformer, "
-        "one\n"
-        "without a T5. What an imported model's config.json said is kept. Process 0 works alone, "
-        "a\n"
-        "tensor at a time.\n"
-        "\n"
-        "example:\n"
-        "  switchyard export runs/tiny --output tiny-hf\n",
+        R"help(usage: switchyard export CHECKPOINT|RUN [OPTION]... --output DIR
+
+  --dtype TYPE           float32 (default) or bfloat16, to which weights are rounded
+  --max-shard-size SIZE  a new file where the bytes of a file's tensors, its header not
+                         counted, would pass SIZE; a larger tensor has a file of its own.
+                         Bytes, or a whole number with KB, MB or GB (powers of 1,000);
+                         default 5GB
+  --output DIR           a new directory: config.json, generation_config.json,
+                         model.safetensors or its shards and their index, spiece.model
+
+Of a run its newest valid checkpoint. A model with experts becomes a Switch Transformer, one
+without a T5. What an imported model's config.json said is kept. Process 0 works alone, a
+tensor at a time.
+
+example:
+  switchyard export runs/tiny --output tiny-hf
+)help",
     .run = run_export,
     .processes = Processes::first};
 

@@ -179,24 +179,23 @@ const Command import_command{
     .name = "import",
     .summary = "makes a run of a Hugging Face directory: Switch Transformers, T5",
     .help =
-        "usage: switchyard import DIR [--set PATH=VALUE]... --output RUN\n"
-        "\n"
-        "  DIR               config.json and model.safetensors, or its shards and their index;\n"
-        "                    F32, F16 or BF16. spiece.model and generation_config.json are kept\n"
-        "  --set PATH=VALUE  one option of the run, such as parallel.virtual_ranks=4\n"
-        "  --output RUN      a new run, of step 0\n"
-        "\n"
-        "Process 0 works alone, a tensor at a time. The model's options come from config.json. "
-        "What\n"
-        "belongs to training may still be set when `train --output RUN` takes the first step;\n"
-        "expert_capacity has no counterpart here: see moe.capacity_factor. The coefficients of "
-        "the\n"
-        "router's losses weigh a mean over layers there and each layer here: they are converted.\n"
-        "\n"
-        "example:\n"
-        "  switchyard import switch-base-8 --output runs/base8\n"
-        "  switchyard train --set data.train=data --output runs/base8\n"
-        "where `data` was prepared with runs/base8/hugging_face/spiece.model as its tokenizer\n",
+        R"help(usage: switchyard import DIR [--set PATH=VALUE]... --output RUN
+
+  DIR               config.json and model.safetensors, or its shards and their index;
+                    F32, F16 or BF16. spiece.model and generation_config.json are kept
+  --set PATH=VALUE  one option of the run, such as parallel.virtual_ranks=4
+  --output RUN      a new run, of step 0
+
+Process 0 works alone, a tensor at a time. The model's options come from config.json. What
+belongs to training may still be set when `train --output RUN` takes the first step;
+expert_capacity has no counterpart here: see moe.capacity_factor. The coefficients of the
+router's losses weigh a mean over layers there and each layer here: they are converted.
+
+example:
+  switchyard import switch-base-8 --output runs/base8
+  switchyard train --set data.train=data --output runs/base8
+where `data` was prepared with runs/base8/hugging_face/spiece.model as its tokenizer
+)help",
     .run = run_import,
     .processes = Processes::first};
 

@@ -68,12 +68,13 @@ ExitCode run_inspect(const Comm& world, std::span<const std::string> arguments) 
 }  // namespace
 
 const Command inspect_command = {"inspect", "lists, hashes and verifies a checkpoint",
-                                 "usage: switchyard inspect CHECKPOINT|RUN [--hash]\n\n"
-                                 "Reads and verifies every byte of a checkpoint, of a run its "
-                                 "newest valid one, and prints what it\n"
-                                 "holds. With --hash: the SHA-256 of each tensor, then of all; "
-                                 "equal on any number of processes.\n\n"
-                                 "example: switchyard inspect runs/tiny --hash\n",
+                                 R"help(usage: switchyard inspect CHECKPOINT|RUN [--hash]
+
+Reads and verifies every byte of a checkpoint, of a run its newest valid one, and prints what it
+holds. With --hash: the SHA-256 of each tensor, then of all; equal on any number of processes.
+
+example: switchyard inspect runs/tiny --hash
+)help",
                                  run_inspect, Processes::one};
 
 }  // namespace switchyard

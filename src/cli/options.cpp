@@ -135,12 +135,15 @@ ExitCode run_options(const Comm& world, std::span<const std::string> arguments) 
 
 }  // namespace
 
-const Command options_command = {
-    "options", "prints every configuration option with its default and meaning",
-    "usage: switchyard options [BLOCK | BLOCK.OPTION]\n\n"
-    "A configuration file holds options by block, the command line sets single ones as\n"
-    "BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.\n\n"
-    "example: switchyard options moe\n",
-    run_options, Processes::first};
+const Command options_command = {"options",
+                                 "prints every configuration option with its default and meaning",
+                                 R"help(usage: switchyard options [BLOCK | BLOCK.OPTION]
+
+A configuration file holds options by block, the command line sets single ones as
+BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.
+
+example: switchyard options moe
+)help",
+                                 run_options, Processes::first};
 
 }  // namespace switchyard

@@ -111,28 +111,28 @@ ExitCode run_prepare(const Comm&, std::span<const std::string> arguments) {
 
 const Command prepare_command = {
     "prepare", "turns text into a tokenizer and token files",
-    "usage: switchyard prepare --input PATTERN... --vocab-size N --output DIR [option...]\n"
-    "\n"
-    "  --input PATTERN...       files to train on: .txt (a blank line ends a document), .jsonl or\n"
-    "                           .json (one object a line, its text under \"text\"), each also "
-    ".gz;\n"
-    "                           patterns such as 'c4/*.json.gz'; ** is directories of all depths\n"
-    "  --validation PATTERN...  files to validate on, left out of those to train on; otherwise\n"
-    "                           every 100th document is held out\n"
-    "  --vocab-size N           pieces of the SentencePiece tokenizer that is trained\n"
-    "  --character-coverage C   share of the characters that get pieces, 0.98 to 1; otherwise 1\n"
-    "                           where up to 1,000 are distinct, else 0.9995\n"
-    "  --byte-fallback          256 pieces are bytes, which spell what has no piece of its own\n"
-    "  --tokenizer FILE         a SentencePiece model to use instead, such as T5's spiece.model\n"
-    "  --lines                  in .txt files each line is a document\n"
-    "  --text-key NAME          the text of a JSON line is under this key\n"
-    "  --output DIR             a new directory: train.{bin,idx}, validation.{bin,idx},\n"
-    "                           tokenizer.model, dataset.textproto\n"
-    "\n"
-    "Damaged lines are counted and passed over, up to 100 or 1 % of the lines; so are bytes that\n"
-    "are not UTF-8. What a piece cannot spell is counted as unknown.\n"
-    "\n"
-    "example: switchyard prepare --input 'books/*.txt' --vocab-size 8000 --output data/books\n",
+    R"help(usage: switchyard prepare --input PATTERN... --vocab-size N --output DIR [option...]
+
+  --input PATTERN...       files to train on: .txt (a blank line ends a document), .jsonl or
+                           .json (one object a line, its text under "text"), each also .gz;
+                           patterns such as 'c4/*.json.gz'; ** is directories of all depths
+  --validation PATTERN...  files to validate on, left out of those to train on; otherwise
+                           every 100th document is held out
+  --vocab-size N           pieces of the SentencePiece tokenizer that is trained
+  --character-coverage C   share of the characters that get pieces, 0.98 to 1; otherwise 1
+                           where up to 1,000 are distinct, else 0.9995
+  --byte-fallback          256 pieces are bytes, which spell what has no piece of its own
+  --tokenizer FILE         a SentencePiece model to use instead, such as T5's spiece.model
+  --lines                  in .txt files each line is a document
+  --text-key NAME          the text of a JSON line is under this key
+  --output DIR             a new directory: train.{bin,idx}, validation.{bin,idx},
+                           tokenizer.model, dataset.textproto
+
+Damaged lines are counted and passed over, up to 100 or 1 % of the lines; so are bytes that
+are not UTF-8. What a piece cannot spell is counted as unknown.
+
+example: switchyard prepare --input 'books/*.txt' --vocab-size 8000 --output data/books
+)help",
     run_prepare, Processes::one};
 
 }  // namespace switchyard

@@ -144,28 +144,23 @@ const Command train_command{
     .name = "train",
     .summary = "trains a model on prepared data or on examples, or goes on with a run",
     .help =
-        "usage: switchyard train [--config FILE]... [--set PATH=VALUE]... --output RUN\n"
-        "\n"
-        "  --config FILE     configuration, a file or the name of a shipped one; several merge in "
-        "order.\n"
-        "                    Without it a run goes on with its own configuration.\n"
-        "  --set PATH=VALUE  one option, after all files; `switchyard options` lists them\n"
-        "  --output RUN      the run's directory: config.textproto, metrics.jsonl, log.txt, "
-        "checkpoints/.\n"
-        "                    Where it has a checkpoint, training goes on from the newest.\n"
-        "  --restart         begins a run again at step 1 whose checkpoints are gone; refused "
-        "without\n"
-        "\n"
-        "Ctrl-C, TERM, HUP or `touch RUN/stop` finishes the step, saves and exits with 75; so "
-        "does\n"
-        "train.max_minutes. The same command goes on, on any number of processes up to\n"
-        "parallel.virtual_ranks, with the same numbers. train.steps, train.max_minutes, intervals "
-        "and\n"
-        "checkpoint.keep_last may change between starts.\n"
-        "\n"
-        "example:\n"
-        "  launch/local.sh -n 2 -t 1 train --config tiny --set data.train=data --output "
-        "runs/tiny\n",
+        R"help(usage: switchyard train [--config FILE]... [--set PATH=VALUE]... --output RUN
+
+  --config FILE     configuration, a file or the name of a shipped one; several merge in order.
+                    Without it a run goes on with its own configuration.
+  --set PATH=VALUE  one option, after all files; `switchyard options` lists them
+  --output RUN      the run's directory: config.textproto, metrics.jsonl, log.txt, checkpoints/.
+                    Where it has a checkpoint, training goes on from the newest.
+  --restart         begins a run again at step 1 whose checkpoints are gone; refused without
+
+Ctrl-C, TERM, HUP or `touch RUN/stop` finishes the step, saves and exits with 75; so does
+train.max_minutes. The same command goes on, on any number of processes up to
+parallel.virtual_ranks, with the same numbers. train.steps, train.max_minutes, intervals and
+checkpoint.keep_last may change between starts.
+
+example:
+  launch/local.sh -n 2 -t 1 train --config tiny --set data.train=data --output runs/tiny
+)help",
     .run = run_train,
     .processes = Processes::all,
     .saves_when_stopped = true};
