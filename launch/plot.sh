@@ -124,7 +124,7 @@ unset multiplot"
 
 for number in "${!runs[@]}"; do add_curves "$number"; done
 key_below '' "${loss_names[@]}"
-two_panels loss 330 "set yrange [*:$top]; set ylabel 'cross-entropy (nats a target token)'
+two_panels loss 330 "set yrange [*:$top]; set ylabel 'cross-entropy (nats per target token)'
 set xlabel 'step'
 plot ${loss_by_step%, }" "set xlabel 'training time (minutes)'
 plot ${loss_by_time%, }"

@@ -6,7 +6,7 @@ export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
 pictures=()  # drawn ones, in the page's order: "FILE caption"
-loss_label='validation loss (nats a target token)'
+loss_label='validation loss (nats per target token)'
 
 picture() {  # FILE WIDTH HEIGHT CAPTION SCRIPT
   draw "$output/$1" "$2" "$3" "$5" "$title: $4"

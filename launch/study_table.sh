@@ -156,7 +156,7 @@ table_cells() {
 # What a reader must know to believe the table; a line each.
 notes() {
   local unfinished
-  echo "Means ± standard deviations over the seeds. Loss: cross-entropy in nats a target token, on validation data at the end, and of training over the last fifth of the steps."
+  echo "Means ± standard deviations over the seeds. Loss: cross-entropy in nats per target token, on validation data at the end, and of training over the last fifth of the steps."
   echo "Speed-ups: steps (training time) of $baseline / those after which the run has the final validation loss of $baseline with the same seed; evaluations and saving are not counted."
   awk -F'\t' -v baseline="$baseline" '$1 != baseline && $21 + 0 < 3 { few = few (few == "" ? "" : ", ") $1 }
     $1 != baseline && $21 >= 3 && $8 * $8 < $9 * $9 { close_by = close_by (close_by == "" ? "" : ", ") $1 }

@@ -76,7 +76,7 @@ curve() {  # WIDTH HEIGHT
   (cd "$work" && gnuplot 2>/dev/null) <<GNUPLOT || echo "(too few steps for a curve)"
 set terminal dumb size $1,$2 $colour
 set datafile missing 'nan'; set tics nomirror; set border 3; set key outside bottom center horizontal
-set title 'cross-entropy (nats a target token) by step'
+set title 'cross-entropy (nats per target token) by step'
 plot [] [*:$top] 'smooth' using 1:3 with points pt '.' lc rgb 'blue' title 'training', 'rows' using 1:4 with points pt 'O' lc rgb 'red' title 'validation'
 GNUPLOT
 }
