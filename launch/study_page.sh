@@ -21,7 +21,7 @@ find_scope() {
   scope="$least to $most seeds a value"
   [ "$least" != "$most" ] || scope="$most seeds a value"
   [ "$most" -gt 1 ] || scope="one seed a value"
-  scope+=", $(budget) a run"
+  scope+=", $(budget) per run"
 }
 
 # The budget as people read it, with the tokens where all finished runs have as many.
@@ -235,10 +235,10 @@ draw_routing() {
   done
   [ -n "$drops" ] || return 0
   key_below "$label" "${shown[@]}"
-  picture dropped 640 $((380 + key_height)) "Share of tokens whose expert was full, mean over a hundredth of the run; first seed of each value, $(budget) a run." "$key; set xlabel 'step'
+  picture dropped 640 $((380 + key_height)) "Share of tokens whose expert was full, mean over a hundredth of the run; first seed of each value, $(budget) per run." "$key; set xlabel 'step'
 set ylabel 'dropped tokens (%)'; set yrange [0:*]
 plot ${drops%, }"
-  picture imbalance 640 $((380 + key_height)) "Tokens of the busiest expert / mean over experts, mean over a hundredth of the run; first seed of each value, $(budget) a run." "$key; set xlabel 'step'
+  picture imbalance 640 $((380 + key_height)) "Tokens of the busiest expert / mean over experts, mean over a hundredth of the run; first seed of each value, $(budget) per run." "$key; set xlabel 'step'
 set ylabel 'tokens of the busiest expert / mean'; set yrange [1:*]
 plot ${imbalance%, }"
   draw_all_loads
