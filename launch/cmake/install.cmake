@@ -9,4 +9,4 @@ install(DIRECTORY cluster/scaling/ DESTINATION ${share}/cluster/scaling USE_SOUR
         FILES_MATCHING PATTERN "*.study" PATTERN "*.textproto" PATTERN "*.sh" PATTERN "*.md")
 install(FILES launch/completion/switchyard.bash RENAME switchyard
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-install(FILES README.md DESTINATION ${share})
+install(FILES README.md CHANGELOG.md CITATION.cff DESTINATION ${share})
