@@ -1,5 +1,5 @@
 // `switchyard compare`: runs beside each other, a line a run, and the options in which they differ.
-// The figures are train/run_summary's; this file finds the runs and arranges them.
+// The figures are record/run_summary's; this file finds the runs and arranges them.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
