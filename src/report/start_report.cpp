@@ -81,16 +81,19 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
               : std::string());
 }
 
-std::string steps_text(const Settings& settings) {
+// evaluated: samples, as many as were asked for or all that there are.
+std::string steps_text(const Settings& settings, std::int64_t evaluated) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
   };
-  const std::string evaluated = settings.eval_samples > 0
-                                    ? "evaluated " + every(settings.eval_interval) + " on " +
-                                          grouped(settings.eval_samples) +
-                                          (settings.eval_samples == 1 ? " sample" : " samples")
-                                    : "never evaluated";
-  return grouped(settings.steps) + "; " + evaluated + ", saved " +
+  std::string evaluation = "never evaluated";
+  if (evaluated > 0) {
+    evaluation = "evaluated " + every(settings.eval_interval) + " on " + grouped(evaluated) +
+                 (evaluated == 1 ? " sample" : " samples");
+    if (evaluated < settings.eval_samples)
+      evaluation += " (all there are; " + grouped(settings.eval_samples) + " were asked for)";
+  }
+  return grouped(settings.steps) + "; " + evaluation + ", saved " +
          every(settings.checkpoint_interval) + ", " + std::to_string(settings.keep_last) + " kept";
 }
 
@@ -214,20 +217,19 @@ std::string layout_text(const Comm& comm, const Layout& layout, const std::strin
 }
 
 std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
-                         const Settings& settings, std::int64_t target_length,
-                         const std::string& data_description) {
+                         const Settings& settings, const ReportedData& data) {
   const std::string layout_lines = layout_text(comm, layout, host);
   std::ostringstream table;
   row(table, "model", model_text(settings.model));
   row(table, "experts", experts_text(settings.model));
   if (settings.model.sparse_layers() > 0) row(table, "routing", routing_text(settings.model));
-  row(table, "data", data_description);
-  row(table, "batch", batch_text(settings, target_length));
+  row(table, "data", data.description);
+  row(table, "batch", batch_text(settings, data.target_length));
   row(table, "precision", precision_text(settings.model.precision));
   if (settings.model.recompute != Recompute::none)
     row(table, "recompute", recompute_text(settings.model.recompute));
   row(table, "optimizer", optimizer_text(settings));
-  row(table, "steps", steps_text(settings));
+  row(table, "steps", steps_text(settings, data.evaluated_samples));
   row(table, "layout", layout_lines);
   std::string text = table.str();
   text.pop_back();

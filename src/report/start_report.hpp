@@ -1,6 +1,7 @@
 // What a run is, in a dozen lines at its start: shape, data, and who computes what where.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "comm/comm.hpp"
@@ -30,10 +31,15 @@ std::string share_text(const Layout& layout, Rank p);
 // A process a line: its host, its virtual ranks, its experts. Collective.
 std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host);
 
-// The table, without a line break at its end; data_description and target_length (T) as
-// TrainingData has them. Collective.
+// What the report says of the data.
+struct ReportedData {
+  std::string description;             // "31,000 documents, 1.2 M tokens"
+  std::int64_t target_length = 0;      // T
+  std::int64_t evaluated_samples = 0;  // of the validation data, in each evaluation
+};
+
+// The table, without a line break at its end. Collective.
 std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
-                         const Settings& settings, std::int64_t target_length,
-                         const std::string& data_description);
+                         const Settings& settings, const ReportedData& data);
 
 }  // namespace switchyard

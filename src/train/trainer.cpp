@@ -68,10 +68,10 @@ Trainer::Trainer(const TrainJob& job, const RunPaths& paths)
       learner_(job.comm, settings_, job.data.target_length),
       progress_(job.log, leads() && isatty(STDERR_FILENO), settings_.steps,
                 settings_.log_interval) {
-  Settings shown = settings_;
-  shown.eval_samples = job_.evaluated_samples();
-  const std::string report = start_report(job_.comm, learner_.layout(), job_.host, shown,
-                                          job_.data.target_length, job_.data.description);
+  const std::string report = start_report(job_.comm, learner_.layout(), job_.host, settings_,
+                                          {.description = job_.data.description,
+                                           .target_length = job_.data.target_length,
+                                           .evaluated_samples = job_.evaluated_samples()});
   job_.log.info("training in " + job_.run_directory + "\n" + report);
   on_first(job_.comm, [&] {
     write_file_atomically(job_.env, paths_.config(), job_.config_text);

@@ -111,6 +111,16 @@ TEST_F(TrainerTest, ReadsTheSamplesOfEachStepOnceAndInOrder) {
   EXPECT_EQ(all, expected);
 }
 
+TEST_F(TrainerTest, SaysWhereFewerSamplesAreEvaluatedThanWereAskedFor) {
+  TinyRun few = run_on(test_world(), "few");
+  few.settings.steps = 1;
+  few.settings.eval_samples = 60;
+  EXPECT_EQ(few.train(), ExitCode::done);
+  if (test_world().rank() == Rank{0}) {
+    EXPECT_THAT(few.console.str(), HasSubstr("on 50 samples (all there are; 60 were asked for)"));
+  }
+}
+
 TEST_F(TrainerTest, LowersTheLoss) {
   TinyRun run = run_on(test_world(), "run");
   run.settings.steps = 60;
