@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bfloat16.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"
 
