@@ -8,8 +8,8 @@ find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(nlohmann_json REQUIRED)
 
 find_package(dnnl REQUIRED CONFIG)
-if(dnnl_VERSION VERSION_LESS 2.6 OR dnnl_VERSION VERSION_GREATER_EQUAL 3.0)
-  message(FATAL_ERROR "Switchyard needs oneDNN 2.6 or 2.7 (Debian: libdnnl-dev); found ${dnnl_VERSION}")
+if(dnnl_VERSION VERSION_LESS 2.6 OR dnnl_VERSION VERSION_GREATER_EQUAL 4.0)
+  message(FATAL_ERROR "Switchyard needs oneDNN 2.6, 2.7 or 3.x (Debian: libdnnl-dev); found ${dnnl_VERSION}")
 endif()
 
 # libsentencepiece carries an old protobuf of its own: a shared libprotobuf beside it crashes before

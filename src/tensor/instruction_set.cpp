@@ -1,7 +1,8 @@
 #include "tensor/instruction_set.hpp"
 
-#include <dnnl.hpp>
 #include <string>
+
+#include "tensor/onednn.hpp"
 
 namespace switchyard {
 namespace {
@@ -35,26 +36,8 @@ const char* onednn_version() {
 }
 
 const char* onednn_isa() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41:
-      return "SSE41";
-    case dnnl::cpu_isa::avx:
-      return "AVX";
-    case dnnl::cpu_isa::avx2:
-      return "AVX2";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "AVX2_VNNI";
-    case dnnl::cpu_isa::avx512_core:
-      return "AVX512_CORE";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "AVX512_CORE_VNNI";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "AVX512_CORE_BF16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "AVX512_CORE_AMX";
-    default:
-      return "unknown";
-  }
+  static const std::string name = onednn::name_of(dnnl::get_effective_cpu_isa());
+  return name.c_str();
 }
 
 }  // namespace switchyard

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -120,25 +122,82 @@ TEST(Gemm, AnEmptySumIsZeroOrLeavesWhatItAddsTo) {
   EXPECT_EQ(as_doubles(c.flat()), std::vector<double>(20, 0.0));
 }
 
-TEST(Gemm, BitsDependOnNeitherAlignmentNorStride) {
+// x with its rows `distance` elements apart, the first one `offset` into its storage. What lies
+// between is not a number, so that reading it shows.
+template <class T>
+struct Spread {
+  Spread(View<const T> x, std::int64_t distance, std::int64_t offset)
+      : storage(Tensor<T>::uninitialized(x.rows, distance)),
+        view(storage.view().col_range(offset, x.cols)) {
+    std::ranges::fill(storage.flat(), from_float<T>(std::numeric_limits<float>::quiet_NaN()));
+    for (std::int64_t i = 0; i < x.rows; ++i) std::copy_n(x.row(i), x.cols, view.row(i));
+  }
+  Tensor<T> storage;
+  View<T> view;
+};
+
+template <class In, class Out>
+void expect_no_trace_of_strides(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta,
+                                Transpose tb) {
+  const auto a = ta == Transpose::no ? random_tensor<In>(m, k, 1) : random_tensor<In>(k, m, 1);
+  const auto b = tb == Transpose::no ? random_tensor<In>(k, n, 2) : random_tensor<In>(n, k, 2);
+  auto c = Tensor<Out>::uninitialized(m, n);
+  Work work;
+  gemm<In, Out>(work, a.view(), ta, b.view(), tb, c.view());
+  const auto next = [](std::int64_t columns, std::int64_t unit) {
+    return (columns / unit + 1) * unit;
+  };
+  for (const std::int64_t unit : {1, 32, 64, 1024}) {
+    const Spread<In> far_a(a.view(), next(a.cols(), unit) + 1, 1);
+    const Spread<In> far_b(b.view(), next(b.cols(), unit), 0);
+    const Spread<Out> far_c(c.view(), next(n, unit) + 5, 5);
+    for (std::int64_t i = 0; i < m; ++i) std::fill_n(far_c.view.row(i), n, Out{});
+    gemm<In, Out>(work, std::as_const(far_a.storage).view().col_range(1, a.cols()), ta,
+                  std::as_const(far_b.storage).view().col_range(0, b.cols()), tb, far_c.view);
+    for (std::int64_t i = 0; i < m; ++i)
+      ASSERT_TRUE(std::equal(c.view().row(i), c.view().row(i) + n, far_c.view.row(i)))
+          << "row " << i << " of " << m << "x" << n << "x" << k
+          << ", distances beyond a multiple of " << unit;
+  }
+}
+
+// On processors with AMX, versions 3.0 to 3.13 of oneDNN have been wrong for rows at a distance.
+template <class In, class Out>
+void check_strides() {
   for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{64, 64, 4096},
                                 {7, 300, 512},
+                                {48, 128, 96},
                                 {300, 530, 65},
                                 {130, 1024, 1100},
                                 {600, 1100, 700}}) {
-    const auto a = random_tensor(m, k, 1), b = random_tensor(k, n, 2);
-    auto c = Tensor<float>::uninitialized(m, n);
-    Work work;
-    gemm<float, float>(work, a.view(), Transpose::no, b.view(), Transpose::no, c.view());
-    auto a_wide = Tensor<float>::uninitialized(m, k + 9),
-         b_wide = Tensor<float>::uninitialized(k, n + 3);
-    auto c_wide = Tensor<float>::uninitialized(m, n + 5);
-    const auto a_odd = a_wide.view().col_range(1, k), b_odd = b_wide.view().col_range(3, n);
-    for (std::int64_t i = 0; i < m; ++i) std::copy_n(a.view().row(i), k, a_odd.row(i));
-    for (std::int64_t i = 0; i < k; ++i) std::copy_n(b.view().row(i), n, b_odd.row(i));
-    const auto c_odd = c_wide.view().col_range(5, n);
-    gemm<float, float>(work, a_odd, Transpose::no, b_odd, Transpose::no, c_odd);
-    EXPECT_EQ(as_doubles(copy_of(c_odd).flat()), as_doubles(c.flat()));
+    for (const Transpose ta : {Transpose::no, Transpose::yes})
+      for (const Transpose tb : {Transpose::no, Transpose::yes})
+        expect_no_trace_of_strides<In, Out>(m, n, k, ta, tb);
+  }
+}
+
+TEST(Gemm, BitsDependOnNeitherAlignmentNorStride) {
+  check_strides<float, float>();
+  check_strides<bfloat16, float>();
+  check_strides<bfloat16, bfloat16>();
+}
+
+// oneDNN's description of a matrix is kept for the next product of its shape, as long as there is
+// room for it.
+TEST(Gemm, ManyShapesInTurnGiveEachItsProduct) {
+  const auto a = random_tensor(600, 33, 1), b = random_tensor(33, 17, 2);
+  auto whole = Tensor<float>::uninitialized(600, 17);
+  Work work;
+  gemm<float, float>(work, a.view(), Transpose::no, b.view(), Transpose::no, whole.view());
+  for (int round = 0; round < 2; ++round) {
+    for (std::int64_t rows = 1; rows <= 600; ++rows) {
+      auto some = Tensor<float>::uninitialized(rows, 17);
+      const std::int64_t first = 600 - rows;
+      gemm<float, float>(work, a.row_range(first, rows), Transpose::no, b.view(), Transpose::no,
+                         some.view());
+      for (std::int64_t i = 0; i < rows; ++i)
+        ASSERT_NEAR(some.view()(i, 16), whole.view()(first + i, 16), 1e-5) << rows << " rows";
+    }
   }
 }
 
@@ -177,11 +236,6 @@ TEST(FlushToZero, RefusesATeamThatWasMadeBefore) {
     omp_set_num_threads(2);
     EXPECT_THROW(set_flush_to_zero(), Error);
   }).join();
-}
-
-TEST(Onednn, NamesItsVersionAndInstructionSet) {
-  EXPECT_TRUE(std::string(onednn_version()).starts_with("2."));
-  EXPECT_NE(std::string(onednn_isa()), "unknown");
 }
 
 template <class In>
