@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The cores that this shell may use, as its affinity, the launcher and the CPU quota of its cgroup have
 # them, and which of them a job holds. local.sh and study.sh source this, after common.sh. Starts nothing
-# but Open MPI's launcher, to ask it for its slots.
+# but MPI's launcher, to ask it for its slots.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
+. "$(dirname -- "${BASH_SOURCE[0]}")/mpi.sh"
 
 # expand "0-2,8": 0 1 2 8, one a line
 expand() {
@@ -63,22 +64,15 @@ cpu_quota() {
 
 hundredths() { printf '%d.%02d' $(($1 / 100)) $(($1 % 100)) | sed 's/\.\{0,1\}0*$//'; }
 
-# How many processes the launcher would start here, with these options: its slots. Nothing where it
-# cannot tell. In an allocation they are the allocation's, else cores, or hardware threads.
-launcher_slots() {
-  [ "$(id -u)" -ne 0 ] || set -- --allow-run-as-root "$@"
-  mpirun "$@" --display-allocation -n 1 true </dev/null 2>/dev/null |
-    awk 'match($0, / slots=[0-9]+/) { sum += substr($0, RSTART + 7, RLENGTH - 7) } END { if (sum) print sum }'
-}
-
 # Sets `core_count`: cores as the launcher counts them, not more than this shell may use; and `slots` and
-# `thread_slots`: how many processes the launcher starts, one a core or one a hardware thread.
+# `thread_slots`: how many processes the launcher starts, one per core or one per hardware thread.
 count_cores() {
+  [ -n "${mpi:-}" ] || find_mpi
   core_count=${#cores[@]}
   slots=$(launcher_slots)
   slots=${slots:-$core_count} thread_slots=$slots
   [ "$slots" -lt "${#cpus[@]}" ] || return 0
-  thread_slots=$(launcher_slots --use-hwthread-cpus)
+  thread_slots=$(launcher_slots "${by_hardware_threads[@]}")
   thread_slots=${thread_slots:-$slots}
   # Of an allocation's slots there are as many either way: they say nothing of cores.
   if [ "$slots" -lt "$core_count" ] && [ "$thread_slots" -gt "$slots" ]; then core_count=$slots; fi

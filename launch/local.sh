@@ -15,6 +15,7 @@ export LC_ALL=C.UTF-8
 trap : PIPE
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/common.sh"
+. "$here/mpi.sh"
 . "$here/cores.sh"
 . "$here/messages.sh"
 
@@ -40,10 +41,16 @@ ask_to_stop() {
   done
   kill -USR1 "$job" 2>/dev/null
 }
+# children_of PID: a line for each; fails where it has ended, or the kernel does not tell.
+children_of() {
+  local list
+  list=$(cat "/proc/$1/task/"*/children 2>/dev/null) || return
+  [ -z "$list" ] || tr -s ' \n' '\n' <<<"$list"
+}
 # has_children PID: whether it has, or has ended, or the kernel does not tell.
 has_children() {
   local list
-  list=$(cat "/proc/$1/task/"*/children 2>/dev/null) || return 0
+  list=$(children_of "$1") || return 0
   [ -n "$list" ]
 }
 on_interrupt() {
@@ -53,7 +60,9 @@ on_interrupt() {
     say "finishing the step and saving; Ctrl-C again ends at once"
     ask_to_stop
   else
-    kill -KILL "$job" 2>/dev/null  # the ranks follow their mpirun within two seconds
+    # The ranks first: under Open MPI 5 they do not follow their mpirun.
+    mapfile -t ranks < <(children_of "$job")
+    kill -KILL "${ranks[@]}" "$job" 2>/dev/null
   fi
 }
 trap on_interrupt INT
@@ -103,7 +112,7 @@ plural() { echo "$1 $2$([ "$1" -eq 1 ] || echo "$3")"; }
 # Not bound: the processes share what there is, and hand it over where they wait.
 take_turns() {
   say "$1"
-  line+=(--bind-to none --mca mpi_yield_when_idle 1)
+  line+=("${unbound[@]}" "${yielding[@]}")
   export OMP_WAIT_POLICY=passive
 }
 
@@ -120,7 +129,7 @@ place() {
     return
   fi
   if [ "$need" -gt "${#cpus[@]}" ]; then
-    line+=(--oversubscribe)
+    line+=("${oversubscribed[@]}")
     take_turns "$who on $(plural "$core_count" core s): they will take turns; launch/local.sh -n $core_count -t 1 uses the machine best"
     return
   fi
@@ -131,7 +140,7 @@ place() {
   fi
   add_slots
   if hold_cores "$need" "process $$: ${command[*]}" "${units[@]}"; then
-    line+=(--bind-to none)
+    line+=("${unbound[@]}")
     bind
   else
     take_turns "the processes are not bound to cores: $why"
@@ -140,7 +149,7 @@ place() {
 
 # Where the launcher counts cores and these are too few, it may count hardware threads.
 add_slots() {
-  [ "$processes" -le "$slots" ] || [ "$processes" -gt "$thread_slots" ] || line+=(--use-hwthread-cpus)
+  [ "$processes" -le "$slots" ] || [ "$processes" -gt "$thread_slots" ] || line+=("${by_hardware_threads[@]}")
 }
 
 # Puts before the command what binds each process to its share of the cores that are held.
@@ -159,15 +168,13 @@ require_temporary_directory
 # A user without a name has no home either, of which Open MPI's launcher dies.
 export HOME=${HOME:-$(temporary_directory)}
 
-line=(mpirun -n "$processes")
-[ "$(id -u)" -ne 0 ] || line+=(--allow-run-as-root)
+find_mpi
+line=(mpirun -n "$processes" "${as_root[@]}" "${one_machine[@]}")
 place
 export OMP_NUM_THREADS=$threads
-line+=(-x OMP_NUM_THREADS)
-[ -z "${OMP_WAIT_POLICY:-}" ] || line+=(-x OMP_WAIT_POLICY)
-if [ -z "${OMPI_MCA_btl_vader_single_copy_mechanism:-}" ] && ! single_copy_works; then
-  line+=(--mca btl_vader_single_copy_mechanism none)
-fi
+mapfile -t variables < <(handed_on OMP_NUM_THREADS ${OMP_WAIT_POLICY:+OMP_WAIT_POLICY})
+line+=("${variables[@]}")
+chose_single_copies || single_copy_works || line+=("${without_single_copies[@]}")
 echo "+ OMP_NUM_THREADS=$threads $(shell_words "${line[@]}" "${command[@]}")" >&2 2>/dev/null
 
 exec {out}> >(relay_output)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What mpirun says and what it means: local.sh sources this, after common.sh. Open MPI frames its messages
-# by lines of dashes. Those that only say that a rank ended with an exit code of its own (75: saved) are
+# by lines of dashes; version 4 calls itself mpirun and ORTE there, version 5 prterun and PRTE. Those that only say that a rank ended with an exit code of its own (75: saved) are
 # left out, since the rank has said why; all others are shown as they are. Starts nothing.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
@@ -18,21 +18,21 @@ relay_output() {
 }
 
 is_of_an_exit_code() {
-  [[ $1 == 'Primary job  terminated normally, but '* || $1 == *' detected that one or more processes exited with non-zero status, thus'* ||
-    $1 == 'MPI_ABORT was invoked on rank '* ]]
+  [[ $1 == 'Primary job  terminated normally, but '* || $1 == *' detected that one or more processes exited with non-zero status,'* ||
+    $1 == 'MPI_ABORT was invoked on rank '* || $1 == *' has exited due to process rank '*' calling' ]]
 }
 
 # Sets `seen` where this line of a message tells why a job did not start or go on.
 note_reason() {
   case $1 in
-    'ORTE has lost communication with a remote daemon.' | 'A critical communication path was lost to:' | \
-      *'has detected that a required daemon terminated during execution'* | 'ORTE was unable to reliably start one or more daemons.' | \
-      'A daemon '*' died unexpectedly '* | 'A daemon died unexpectedly '* | 'ORTE does not know how to route a message to the specified daemon'*)
+    *RTE' has lost communication with a remote daemon.' | 'A critical communication path was lost to:' | \
+      *'has detected that a required daemon terminated during execution'* | *RTE' was unable to reliably start one or more daemons.' | \
+      'A daemon '*' died unexpectedly '* | 'A daemon died unexpectedly '* | *RTE' does not know how to route a message to the specified daemon'*)
       seen=$seen_lost_host ;;
     'There are not enough slots available in the system'* | 'All nodes which are allocated for this job are already filled.'*) seen=$seen_few_slots ;;
-    *'was unable to find the specified executable file, and therefore' | *'was unable to launch the specified application as it could not'*)
+    *'was unable to find the specified executable file, and therefore' | *'was unable to launch the specified application as it '*)
       seen=$seen_no_program ;;
-    *' noticed that process rank '*' exited on signal '* | *' noticed that the job aborted'*) seen=$seen_signal ;;
+    *' noticed that process rank '*' exited on'* | *' noticed that the job aborted'*) seen=$seen_signal ;;
   esac
 }
 

@@ -9,7 +9,7 @@ export LC_ALL=C.UTF-8
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 case ${1:-} in -h | --help) show_help ;; esac
 
-rank=${OMPI_COMM_WORLD_LOCAL_RANK:-}
+rank=${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-}}
 [[ $# -ge 2 && -n $rank ]] || fail 64 "usage: mpirun -n 2 --bind-to none launch/on_cores.sh 0:1 COMMAND…"
 IFS=: read -ra lists <<<"$1"
 [ "$rank" -lt "${#lists[@]}" ] || fail 64 "$1 has no cores for rank $rank of this host"

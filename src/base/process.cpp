@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,6 +104,8 @@ void remove_directories_on_signals() {
     sigaction(signal, &action, nullptr);
   }
 }
+
+void end_with_parent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 void ignore_failing_writes() {
   std::signal(SIGPIPE, SIG_IGN);

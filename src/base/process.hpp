@@ -34,6 +34,9 @@ class RemovedOnSignal {
 // Has end_by_signal handle all ending_signals; SIGHUP not where it is ignored, as under nohup.
 void remove_directories_on_signals();
 
+// Has the kernel kill this process when the one that started it ends, however that ends.
+void end_with_parent();
+
 // What is not meant to end a program: a reader of its output that is gone (SIGPIPE) and a limit on
 // the size of files (SIGXFSZ). The write then fails with a reason of its own.
 void ignore_failing_writes();

@@ -14,6 +14,7 @@
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
+#include "base/process.hpp"
 #include "comm/job.hpp"
 #include "comm/mpi.hpp"
 
@@ -91,11 +92,17 @@ Session::Session(int& argc, char**& argv) : has_mpi_(has_launcher()) {
   setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   setenv("HOME", "/", 0);  // PMIx crashes without one where the user has no name either
   require_temporary_directory();
+  // Without Open MPI's mpirun its processes would go on, waiting for each other: version 4.1 ends
+  // them within seconds, version 5 does not. Tasks of other launchers are their launcher's.
+  if (getenv("OMPI_COMM_WORLD_RANK")) end_with_parent();
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   if (provided < MPI_THREAD_FUNNELED)
-    throw std::runtime_error("this MPI library does not allow threads beside MPI calls");
+    throw Error(ExitCode::machine_cannot,
+                "this MPI library, " + library_version() +
+                    ", does not allow threads beside the one that calls it (MPI_THREAD_FUNNELED)",
+                "use a build of it with threads");
 }
 
 Session::~Session() {

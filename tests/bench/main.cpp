@@ -35,8 +35,18 @@ class Reporter : public benchmark::ConsoleReporter {
   bool failed() const { return failed_; }
 
  private:
+  // As Google Benchmark says it before version 1.8, and since.
+  template <class AnyRun>
+  static bool failed(const AnyRun& run) {
+    if constexpr (requires { run.error_occurred; }) {
+      return run.error_occurred;
+    } else {
+      return run.skipped != decltype(run.skipped){};
+    }
+  }
+
   void ReportRuns(const std::vector<Run>& runs) override {
-    failed_ |= std::any_of(runs.begin(), runs.end(), [](const Run& r) { return r.error_occurred; });
+    failed_ |= std::any_of(runs.begin(), runs.end(), [](const Run& run) { return failed(run); });
     ConsoleReporter::ReportRuns(runs);
   }
 

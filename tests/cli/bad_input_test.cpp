@@ -22,12 +22,6 @@ using testing::HasSubstr;
 using Phrases = std::vector<std::string>;
 using namespace std::string_literals;
 
-constexpr const char* mpirun =
-    "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 "
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
-    "OMPI_MCA_btl_vader_single_copy_mechanism=none mpirun --quiet --oversubscribe --bind-to none "
-    "--timeout 60 ";
-
 constexpr const char* configuration = R"(
 model { d_model: 32 d_ff: 64 num_heads: 2 num_layers: 2 }
 moe { num_experts: 4 }
@@ -95,9 +89,9 @@ class BadInput : public testing::Test {
   }
 
   static void expect_refused(const Mistake& mistake) {
-    const std::string start = mistake.processes == 0 ? std::string("OMP_NUM_THREADS=1 ")
-                                                     : mpirun + std::string("-n ") +
-                                                           std::to_string(mistake.processes) + " ";
+    const std::string start = mistake.processes == 0
+                                  ? alone()
+                                  : mpirun() + "-n " + std::to_string(mistake.processes) + " ";
     expect_refused(start + SWITCHYARD_PROGRAM + " " + mistake.arguments, mistake.code,
                    mistake.phrases);
   }
@@ -415,10 +409,10 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
       " " SWITCHYARD_PROGRAM " train --config c.textproto --set data.train=" + here +
       "/data --output " + here + "/new";
   expect_refused(
-      mpirun + ("-n 1 -wdir " + here + "/a" + same + " : -n 1 -wdir " + here + "/b" + same), 78,
+      mpirun() + ("-n 1 -wdir " + here + "/a" + same + " : -n 1 -wdir " + here + "/b" + same), 78,
       {"to rank 1 on ", "train.steps: 4 -> 5"});
   const std::string evaluate = " " SWITCHYARD_PROGRAM " evaluate --checkpoint run";
-  expect_refused(mpirun + ("-n 1" + evaluate + " : -n 1" + evaluate + " --samples 1"), 78,
+  expect_refused(mpirun() + ("-n 1" + evaluate + " : -n 1" + evaluate + " --samples 1"), 78,
                  {"the command line", "--samples 1"});
 
   // A program that differs in nothing but its build id is another program.
@@ -432,8 +426,9 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
   program[program.find(bytes)] ^= 1;
   write_text("other_program", program);
   fs::permissions("other_program", fs::perms::owner_all);
-  expect_refused(mpirun + ("-n 1" + evaluate + " : -n 1 ./other_program evaluate --checkpoint run"),
-                 78, {"the program's build", "rank 1"});
+  expect_refused(
+      mpirun() + ("-n 1" + evaluate + " : -n 1 ./other_program evaluate --checkpoint run"), 78,
+      {"the program's build", "rank 1"});
   for (const char* made : {"a", "b", "other_program"}) fs::remove_all(made);
 }
 
@@ -454,7 +449,7 @@ class OwnDisks : public BadInput {
   // The same command in both.
   static std::string command(const std::string& arguments) {
     const std::string one = " " SWITCHYARD_PROGRAM " " + arguments, here = directory->path();
-    return mpirun + ("-n 2 -wdir " + here + "/a" + one + " : -n 1 -wdir " + here + "/b" + one);
+    return mpirun() + ("-n 2 -wdir " + here + "/a" + one + " : -n 1 -wdir " + here + "/b" + one);
   }
   static std::string train_on(const std::string& data) {
     return command("train --config " + directory->path() + "/run.textproto --set data.train=" +

@@ -1,5 +1,9 @@
 // Fails as told, for program_test: `alike` on every process with one text, `alone` on the last
-// while the others wait, `differently` on every process with its own text.
+// while the others wait, `differently` on every process with its own text; `never`: each prints its
+// number and goes on for ever.
+#include <unistd.h>
+
+#include <iostream>
 #include <stdexcept>
 #include <string>
 
@@ -13,6 +17,10 @@ void fail(const switchyard::Comm& world, const std::string& how) {
   if (how == "alike") throw Error(ExitCode::missing_input, "nobody has it", "bring it");
   if (how == "differently")
     throw Error(ExitCode::io_error, "disk " + std::to_string(world.rank().value));
+  if (how == "never") {
+    std::cout << getpid() << std::endl;
+    for (;;) pause();
+  }
   if (world.rank().value == world.size() - 1) throw Error(ExitCode::io_error, "my disk is gone");
   barrier(world);
 }

@@ -1,4 +1,6 @@
 // The program as a user meets it: what it prints, and the code it exits with.
+#include "support/program.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -29,33 +31,14 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-struct Outcome {
-  int code;
-  std::string out;  // stdout and stderr
-};
-
-Outcome shell(const std::string& line) {
-  Outcome outcome{-1, ""};
-  FILE* pipe = popen(("exec 2>&1; " + line).c_str(), "r");
-  std::array<char, 4096> piece;
-  while (const std::size_t size = fread(piece.data(), 1, piece.size(), pipe)) {
-    outcome.out.append(piece.data(), size);
-  }
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
-  return outcome;
-}
+using test::Outcome;
 
 Outcome program(const std::string& arguments, const std::string& environment = "") {
-  return shell(environment + " " SWITCHYARD_PROGRAM " " + arguments);
+  return test::run_shell(environment + " " SWITCHYARD_PROGRAM " " + arguments);
 }
 
-Outcome mpirun(const std::string& command) {
-  return shell(
-      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
-      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1 " MPIEXEC
-      " --oversubscribe --bind-to none --timeout 60 -n 3 " +
-      command);
+Outcome three(const std::string& command) {
+  return test::run_shell(test::mpirun(1, 60) + "-n 3 " + command);
 }
 
 int count(const std::string& text, const std::string& part) {
@@ -67,16 +50,16 @@ int count(const std::string& text, const std::string& part) {
 
 TEST(Program, WithoutACommandPrintsHelpAnd64) {
   const Outcome outcome = program("");
-  EXPECT_EQ(outcome.code, 64);
-  EXPECT_EQ(outcome.out, program_help());
+  EXPECT_EQ(outcome.exit_code, 64);
+  EXPECT_EQ(outcome.output, program_help());
 }
 
 TEST(Program, HelpListsEveryCommand) {
   for (const char* line : {"help", "--help", "-h"}) {
     const Outcome outcome = program(line);
-    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.exit_code, 0);
     for (const Command& command : commands()) {
-      EXPECT_THAT(outcome.out, AllOf(HasSubstr(command.name), HasSubstr(command.summary)));
+      EXPECT_THAT(outcome.output, AllOf(HasSubstr(command.name), HasSubstr(command.summary)));
     }
   }
 }
@@ -85,11 +68,11 @@ TEST(Program, EveryCommandHasHelpWithAnExampleOfItself) {
   for (const Command& command : commands()) {
     const std::string name = command.name;
     const Outcome outcome = program(name + " --help");
-    EXPECT_EQ(outcome.code, 0);
-    EXPECT_EQ(outcome.out, program("help " + name).out);
-    const std::size_t example = outcome.out.find("example");
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_EQ(outcome.output, program("help " + name).output);
+    const std::size_t example = outcome.output.find("example");
     ASSERT_NE(example, std::string::npos) << name;
-    EXPECT_THAT(outcome.out.substr(example), HasSubstr(name));
+    EXPECT_THAT(outcome.output.substr(example), HasSubstr(name));
   }
 }
 
@@ -101,29 +84,31 @@ TEST(Program, KnowsEveryOptionThatItsHelpNames) {
     for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at) {
       if (at->str() == "--help") continue;
       const Outcome outcome = program(std::string(command.name) + " " + at->str());
-      EXPECT_THAT(outcome.out, Not(HasSubstr("there is no option"))) << command.name << at->str();
+      EXPECT_THAT(outcome.output, Not(HasSubstr("there is no option")))
+          << command.name << at->str();
     }
   }
 }
 
 TEST(Program, VersionTellsWhatItWasBuiltFrom) {
   const Outcome outcome = program("--version");
-  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.exit_code, 0);
   for (const char* name :
        {"switchyard ", "commit ", "build type ", "MPI ", "oneDNN ", "instruction set "}) {
-    EXPECT_TRUE(std::regex_search(outcome.out, std::regex(std::string(name) + " +[^ \n]"))) << name;
+    EXPECT_TRUE(std::regex_search(outcome.output, std::regex(std::string(name) + " +[^ \n]")))
+        << name;
   }
 }
 
 TEST(Program, ResultsThatFindNoRoomAre74) {
   for (const char* arguments : {"help", "options"}) {
     const Outcome outcome = program(std::string(arguments) + " >/dev/full");
-    EXPECT_EQ(outcome.code, 74) << arguments;
-    EXPECT_THAT(outcome.out, HasSubstr("cannot write to the standard output"));
-    EXPECT_EQ(program(std::string(arguments) + " >&-").code, 0) << "nobody wants them";
-    EXPECT_EQ(shell("{ sleep 0.2; " SWITCHYARD_PROGRAM " " + std::string(arguments) +
-                    "; echo code $? >&2; } | true")
-                  .out,
+    EXPECT_EQ(outcome.exit_code, 74) << arguments;
+    EXPECT_THAT(outcome.output, HasSubstr("cannot write to the standard output"));
+    EXPECT_EQ(program(std::string(arguments) + " >&-").exit_code, 0) << "nobody wants them";
+    EXPECT_EQ(test::run_shell("{ sleep 0.2; " SWITCHYARD_PROGRAM " " + std::string(arguments) +
+                              "; echo code $? >&2; } | true")
+                  .output,
               "code 0\n")
         << "nobody wants them any more";
   }
@@ -131,23 +116,23 @@ TEST(Program, ResultsThatFindNoRoomAre74) {
 
 TEST(Program, AMisspeltCommandOrOptionIs64WithTheNearestName) {
   const Outcome command = program("optoins");
-  EXPECT_EQ(command.code, 64);
-  EXPECT_THAT(command.out, AllOf(HasSubstr("optoins"), HasSubstr("did you mean options?")));
-  EXPECT_EQ(program("help optoins").code, 64);
-  EXPECT_EQ(program("frobnicate").code, 64);
+  EXPECT_EQ(command.exit_code, 64);
+  EXPECT_THAT(command.output, AllOf(HasSubstr("optoins"), HasSubstr("did you mean options?")));
+  EXPECT_EQ(program("help optoins").exit_code, 64);
+  EXPECT_EQ(program("frobnicate").exit_code, 64);
   const Outcome option = program("options --blokc model");
-  EXPECT_EQ(option.code, 64);
-  EXPECT_THAT(option.out, AllOf(HasSubstr("--blokc"), HasSubstr("did you mean --block?")));
-  EXPECT_EQ(program("options --blo model").code, 64) << "abbreviations are not guessed";
+  EXPECT_EQ(option.exit_code, 64);
+  EXPECT_THAT(option.output, AllOf(HasSubstr("--blokc"), HasSubstr("did you mean --block?")));
+  EXPECT_EQ(program("options --blo model").exit_code, 64) << "abbreviations are not guessed";
   const Outcome block = program("options modle");
-  EXPECT_EQ(block.code, 64);
-  EXPECT_THAT(block.out, HasSubstr("did you mean model?"));
+  EXPECT_EQ(block.exit_code, 64);
+  EXPECT_THAT(block.output, HasSubstr("did you mean model?"));
 }
 
 TEST(Program, OptionsPrintsEveryOptionWithItsDefaultAndItsComment) {
   const Outcome outcome = program("options");
-  EXPECT_EQ(outcome.code, 0);
-  std::istringstream lines(outcome.out);
+  EXPECT_EQ(outcome.exit_code, 0);
+  std::istringstream lines(outcome.output);
   std::set<std::string> undocumented, seen;
   std::string last;
   for (std::string line; std::getline(lines, line);) {
@@ -165,7 +150,7 @@ TEST(Program, OptionsPrintsEveryOptionWithItsDefaultAndItsComment) {
 }
 
 TEST(Program, OptionsOfABlockAreThoseAlone) {
-  const std::string out = program("options moe").out;
+  const std::string out = program("options moe").output;
   EXPECT_THAT(out,
               AllOf(StartsWith("moe: The mixture of experts."), HasSubstr("moe.num_experts"),
                     HasSubstr("default 1.25; fixed in a run"), Not(HasSubstr("model.d_model"))));
@@ -177,47 +162,48 @@ TEST(Program, AParallelCommandInATaskOfAnotherLauncherIs78) {
        {"SLURM_STEP_NUM_TASKS=2 SLURM_STEP_ID=0 SLURM_PROCID=1", "PMI_SIZE=2"}) {
     for (const Command& command : commands()) {
       const Outcome outcome = program(command.name, task);
-      const bool refused = outcome.code == 78;
-      EXPECT_EQ(refused, command.processes == Processes::all) << command.name << outcome.out;
+      const bool refused = outcome.exit_code == 78;
+      EXPECT_EQ(refused, command.processes == Processes::all) << command.name << outcome.output;
       if (!refused) continue;
-      EXPECT_THAT(outcome.out, HasSubstr(task.substr(0, task.find('='))));
+      EXPECT_THAT(outcome.output, HasSubstr(task.substr(0, task.find('='))));
     }
   }
 }
 
 TEST(Program, EveryCommandRunsInAnAllocationOfManyTasks) {
   const std::string script = "SLURM_JOB_ID=1 SLURM_NTASKS=4 SLURM_NPROCS=4 SLURM_PROCID=0";
-  EXPECT_EQ(program("options moe", script).code, 0);
+  EXPECT_EQ(program("options moe", script).exit_code, 0);
   for (const Command& command : commands())
-    EXPECT_NE(program(command.name, script).code, 78) << command.name;
+    EXPECT_NE(program(command.name, script).exit_code, 78) << command.name;
 }
 
 TEST(Program, ACommandForOneProcessRefusesMore) {
   for (const Command& command : commands()) {
     if (command.processes != Processes::one) continue;
-    const Outcome outcome = mpirun(std::string(SWITCHYARD_PROGRAM " ") + command.name);
-    EXPECT_EQ(outcome.code, 64);
-    EXPECT_EQ(count(outcome.out, " runs as one process, not 3\n  hint: start it without mpirun"), 1)
-        << outcome.out;
+    const Outcome outcome = three(std::string(SWITCHYARD_PROGRAM " ") + command.name);
+    EXPECT_EQ(outcome.exit_code, 64);
+    EXPECT_EQ(count(outcome.output, " runs as one process, not 3\n  hint: start it without mpirun"),
+              1)
+        << outcome.output;
   }
 }
 
 TEST(Program, SaysWhereItsOutputCouldNotBeWritten) {
   for (const std::string words : {"options", "help", "--version", "describe --config tiny"}) {
     const Outcome outcome = program(words + " >/dev/full");
-    EXPECT_EQ(outcome.code, 74) << words;
-    EXPECT_THAT(outcome.out,
+    EXPECT_EQ(outcome.exit_code, 74) << words;
+    EXPECT_THAT(outcome.output,
                 AllOf(HasSubstr("cannot write to the standard output"), HasSubstr("hint: ")));
   }
-  EXPECT_EQ(program("options >&-").code, 0);
+  EXPECT_EQ(program("options >&-").exit_code, 0);
 }
 
 TEST(Program, MoreThreadsThanCoresIsAWarningWithALineThatFits) {
   const std::string threads =
       "OMP_NUM_THREADS=" + std::to_string(sysconf(_SC_NPROCESSORS_ONLN) + 3);
-  EXPECT_THAT(program("train --output unused", threads).out,
+  EXPECT_THAT(program("train --output unused", threads).output,
               AllOf(HasSubstr("warning: "), HasSubstr("launch/local.sh -n 1 -t ")));
-  EXPECT_THAT(program("options moe", threads).out, Not(HasSubstr("warning: ")));
+  EXPECT_THAT(program("options moe", threads).output, Not(HasSubstr("warning: ")));
 }
 
 // A copy of the program in a place of its own, with some of what ships beside it.
@@ -233,7 +219,9 @@ class CopiedProgram : public testing::Test {
   ~CopiedProgram() { fs::remove_all(place_); }
 
   fs::path copy() const { return place_ / "build/release/switchyard"; }
-  Outcome run(const std::string& words) { return shell("cd /; " + copy().string() + " " + words); }
+  Outcome run(const std::string& words) {
+    return test::run_shell("cd /; " + copy().string() + " " + words);
+  }
   void put(const std::string& path, const std::string& text) {
     fs::create_directories((place_ / path).parent_path());
     std::ofstream(place_ / path) << text;
@@ -243,10 +231,10 @@ class CopiedProgram : public testing::Test {
 };
 
 TEST_F(CopiedProgram, KnowsTheConfigurationsThatShip) {
-  EXPECT_EQ(run("describe --config tiny").out, program("describe --config tiny").out);
+  EXPECT_EQ(run("describe --config tiny").output, program("describe --config tiny").output);
   const Outcome unknown = run("describe --config tinny");
-  EXPECT_EQ(unknown.code, 66);
-  EXPECT_THAT(unknown.out,
+  EXPECT_EQ(unknown.exit_code, 66);
+  EXPECT_THAT(unknown.output,
               AllOf(HasSubstr("did you mean tiny? shipped are: base_128, "), HasSubstr("xxl")));
 }
 
@@ -255,9 +243,9 @@ TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
   const std::string bare = "env -i TMPDIR=/switchyard-nowhere " + copy().string() + " options moe";
   const std::string nobody = "setpriv --reuid=54321 --regid=54321 --clear-groups ";
   for (const std::string& user : {std::string(), getuid() == 0 ? nobody : std::string()}) {
-    const Outcome outcome = shell(user + bare);
-    EXPECT_EQ(outcome.code, 0) << user << outcome.out;
-    EXPECT_THAT(outcome.out, StartsWith("moe: "));
+    const Outcome outcome = test::run_shell(user + bare);
+    EXPECT_EQ(outcome.exit_code, 0) << user << outcome.output;
+    EXPECT_THAT(outcome.output, StartsWith("moe: "));
     EXPECT_NE(access("/switchyard-nowhere", F_OK), 0) << "it made the directory";
   }
 }
@@ -265,9 +253,9 @@ TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
 // Only MPI wants one, and only another launcher than mpirun has not made it already.
 TEST_F(CopiedProgram, TakesTheCommonDirectoryWhereMpiCannotHaveTheUsers) {
   const Outcome outcome =
-      shell("PMI_RANK=0 TMPDIR=/switchyard-nowhere " + copy().string() + " options moe");
-  EXPECT_EQ(outcome.code, 0);
-  EXPECT_THAT(outcome.out, HasSubstr("warning: TMPDIR is /switchyard-nowhere, which is not a"));
+      test::run_shell("PMI_RANK=0 TMPDIR=/switchyard-nowhere " + copy().string() + " options moe");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("warning: TMPDIR is /switchyard-nowhere, which is not a"));
   EXPECT_NE(access("/switchyard-nowhere", F_OK), 0) << "it made the directory";
 }
 
@@ -277,73 +265,89 @@ TEST_F(CopiedProgram, PrefersTheFilesBesideIt) {
     put(beside + "/tiny.textproto", "train { batch_size: 3 }");
     put(beside + "/mine.textproto", "train { batch_size: 3 }");
     for (const std::string config : {"tiny", "mine"})
-      EXPECT_EQ(run("describe --config " + config).code, 64) << beside << config;
-    EXPECT_EQ(run("describe --config tiny_dense").code, 0);
+      EXPECT_EQ(run("describe --config " + config).exit_code, 64) << beside << config;
+    EXPECT_EQ(run("describe --config tiny_dense").exit_code, 0);
     fs::remove_all(place_ / beside);
   }
 }
 
 TEST_F(CopiedProgram, AdvisesNoScriptThatIsNotThere) {
   const std::string crowded = "train --output unused", many = "OMP_NUM_THREADS=1000 ";
-  const auto advice = [&] { return shell(many + copy().string() + " " + crowded).out; };
+  const auto advice = [&] {
+    return test::run_shell(many + copy().string() + " " + crowded).output;
+  };
   const std::string cores = std::to_string(sysconf(_SC_NPROCESSORS_ONLN));
   EXPECT_THAT(advice(), AllOf(HasSubstr("better: OMP_NUM_THREADS=" + cores + " " + copy().string()),
                               Not(HasSubstr("local.sh"))));
-  EXPECT_THAT(run("help train").out, AllOf(HasSubstr("mpirun -n 2 switchyard train --config tiny"),
-                                           Not(HasSubstr("local.sh"))));
+  EXPECT_THAT(
+      run("help train").output,
+      AllOf(HasSubstr("mpirun -n 2 switchyard train --config tiny"), Not(HasSubstr("local.sh"))));
   put("launch/local.sh", "");
   EXPECT_THAT(advice(), HasSubstr("better: " + (place_ / "launch/local.sh").string() + " -n 1 "));
 }
 
-Outcome job_failing(const std::string& how) { return mpirun(FAILING_PROGRAM " " + how); }
+Outcome job_failing(const std::string& how) { return three(FAILING_PROGRAM " " + how); }
 
 TEST(Job, AFailureThatAllShareIsPrintedOnceAndCarriesItsCode) {
   const Outcome outcome = job_failing("alike");
-  EXPECT_EQ(outcome.code, 66);
-  EXPECT_THAT(outcome.out, StartsWith("switchyard: nobody has it\n  hint: bring it\n"));
-  EXPECT_EQ(count(outcome.out, "nobody has it"), 1);
+  EXPECT_EQ(outcome.exit_code, 66);
+  EXPECT_THAT(outcome.output, StartsWith("switchyard: nobody has it\n  hint: bring it\n"));
+  EXPECT_EQ(count(outcome.output, "nobody has it"), 1);
 }
 
 TEST(Job, AFailureOfOneEndsTheOthersWithItsReasonFirst) {
   const Outcome outcome = job_failing("alone");
-  EXPECT_EQ(outcome.code, 74);
-  EXPECT_THAT(outcome.out, StartsWith("[rank 2/3 "));
-  EXPECT_EQ(count(outcome.out, "my disk is gone"), 1);
+  EXPECT_EQ(outcome.exit_code, 74);
+  EXPECT_THAT(outcome.output, StartsWith("[rank 2/3 "));
+  EXPECT_EQ(count(outcome.output, "my disk is gone"), 1);
+}
+
+// Only a killed mpirun does not end them itself.
+TEST(Job, EndsWithItsMpirun) {
+  const Outcome outcome = test::run_shell(
+      "out=$(mktemp); " + test::alone() +
+      " setsid mpirun --oversubscribe -n 2 " FAILING_PROGRAM
+      " never >$out & mpirun=$!; until [ \"$(wc -l <$out)\" = 2 ]; do sleep 0.1; done; "
+      "kill -KILL $mpirun; sleep 3; kill -0 $(cat $out); rm $out");
+  EXPECT_THAT(outcome.output, HasSubstr("No such process"));
+}
+
+TEST(Job, AnMpiWithoutThreadsIsRefused) {
+  const Outcome outcome = test::run_shell("OMPI_MPI_THREAD_LEVEL=0 " + test::mpirun(1, 60) +
+                                          "-n 1 " SWITCHYARD_PROGRAM " options moe");
+  EXPECT_EQ(outcome.exit_code, 69);
+  EXPECT_THAT(outcome.output, HasSubstr("does not allow threads"));
 }
 
 TEST(Job, FailuresThatDifferAreAllPrinted) {
   const Outcome outcome = job_failing("differently");
-  EXPECT_EQ(outcome.code, 74);
+  EXPECT_EQ(outcome.exit_code, 74);
   for (const char* line : {"] disk 0", "] disk 1", "] disk 2"})
-    EXPECT_EQ(count(outcome.out, line), 1);
+    EXPECT_EQ(count(outcome.output, line), 1);
 }
 
 TEST(Job, AUsersMistakeIsPrintedOnceAndItsCodeComesThroughMpirun) {
-  const Outcome outcome = mpirun(SWITCHYARD_PROGRAM " optoins");
-  EXPECT_EQ(outcome.code, 64);
-  EXPECT_EQ(count(outcome.out, "there is no command 'optoins'"), 1);
+  const Outcome outcome = three(SWITCHYARD_PROGRAM " optoins");
+  EXPECT_EQ(outcome.exit_code, 64);
+  EXPECT_EQ(count(outcome.output, "there is no command 'optoins'"), 1);
 }
 
 // Two processes, each with its own words for mpirun and for the program.
 Outcome two(const std::string& first, const std::string& second) {
-  return shell(
-      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
-      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1 " MPIEXEC
-      " --oversubscribe --bind-to none --timeout 60 -n 1 " +
-      first + " : -n 1 " + second);
+  return test::run_shell(test::mpirun(1, 60) + "-n 1 " + first + " : -n 1 " + second);
 }
 
 TEST(Job, OfUnlikeProcessesSaysWhichDifferAndInWhat) {
   const std::string options = SWITCHYARD_PROGRAM " options moe", host = host_name();
   const Outcome words = two(options, SWITCHYARD_PROGRAM " options model");
-  EXPECT_EQ(words.code, 78);
-  EXPECT_THAT(words.out, HasSubstr("disagree on the command line: rank 0 on " + host +
-                                   " has \"options moe\", rank 1 on " + host +
-                                   " has \"options model\"\n  hint: give every process"));
+  EXPECT_EQ(words.exit_code, 78);
+  EXPECT_THAT(words.output, HasSubstr("disagree on the command line: rank 0 on " + host +
+                                      " has \"options moe\", rank 1 on " + host +
+                                      " has \"options model\"\n  hint: give every process"));
   const Outcome machines = two(options, "env ONEDNN_MAX_CPU_ISA=SSE41 " + options);
-  EXPECT_EQ(machines.code, 78);
-  EXPECT_THAT(machines.out, AllOf(HasSubstr("disagree on the instruction set: "),
-                                  HasSubstr(" has \"SSE41\""), HasSubstr("ONEDNN_MAX_CPU_ISA")));
+  EXPECT_EQ(machines.exit_code, 78);
+  EXPECT_THAT(machines.output, AllOf(HasSubstr("disagree on the instruction set: "),
+                                     HasSubstr(" has \"SSE41\""), HasSubstr("ONEDNN_MAX_CPU_ISA")));
 }
 
 TEST(Job, OfUnlikeConfigurationsSaysWhichOptionDiffers) {
@@ -355,19 +359,19 @@ TEST(Job, OfUnlikeConfigurationsSaysWhichOptionDiffers) {
   }
   const std::string train = SWITCHYARD_PROGRAM " train --config c --set data.train=/d --output r";
   const Outcome outcome = two("--wdir " + place + "/a " + train, "--wdir " + place + "/b " + train);
-  EXPECT_EQ(outcome.code, 78);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("from rank 0 on " + host_name() + " to rank 1 on "),
-                                 HasSubstr("train.steps: 3 -> 4\n  hint: ")));
+  EXPECT_EQ(outcome.exit_code, 78);
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("from rank 0 on " + host_name() + " to rank 1 on "),
+                                    HasSubstr("train.steps: 3 -> 4\n  hint: ")));
   fs::remove_all(place);
 }
 
 // What completion offers after these words.
 std::set<std::string> offered(const std::string& words, int position) {
   const Outcome outcome =
-      shell("bash -c 'source " COMPLETION "; COMP_WORDS=(" SWITCHYARD_PROGRAM " " + words +
-            "); COMP_CWORD=" + std::to_string(position) +
-            "; _switchyard; printf \"%s\\n\" \"${COMPREPLY[@]}\"'");
-  std::istringstream lines(outcome.out);
+      test::run_shell("bash -c 'source " COMPLETION "; COMP_WORDS=(" SWITCHYARD_PROGRAM " " +
+                      words + "); COMP_CWORD=" + std::to_string(position) +
+                      "; _switchyard; printf \"%s\\n\" \"${COMPREPLY[@]}\"'");
+  std::istringstream lines(outcome.output);
   std::set<std::string> found;
   for (std::string line; std::getline(lines, line);) found.insert(line);
   return found;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "model/transformer.hpp"
 
@@ -33,11 +34,11 @@ std::int64_t parameter_count(const ModelConfig& config) {
   return count;
 }
 
-const ParamSpec& find(const std::vector<ParamSpec>& specs, const std::string& name) {
+const ParamSpec& find(const std::vector<ParamSpec>& specs, std::string_view name) {
   for (const ParamSpec& spec : specs) {
     if (spec.name == name) return spec;
   }
-  throw std::out_of_range(name);
+  throw std::out_of_range(std::string(name));
 }
 
 TEST(ParameterSpecs, CountThePublishedModels) {

@@ -25,16 +25,19 @@ Outcome run_shell(const std::string& command) {
   return outcome;
 }
 
+std::string alone(int threads) {
+  return "OMP_NUM_THREADS=" + std::to_string(threads) + " " MPI_ENVIRONMENT " ";
+}
+
+std::string mpirun(int threads, int timeout_seconds) {
+  return alone(threads) + MPIEXEC " --oversubscribe --bind-to none --timeout " +
+         std::to_string(timeout_seconds) + " ";
+}
+
 Outcome run_program(const std::string& arguments, int processes, int threads) {
-  std::string command =
-      "OMP_NUM_THREADS=" + std::to_string(threads) +
-      " OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-      "OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_mpi_yield_when_idle=1 ";
-  if (processes > 0) {
-    command += "mpirun --quiet --oversubscribe --bind-to none --timeout 200 -n " +
-               std::to_string(processes) + " ";
-  }
-  return run_shell(command + SWITCHYARD_PROGRAM " " + arguments);
+  const std::string start =
+      processes > 0 ? mpirun(threads) + "-n " + std::to_string(processes) + " " : alone(threads);
+  return run_shell(start + SWITCHYARD_PROGRAM " " + arguments);
 }
 
 std::vector<nlohmann::json> read_metrics(const std::string& run) {

@@ -16,6 +16,11 @@ struct Outcome {
 // A shell command line.
 Outcome run_shell(const std::string& command);
 
+// Shell words before a command, or before "-n" and a command: of a process without mpirun, and of
+// mpirun on a machine that may have fewer cores than processes.
+std::string alone(int threads = 1);
+std::string mpirun(int threads = 1, int timeout_seconds = 200);
+
 // `switchyard ARGUMENTS` on so many processes; 0: without mpirun.
 Outcome run_program(const std::string& arguments, int processes = 0, int threads = 1);
 
