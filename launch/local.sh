@@ -201,6 +201,9 @@ wait_for "$output"
 wait_for "$shown"
 seen=$?
 
+# MPICH's exit code is the signal's number.
+if [ "$mpi" = mpich ] && [ "$seen" -eq "$seen_signal" ]; then status=$((status + 128)); fi
+
 # A training that has begun is not ended by USR1; what has not is, as mpirun is until it expects signals.
 if [ "$status" -eq 138 ] && [ -n "$stopping" ] && { [ -n "$training" ] || [ "$seen" -eq "$seen_nothing" ]; }; then
   end_before_it_began

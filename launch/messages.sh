@@ -32,7 +32,7 @@ note_reason() {
     'There are not enough slots available in the system'* | 'All nodes which are allocated for this job are already filled.'*) seen=$seen_few_slots ;;
     *'was unable to find the specified executable file, and therefore' | *'was unable to launch the specified application as it '*)
       seen=$seen_no_program ;;
-    *' noticed that process rank '*' exited on'* | *' noticed that the job aborted'*) seen=$seen_signal ;;
+    'YOUR APPLICATION TERMINATED WITH THE EXIT STRING: '*'(signal '* | *' noticed that process rank '*' exited on'* | *' noticed that the job aborted'*) seen=$seen_signal ;;
   esac
 }
 

@@ -1,4 +1,11 @@
-# Every dependency, by its Debian 12 package; nothing is downloaded.
+# The compiler and every library; nothing is downloaded.
+include(CheckCXXSourceCompiles)
+check_cxx_source_compiles("#include <ranges>\n#include <span>\n#include <thread>
+  template <class T> concept Any = requires(T x) { x; };
+  int main() { std::jthread([](const Any auto&) {}, 1); return std::span<int>().size() > 0; }" SWITCHYARD_HAS_CXX20)
+if(NOT SWITCHYARD_HAS_CXX20)
+  message(FATAL_ERROR "Switchyard needs a compiler of C++20 and its library, such as GCC 12; found ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+endif()
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(MPI REQUIRED COMPONENTS CXX)
@@ -7,9 +14,11 @@ find_package(ZLIB REQUIRED)
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(nlohmann_json REQUIRED)
 
-find_package(dnnl REQUIRED CONFIG)
-if(dnnl_VERSION VERSION_LESS 2.6 OR dnnl_VERSION VERSION_GREATER_EQUAL 4.0)
-  message(FATAL_ERROR "Switchyard needs oneDNN 2.6, 2.7 or 3.x (Debian: libdnnl-dev); found ${dnnl_VERSION}")
+find_package(dnnl QUIET CONFIG)
+if(NOT dnnl_FOUND)
+  message(FATAL_ERROR "oneDNN not found: Switchyard needs 2.6, 2.7 or 3.x (launch/install_dependencies.sh; Debian: libdnnl-dev)")
+elseif(dnnl_VERSION VERSION_LESS 2.6 OR dnnl_VERSION VERSION_GREATER_EQUAL 4.0)
+  message(FATAL_ERROR "Switchyard needs oneDNN 2.6, 2.7 or 3.x; found ${dnnl_VERSION}")
 endif()
 
 # libsentencepiece carries an old protobuf of its own: a shared libprotobuf beside it crashes before

@@ -1,9 +1,8 @@
 #include "base/crc32c.hpp"
 
-#include <nmmintrin.h>
-
 #include <array>
-#include <cstring>
+
+#include "base/processor.hpp"
 
 namespace switchyard {
 namespace {
@@ -22,21 +21,6 @@ constexpr std::array<std::uint32_t, 256> make_table() {
 
 constexpr auto table = make_table();
 
-__attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(std::span<const std::byte> bytes,
-                                                             std::uint32_t seed) {
-  std::uint64_t state = ~seed;
-  const std::byte* at = bytes.data();
-  std::size_t left = bytes.size();
-  for (; left >= 8; at += 8, left -= 8) {
-    std::uint64_t word;
-    std::memcpy(&word, at, 8);
-    state = _mm_crc32_u64(state, word);
-  }
-  auto tail = static_cast<std::uint32_t>(state);
-  for (; left > 0; ++at, --left) tail = _mm_crc32_u8(tail, static_cast<std::uint8_t>(*at));
-  return ~tail;
-}
-
 }  // namespace
 
 std::uint32_t crc32c_portable(std::span<const std::byte> bytes, std::uint32_t seed) {
@@ -48,8 +32,8 @@ std::uint32_t crc32c_portable(std::span<const std::byte> bytes, std::uint32_t se
 }
 
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed) {
-  return __builtin_cpu_supports("sse4.2") ? crc32c_sse42(bytes, seed)
-                                          : crc32c_portable(bytes, seed);
+  const auto fast = crc32c_by_instruction(bytes, seed);
+  return fast ? *fast : crc32c_portable(bytes, seed);
 }
 
 }  // namespace switchyard

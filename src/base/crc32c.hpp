@@ -7,8 +7,8 @@
 
 namespace switchyard {
 
-// The checksum of `bytes` appended to data whose checksum is `seed`. Uses the SSE4.2 instruction
-// where the machine has it, a table elsewhere: the same value.
+// The checksum of `bytes` appended to data whose checksum is `seed`. By the
+// processor's instruction where it has one, by a table elsewhere: the same value.
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
 
 // The table way, on any machine; exposed for tests.

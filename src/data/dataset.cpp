@@ -24,7 +24,7 @@ TokenFile open_split(const Env& env, const std::string& path, const SplitInfo& s
   return file;
 }
 
-void verify_file(const Env& env, const std::string& path, const std::string& sha256) {
+void require_digest(const Env& env, const std::string& path, const std::string& sha256) {
   const auto file = env.open(path);
   Sha256 hash;
   std::vector<std::byte> bytes;
@@ -39,8 +39,8 @@ void verify_file(const Env& env, const std::string& path, const std::string& sha
 }
 
 void verify_stream(const Env& env, const std::string& path, const SplitInfo& split) {
-  verify_file(env, path + ".bin", split.summary.bin_sha256);
-  verify_file(env, path + ".idx", split.summary.idx_sha256);
+  require_digest(env, path + ".bin", split.summary.bin_sha256);
+  require_digest(env, path + ".idx", split.summary.idx_sha256);
 }
 
 }  // namespace

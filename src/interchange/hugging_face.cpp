@@ -187,7 +187,7 @@ void append_pieces(SafetensorsWriter& to, std::span<const float> values) {
     to.append(values.first(std::min<std::size_t>(piece, values.size())));
 }
 
-const ManifestTensor& find_stored(const Manifest& manifest, const ParamSpec& spec) {
+const ManifestTensor& stored_parameter(const Manifest& manifest, const ParamSpec& spec) {
   const std::optional<int> index = find_tensor(manifest, spec.name);
   const ManifestTensor* at = index ? &manifest.tensors(*index) : nullptr;
   if (at != nullptr && at->rows() == spec.rows && at->cols() == spec.cols) return *at;
@@ -273,7 +273,7 @@ std::int64_t export_weights(Env& env, const CheckpointReader& from, HuggingFaceF
   std::vector<std::pair<std::string, const ParamSpec*>> order;
   for (const ParamSpec& spec : specs) {
     if (is_router_bias(spec)) {
-      require_zeros(from.read(find_stored(manifest, spec)), spec);
+      require_zeros(from.read(stored_parameter(manifest, spec)), spec);
     } else {
       order.emplace_back(hugging_face_name(spec.name, family), &spec);
     }
@@ -281,12 +281,12 @@ std::int64_t export_weights(Env& env, const CheckpointReader& from, HuggingFaceF
   std::ranges::sort(order);
   std::vector<StoredTensor> tensors;
   for (const auto& [name, spec] : order) {
-    find_stored(manifest, *spec);
+    stored_parameter(manifest, *spec);
     tensors.push_back({name, to.type, shape_there(*spec)});
   }
   SafetensorsWriter writer(env, to.directory, std::move(tensors), to.shard_bytes);
   for (const auto& [name, spec] : order) {
-    const Tensor<float> stored = from.read(find_stored(manifest, *spec));
+    const Tensor<float> stored = from.read(stored_parameter(manifest, *spec));
     if (is_transposed(*spec)) {
       append_transposed(writer, *spec, stored.data());
     } else {

@@ -1,27 +1,25 @@
 #include "tensor/denormals.hpp"
 
-#include <xmmintrin.h>
-
 #include "base/error.hpp"
+#include "base/processor.hpp"
 
 namespace switchyard {
-namespace {
 
-constexpr unsigned flush_bits = 0x8040;  // MXCSR: flush to zero, denormals are zero
-
-}  // namespace
-
-bool flushes_to_zero() { return (_mm_getcsr() & flush_bits) == flush_bits; }
+bool flushes_to_zero() { return flushes_denormals_to_zero(); }
 
 void set_flush_to_zero() {
-  _mm_setcsr(_mm_getcsr() | flush_bits);
+  if (!flush_denormals_to_zero()) {
+    throw Error(ExitCode::machine_cannot,
+                "it is not known here how this processor flushes denormals to zero",
+                "run on x86-64 or arm64");
+  }
   bool all = true;
 #pragma omp parallel reduction(&& : all)  // throws nothing
   all = flushes_to_zero();
   if (!all) {
     throw Error(ExitCode::machine_cannot,
                 "a thread of this process does not flush denormals to zero",
-                "run on x86-64 and start no OpenMP thread before main");
+                "start no OpenMP thread before main");
   }
 }
 

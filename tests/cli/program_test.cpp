@@ -306,7 +306,7 @@ TEST(Job, AFailureOfOneEndsTheOthersWithItsReasonFirst) {
 TEST(Job, EndsWithItsMpirun) {
   const Outcome outcome = test::run_shell(
       "out=$(mktemp); " + test::alone() +
-      " setsid mpirun --oversubscribe -n 2 " FAILING_PROGRAM
+      " setsid " MPIRUN " -n 2 " FAILING_PROGRAM
       " never >$out & mpirun=$!; until [ \"$(wc -l <$out)\" = 2 ]; do sleep 0.1; done; "
       "kill -KILL $mpirun; sleep 3; kill -0 $(cat $out); rm $out");
   EXPECT_THAT(outcome.output, HasSubstr("No such process"));

@@ -117,6 +117,32 @@ TEST(TrainingPath, CallsNoFunctionWhoseBitsVaryByCpu) {
   });
 }
 
+// Each of the files that may has a plain way beside it, for other architectures.
+TEST(Architecture, IsNamedWhereItsDifferencesAreKept) {
+  const Names may = {"processor.hpp", "processor.cpp", "wide.hpp"};
+  const std::regex names(
+      R"re(__x86_64__|__aarch64__|__builtin_(cpu|ia32)|intrin\.h|\b_mm\d*_|target_clones|\basm\b)re");
+  int seen = 0;
+  for_each_line([&](const std::string&, const std::string& path, const std::string& line) {
+    if (!std::regex_search(line, names)) return;
+    const std::string file = std::filesystem::path(path).filename();
+    EXPECT_TRUE(may.contains(file)) << path << ": " << line;
+    ++seen;
+  });
+  EXPECT_GT(seen, 5);
+}
+
+// The two interfaces of oneDNN are known to one file.
+TEST(Onednn, ItsVersionsAreToldApartInOneFile) {
+  int seen = 0;
+  for_each_line([&](const std::string&, const std::string& path, const std::string& line) {
+    if (line.find("DNNL_VERSION") == line.npos) return;
+    EXPECT_TRUE(path.ends_with("tensor/onednn.cpp")) << path << ": " << line;
+    ++seen;
+  });
+  EXPECT_GT(seen, 0);
+}
+
 // An exception that leaves one ends the process without its sentence: each keeps what is thrown
 // (base/team_failure.hpp), or says that nothing is.
 TEST(ParallelRegions, KeepWhatTheirThreadsThrow) {

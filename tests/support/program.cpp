@@ -30,8 +30,7 @@ std::string alone(int threads) {
 }
 
 std::string mpirun(int threads, int timeout_seconds) {
-  return alone(threads) + MPIEXEC " --oversubscribe --bind-to none --timeout " +
-         std::to_string(timeout_seconds) + " ";
+  return "MPIEXEC_TIMEOUT=" + std::to_string(timeout_seconds) + " " + alone(threads) + MPIRUN " ";
 }
 
 Outcome run_program(const std::string& arguments, int processes, int threads) {
