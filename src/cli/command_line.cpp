@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/job.hpp"
 #include "config/paths.hpp"
 
 namespace switchyard {
@@ -90,16 +91,27 @@ std::string threads_text(int threads) { return "OMP_NUM_THREADS=" + std::to_stri
 
 struct Mpirun {
   int processes = 1, threads = 1;
-  std::string options;  // each behind a blank
-  bool bound = true;    // to cores
+  std::string hosts;  // "n1:2,n2:2"; empty: this one
+  bool bound = true;  // to cores
 };
 
-std::string mpirun_line(const Mpirun& run, std::span<const std::string> words) {
-  return threads_text(run.threads) + " mpirun" + (geteuid() == 0 ? " --allow-run-as-root" : "") +
-         run.options + " -n " + std::to_string(run.processes) +
+std::string options_of_open_mpi(const Mpirun& run) {
+  return (geteuid() == 0 ? std::string(" --allow-run-as-root") : "") +
+         (run.hosts.empty() ? "" : " --host " + quoted(run.hosts)) +
          (run.bound ? " --map-by slot:PE=" + std::to_string(run.threads) + " --bind-to core"
                     : " --bind-to none") +
-         " -x OMP_NUM_THREADS " + program_command_line(words);
+         " -x OMP_NUM_THREADS";
+}
+
+std::string options_of_mpich(const Mpirun& run) {
+  return (run.hosts.empty() ? "" : " -hosts " + quoted(run.hosts)) + std::string(" -bind-to ") +
+         (run.bound ? "core:" + std::to_string(run.threads) : "none");
+}
+
+std::string mpirun_line(const Mpirun& run, std::span<const std::string> words) {
+  return threads_text(run.threads) + " mpirun -n " + std::to_string(run.processes) +
+         (mpi_family() == MpiFamily::open_mpi ? options_of_open_mpi(run) : options_of_mpich(run)) +
+         " " + program_command_line(words);
 }
 
 }  // namespace
@@ -108,7 +120,7 @@ std::string local_command_line(int processes, int threads, std::span<const std::
   if (launch_directory().empty()) {  // a copy of the program alone
     return processes == 1
                ? threads_text(threads) + " " + program_command_line(words)
-               : mpirun_line({.processes = processes, .threads = threads, .options = ""}, words);
+               : mpirun_line({.processes = processes, .threads = threads, .hosts = ""}, words);
   }
   const std::string what =
       is_launched_by_default(program_path()) ? shell_text(words) : program_command_line(words);
@@ -124,7 +136,7 @@ std::string job_command_line(const Placement& job, std::span<const std::string> 
     return local_command_line(processes, job.threads, words);
   return mpirun_line({.processes = processes,
                       .threads = job.threads,
-                      .options = " --host " + quoted(host_list(job.hosts)),
+                      .hosts = host_list(job.hosts),
                       .bound = job.bound},
                      words);
 }

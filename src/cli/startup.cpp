@@ -33,8 +33,8 @@ void require_own_launcher(const Comm& world) {
   throw Error(ExitCode::mismatch,
               promise->name + " is " + promise->value +
                   ", but MPI knows of this one process only: another MPI's launcher started it",
-              "start it with Open MPI's mpirun, with `mpirun -n 1` for one process, or unset " +
-                  promise->name);
+              std::string("start it with ") + mpi_name() +
+                  "'s mpirun, with `mpirun -n 1` for one process, or unset " + promise->name);
 }
 
 bool is_bound_to_cores() { return usable_cores() < cores_of_host(); }

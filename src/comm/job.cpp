@@ -40,6 +40,16 @@ std::pair<std::string, std::string> first_lines_that_differ(std::string a, std::
 
 }  // namespace
 
+MpiFamily mpi_family() {
+#ifdef OPEN_MPI
+  return MpiFamily::open_mpi;
+#else
+  return MpiFamily::mpich;
+#endif
+}
+
+const char* mpi_name() { return mpi_family() == MpiFamily::open_mpi ? "Open MPI" : "MPICH"; }
+
 bool has_launcher() {
   return std::ranges::any_of(std::array{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, is_set);
 }

@@ -12,6 +12,12 @@ struct EnvironmentVariable {
   std::string name, value;
 };
 
+// Whose mpirun starts this program: Open MPI's, or one with the words of MPICH's (Intel MPI,
+// MVAPICH). Decided when the program is built.
+enum class MpiFamily { open_mpi, mpich };
+MpiFamily mpi_family();
+const char* mpi_name();  // "Open MPI"
+
 // Whether mpirun, or another launcher that MPI can join, started this process. Not collective.
 bool has_launcher();
 

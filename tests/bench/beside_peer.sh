@@ -2,21 +2,26 @@
 # Trains the same models with `switchyard benchmark` and with a PyTorch peer (peer/peer_torch.py), in
 # turn, A B A B …, and prints a Markdown table of tokens a second. AdamW on both sides, whole steps.
 #   tests/bench/beside_peer.sh [small-bf16 | small-f32 | tiny-bf16]… [--rounds N] [--steps N]
-#       [--ours 2x1,1x2] [--peer 1x2,2x1] [--stock] [--output DIR]
+#       [--ours 2x1,1x2] [--peer 1x2,2x1] [--stock | --suite SUITE] [--compiled] [--output DIR]
 # --ours, --peer: layouts, processes x threads; the ratio is of each side's best, round by round. Loads
 # are balanced by force here, so that every token is computed; the peer computes its capacity anyway.
 # --stock: PyTorch as Debian has it, with OpenBLAS; without it, tuned: BLIS and jemalloc.
+# --suite: the stock PyTorch of another Debian suite (trixie has 2.6, sid a newer one) in a root directory of that
+# suite, which cluster/roots.sh makes; needs root and debootstrap. --compiled: by torch.compile.
+# The peer's experts are one grouped product where its PyTorch has such a thing on this machine.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
+. "$root/cluster/roots.sh"
 
-cases=() rounds=5 steps=5 ours=2x1 peer=1x2 environment=tuned output=$root/build/bench/beside_peer
+cases=() rounds=5 steps=5 ours=2x1 peer=1x2 environment=tuned suite='' compiled='' output=$root/build/bench/beside_peer
 while [ $# -gt 0 ]; do
   case "$1" in
     small-bf16 | small-f32 | tiny-bf16) cases+=("$1"); shift; continue ;;
     --stock) environment=stock; shift; continue ;;
-    --rounds | --steps | --ours | --peer | --output) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
-    *) fail 64 "unknown argument '$1' (known: small-bf16 small-f32 tiny-bf16 --rounds --steps --ours --peer --stock --output)" ;;
+    --compiled) compiled=1; shift; continue ;;
+    --rounds | --steps | --ours | --peer | --output | --suite) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
+    *) fail 64 "unknown argument '$1' (known: small-bf16 small-f32 tiny-bf16 --rounds --steps --ours --peer --stock --suite --compiled --output)" ;;
   esac
   declare "${1#--}=$2"
   shift 2
@@ -32,26 +37,48 @@ done
 mkdir -p "$output" || fail 73 "cannot write to $output"
 
 # The Debian packages that the peer's environment is made of.
-libraries=/usr/lib/x86_64-linux-gnu python=/usr/bin/python3 missing=()
-"$python" -c 'import torch' 2>/dev/null || missing+=(python3-torch)
-if [ "$environment" = tuned ]; then
-  blas=$libraries/blis-openmp
-  [ -e "$blas/libblas.so.3" ] || missing+=(libblis4-openmp)
-  [ -e "$libraries/libjemalloc.so.2" ] || missing+=(libjemalloc2)
-else
-  blas=$libraries/openblas-openmp
-  [ -e "$blas/libblas.so.3" ] || missing+=(libopenblas0-openmp)
-fi
-[ ${#missing[@]} -eq 0 ] || fail 69 "the $environment peer needs Debian's ${missing[*]}: apt-get install ${missing[*]}"
+libraries=/usr/lib/x86_64-linux-gnu python=/usr/bin/python3 peer_program=$root/tests/bench/peer/peer_torch.py
+
+require_peer_here() {
+  local missing=()
+  "$python" -c 'import torch' 2>/dev/null || missing+=(python3-torch)
+  if [ "$environment" = tuned ]; then
+    blas=$libraries/blis-openmp
+    [ -e "$blas/libblas.so.3" ] || missing+=(libblis4-openmp)
+    [ -e "$libraries/libjemalloc.so.2" ] || missing+=(libjemalloc2)
+  else
+    blas=$libraries/openblas-openmp
+    [ -e "$blas/libblas.so.3" ] || missing+=(libopenblas0-openmp)
+  fi
+  [ ${#missing[@]} -eq 0 ] || fail 69 "the $environment peer needs Debian's ${missing[*]}: apt-get install ${missing[*]}"
+}
+
+# In a root of its own, beside that of cluster/distributions.sh.
+require_peer_in_suite() {
+  require_roots
+  echo "$program: PyTorch of $suite in $roots/$suite-peer" >&2
+  { make_root "$suite" "$suite-peer" && install_inside "$suite-peer" python3-torch libopenblas0-openmp g++; } \
+    >"$output/$suite.log" 2>&1 || fail 69 "no PyTorch of $suite; see $output/$suite.log"
+  blas=$libraries/openblas-openmp environment=$suite
+  cp -- "$peer_program" "$roots/$suite-peer/root/" && peer_program=/root/${peer_program##*/}
+}
+
+# in_peers_environment COMMAND…
+in_peers_environment() {
+  if [ -n "$suite" ]; then inside "$suite-peer" env "$@"; else env "$@"; fi
+}
+
+if [ -n "$suite" ]; then require_peer_in_suite; else require_peer_here; fi
+version=$(in_peers_environment "LD_LIBRARY_PATH=$blas" "$python" -c 'import torch; print(torch.__version__)' 2>/dev/null)
 
 # run_peer LAYOUT LOG ARGUMENT…   BLIS runs generic kernels unless it is told which.
 run_peer() {
   local processes=${1%x*} threads=${1#*x} log=$2 variables=(LD_LIBRARY_PATH="$blas")
   shift 2
-  [ "$environment" = stock ] || variables+=(BLIS_ARCH_TYPE=0 BLIS_NUM_THREADS="$threads" OMP_NUM_THREADS="$threads"
+  [ "$environment" != tuned ] || variables+=(BLIS_ARCH_TYPE=0 BLIS_NUM_THREADS="$threads" OMP_NUM_THREADS="$threads"
     LD_PRELOAD="$libraries/libjemalloc.so.2" "MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always")
-  env "${variables[@]}" "$python" "$root/tests/bench/peer/peer_torch.py" --procs "$processes" --threads "$threads" \
-    --steps "$steps" "$@" >"$log" 2>&1 </dev/null
+  in_peers_environment "${variables[@]}" "$python" "$peer_program" --procs "$processes" --threads "$threads" \
+    --steps "$steps" ${compiled:+--compile} "$@" >"$log" 2>&1 </dev/null
 }
 
 # one_round CASE ROUND   appends each layout's tokens a second to CASE.SIDE.LAYOUT.
@@ -109,7 +136,7 @@ for case in "${cases[@]}"; do
     one_round "$case" "$round"
   done
 done
-echo "| model | switchyard, tokens/s | PyTorch ($environment), tokens/s | ratio |"
+echo "| model | switchyard, tokens/s | PyTorch $version ($environment${compiled:+, compiled}), tokens/s | ratio |"
 echo "| --- | --- | --- | --- |"
 for case in "${cases[@]}"; do row "$case"; done
 echo

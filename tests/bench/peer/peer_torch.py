@@ -2,13 +2,15 @@
 """Performance peer: a careful eager-PyTorch Switch Transformer (T5 v1.0 style) training step on CPU.
 
   peer_torch.py --config small|tiny [--dense] [--bf16] [--threads 2] [--procs 1|2] [--steps 5] [--opt adam|none]
-                [--profile]
+                [--compile] [--profile]
 Dispatch is gather by index with a fixed capacity, experts are one batched GEMM pair, permutation backward is a gather
 (no index_add). --procs 2 runs expert parallelism (gloo all_to_all_single) and all-reduces dense gradients, 1 thread each.
+Where this PyTorch has torch._grouped_mm for this machine and precision, the experts' products go through it, over the
+rows that are really there. --compile trains what torch.compile makes of the model.
 Prints model FLOPs by formula, seconds for forward+backward and for the optimizer, tokens/s and GFLOP/s, and this run's
 2048^3 GEMM rates. Timings: median over --steps after 2 warm-up steps. Tokens = encoder + decoder positions.
 """
-import argparse, os, statistics, time
+import argparse, functools, os, statistics, time
 import torch, torch.nn as nn, torch.nn.functional as F
 import torch.distributed as dist
 
@@ -30,13 +32,29 @@ def flops(c):
 
 def gemm_rate(n=2048):
     r = {}
-    for name, dt in (("f32", torch.float32), ("bf16", torch.bfloat16)):
+    # Without the instructions a bf16 product of this size takes minutes.
+    types = [("f32", torch.float32)] + [("bf16", torch.bfloat16)] * torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    for name, dt in types:
         a, b = torch.randn(n, n).to(dt), torch.randn(n, n).to(dt)
         best = 9.0
         for _ in range(8):
             t = time.perf_counter(); a @ b; best = min(best, time.perf_counter() - t)
         r[name] = 2 * n ** 3 / best / 1e9
-    return r
+    return {"bf16": float("nan"), **r}
+
+
+@functools.cache
+def has_grouped_mm(dt):
+    """Whether torch._grouped_mm multiplies such matrices here, forward and backward."""
+    if not hasattr(torch, "_grouped_mm"):
+        return False
+    try:
+        a = torch.ones(32, 16, dtype=dt, requires_grad=True)
+        b = torch.ones(2, 16, 16, dtype=dt, requires_grad=True)
+        torch._grouped_mm(a, b, offs=torch.tensor([16, 32], dtype=torch.int32)).sum().backward()
+        return True
+    except (RuntimeError, NotImplementedError, TypeError):
+        return False
 
 
 class RMS(nn.Module):
@@ -126,6 +144,8 @@ class MoE(nn.Module):
             slot2tok = slot2tok[:E * C]
         aux = E * (one.float().mean(0) * p.mean(0)).sum()
         low = torch.is_autocast_cpu_enabled()
+        if s.W == 1 and has_grouped_mm(torch.bfloat16 if low else torch.float32):
+            return (s.grouped(x.bfloat16() if low else x, e, keep) * gate[:, None]).view(shape), aux
         h = Permute.apply(x.bfloat16() if low else x, slot2tok, tok2slot)
         if s.W > 1:     # [W dst, E/W, C, D] -> [W src, E/W, C, D] -> [E/W, W*C, D]
             h = AllToAll.apply(h).view(s.W, E // s.W, C, -1).transpose(0, 1).reshape(E // s.W, s.W * C, -1)
@@ -134,6 +154,18 @@ class MoE(nn.Module):
             h = AllToAll.apply(h.view(E // s.W, s.W, C, -1).transpose(0, 1).reshape(E * C, -1))
         y = Permute.apply(h.reshape(E * C, -1), tok2slot, slot2tok) * gate[:, None]
         return y.view(shape), aux
+
+
+    def grouped(s, x, e, keep):     # rows sorted by expert, without padding
+        with torch.no_grad():
+            rows = torch.argsort(torch.where(keep, e, s.E), stable=True)[:int(keep.sum())]
+            tok2row = torch.full((len(x) + 1,), len(rows))
+            tok2row[rows] = torch.arange(len(rows))
+            ends = torch.bincount(e[keep], minlength=s.E).cumsum(0).int()
+        w = (lambda t: t.to(x.dtype))
+        h = Permute.apply(x, rows, tok2row[:-1])
+        h = torch._grouped_mm(F.relu(torch._grouped_mm(h, w(s.wi), offs=ends), inplace=True), w(s.wo), offs=ends)
+        return Permute.apply(h, tok2row[:-1], rows)
 
 
 def bucket(rel, bidir):
@@ -226,6 +258,7 @@ def worker(rank, a):
     expert = [p for n, p in model.named_parameters() if n.endswith(("wi", "wo")) and p.dim() == 3]
     dense = [p for p in model.parameters() if not any(p is q for q in expert)]
     opt = torch.optim.Adam(model.parameters(), lr=1e-4, foreach=True) if a.opt == "adam" else None
+    forward = torch.compile(model) if a.compile else model
     g = torch.Generator().manual_seed(rank)
     src = torch.randint(2, c["V"], (c["B"], c["S"]), generator=g)
     tgt = torch.randint(2, c["V"], (c["B"], c["T"]), generator=g)
@@ -235,7 +268,7 @@ def worker(rank, a):
     def step():
         t0 = time.perf_counter()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.bf16):
-            ce, aux = model(src, tgt)
+            ce, aux = forward(src, tgt)
             loss = (ce + .01 * aux) / W
         loss.backward()
         t1 = time.perf_counter()
@@ -277,7 +310,7 @@ def main():
     ap.add_argument("--dense", action="store_true"); ap.add_argument("--bf16", action="store_true")
     ap.add_argument("--threads", type=int, default=2); ap.add_argument("--procs", type=int, default=1)
     ap.add_argument("--steps", type=int, default=5); ap.add_argument("--opt", default="adam", choices=("adam", "none"))
-    ap.add_argument("--profile", action="store_true")
+    ap.add_argument("--compile", action="store_true"); ap.add_argument("--profile", action="store_true")
     a = ap.parse_args()
     if a.procs == 1:
         worker(0, a)
