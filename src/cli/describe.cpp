@@ -14,6 +14,7 @@
 #include "cli/memory.hpp"
 #include "cli/model_vocabulary.hpp"
 #include "cli/run_data.hpp"
+#include "comm/comm.hpp"
 #include "config/run_config.hpp"
 #include "config/validate.hpp"
 #include "plan/capacity.hpp"
@@ -22,6 +23,7 @@
 #include "plan/traffic.hpp"
 #include "report/numbers.hpp"
 #include "report/start_report.hpp"
+#include "tensor/instruction_set.hpp"
 
 namespace switchyard {
 namespace {
@@ -69,6 +71,8 @@ void print_run(std::ostream& out, const Plan& plan) {
   if (plan.is_sparse()) out << "routing     " << routing_text(plan.model()) << "\n";
   if (plan.model().recompute != Recompute::none)
     out << "recompute   " << recompute_text(plan.model().recompute) << "\n";
+  out << "libraries   oneDNN " << onednn_version() << " for " << onednn_isa() << ", "
+      << Session::library_version() << "\n";
 }
 
 void print_layout(std::ostream& out, const Plan& plan) {

@@ -43,6 +43,12 @@ TEST(Describe, CountsThePublishedModelsAsShipped) {
   }
 }
 
+TEST(Describe, NamesTheLibrariesThatWouldCompute) {
+  EXPECT_THAT(
+      describe("--config tiny").output,
+      ContainsRegex("libraries   oneDNN [23]\\.[0-9.]+ for [A-Z0-9_]+, (Open MPI|MPICH|Intel)"));
+}
+
 TEST(Describe, OfTheLargestModelsIsWithinThePapersRounding) {
   const auto billions = [](const std::string& config) {
     return static_cast<double>(figure(describe("--config " + config).output, "total")) / 1e9;
