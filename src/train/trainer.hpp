@@ -72,8 +72,8 @@ class Trainer {
   std::optional<TensorBoard> tensorboard_;  // on process 0 only, if enabled
   const Clock::time_point started_ = Clock::now();
   std::int64_t first_step_ = 0;  // steps taken before this start
-  std::int64_t saved_step_ =
-      0;                  // of the newest checkpoint; before the first step is nothing to save
+  // The newest checkpoint's step; before the first step there is nothing to save.
+  std::int64_t saved_step_ = 0;
   int failed_saves_ = 0;  // failed saves since that checkpoint
   std::string carried_records_;  // lines of metrics.jsonl that the checkpoint has stored
   double seconds_ = 0;           // spent in steps, over all starts
