@@ -7,7 +7,8 @@
 namespace switchyard {
 namespace {
 
-constexpr unsigned flush_bits = 0x8040;  // MXCSR: flush to zero, denormals are zero
+// MXCSR bits: flush to zero (FTZ) and denormals are zero (DAZ).
+constexpr unsigned flush_bits = 0x8040;
 
 }  // namespace
 
