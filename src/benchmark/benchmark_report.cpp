@@ -78,7 +78,7 @@ void print_steps(std::ostream& out, const Benchmark& b) {
     row(out, name, decimals(1, time), percent(1, time / (1000 * b.step_seconds)));
   };
   for (const PhaseTime& phase : b.phases)
-    if (phase.ms > 0) ms(phase.name, phase.ms);  // a dense model routes nothing
+    if (phase.ms > 0) ms(phase.name, phase.ms);  // a dense model has no routing
   ms("forward and backward", 1000 * b.forward_backward_seconds);
   ms("whole step", 1000 * b.step_seconds);
 }

@@ -64,7 +64,8 @@ std::string experts_text(const ModelConfig& config) {
     text << "capacity factor " << moe.capacity_factor << " (at least " << moe.min_capacity
          << " places)";
   }
-  // What weighs on each layer: say so, since programs differ in whether they add or average.
+  // State how the balancing loss weighs on each layer, since programs differ in whether they add or
+  // average over layers.
   text << "; " << balance_text(config);
   if (moe.router_precision == Precision::bfloat16) text << "; BFLOAT16 router";
   return text.str();
@@ -81,7 +82,7 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
               : std::string());
 }
 
-// evaluated: samples, as many as were asked for or all that there are.
+// evaluated: the number of samples per evaluation, as requested or as available.
 std::string steps_text(const Settings& settings, std::int64_t evaluated) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");
