@@ -1,4 +1,5 @@
-// `switchyard benchmark`: the machine's rates and a model's steps beside them, without any data.
+// `switchyard benchmark`: the machine's rates and, next to them, a model's training steps, without
+// any data.
 #include "benchmark/benchmark.hpp"
 
 #include <iostream>

@@ -1,6 +1,6 @@
-// `switchyard describe`: what a configuration means on so many processes, before anything is
-// started: who hosts what, parameters, operations, traffic, memory, capacity. The figures are
-// plan/'s; this file only arranges them.
+// `switchyard describe`: what a configuration means for a given number of processes, before
+// anything is started: which process hosts what, parameters, operations, traffic, memory, capacity.
+// plan/ computes the figures; this file only prints them.
 #include <omp.h>
 
 #include <cstdio>
@@ -45,7 +45,7 @@ void row(std::ostream& out, const std::string& name, const std::string& value,
   out << "\n";
 }
 
-// "1.25e+12", four figures.
+// "1.250e+12": four significant digits.
 std::string scientific(std::int64_t number) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3e", static_cast<double>(number));
@@ -111,7 +111,7 @@ void print_operations(std::ostream& out, const Plan& plan) {
   if (operations.recomputed > 0) row(out, "besides, recomputed", scientific(operations.recomputed));
 }
 
-// What an expert can take of a group, and what is dropped for it.
+// The expert capacity per routing group, and the share of tokens dropped because of it.
 std::string places_text(const MoeConfig& moe, const CapacityPlan& capacity) {
   if (moe.dropless) return "dropless";
   const std::string places = grouped(capacity.capacity) + " places";

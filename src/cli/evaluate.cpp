@@ -1,5 +1,6 @@
-// `switchyard evaluate`: the quality of a checkpoint on validation data, beside two marks that need
-// no training, what it writes into the gaps of real passages, and which pieces its experts take.
+// `switchyard evaluate`: the quality of a checkpoint on validation data, compared with two
+// baselines that need no training; what it predicts for the gaps of real passages; and which pieces
+// its experts take.
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
@@ -38,15 +39,15 @@ namespace po = boost::program_options;
 struct EvaluateArguments {
   std::string checkpoint, data, experts;
   std::vector<std::string> sets;
-  std::int64_t samples = 0;  // 0: train.eval_samples of the run
+  std::int64_t samples = 0;  // 0: the run's train.eval_samples
   std::int64_t show = 0;
   bool untrained = false, unigram = false;
-  // Of a file of examples alone:
+  // Only for a file of examples:
   bool per_example = false;
   std::optional<double> capacity_factor;
 };
 
-// What each kind of data cannot do.
+// Refuses options that the kind of data does not support.
 void require_fitting(const EvaluateArguments& arguments) {
   const std::pair<bool, const char*> of_prepared_data[] = {
       {arguments.show > 0, "--show"},
@@ -98,7 +99,7 @@ EvaluateArguments parse_evaluate(std::span<const std::string> words) {
   return arguments;
 }
 
-// --data, or what the run itself is measured by.
+// --data, or else the data with which the run itself is validated.
 std::string data_path(const EvaluateArguments& arguments, const RunConfig& config) {
   if (!arguments.data.empty()) return arguments.data;
   if (is_example_file(config.data().validation())) return config.data().validation();
@@ -129,7 +130,7 @@ void require_sparse(const ModelConfig& model, const std::string& checkpoint) {
               "leave --experts out, or give a run with moe.num_experts above 0");
 }
 
-// Means over targets, as the table shows them.
+// One line of the printed table: means over targets.
 struct TableRow {
   std::string model;
   double loss, loss_text;
@@ -150,10 +151,11 @@ void print_table(std::ostream& out, const Evaluation& counts, std::span<const Ta
   }
 }
 
-// The unigram model learns from this many training samples at most: enough for its few parameters.
+// The unigram model is fitted to at most this many training samples, which suffice for its few
+// parameters.
 constexpr std::int64_t unigram_training_samples = 16384;
 
-// What the command has when its arguments are understood.
+// What the command works on, after its arguments have been checked.
 struct Evaluated {
   const Comm& world;
   const Settings& settings;
@@ -218,7 +220,7 @@ void show_experts(std::ostream& out, Env& env, const std::string& path, const To
 }
 
 struct Saved {
-  const CheckpointReader& checkpoint;  // verified
+  const CheckpointReader& checkpoint;  // already verified
   RunState state;
   RunConfig config;
 };
@@ -251,7 +253,7 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
                       settings.model.moe.num_experts);
   Transformer model(settings.model, layout, world.rank(), settings.seed,
                     Transformer::Gradients::no);
-  std::vector<TableRow> rows;  // the evaluated models first, in the order of `evaluations`
+  std::vector<TableRow> rows;  // evaluated models first, in the order of `evaluations`
   std::vector<Evaluation> evaluations;
   const auto measure = [&](const std::string& name, const Keep& keep) {
     evaluations.push_back(evaluate_model(job, layout, model, keep));

@@ -1,4 +1,5 @@
-// `switchyard inspect`: what a checkpoint holds, that it is whole, and hashes to compare it by.
+// `switchyard inspect`: the contents of a checkpoint, whether it is undamaged, and hashes for
+// comparison.
 #include <iomanip>
 #include <iostream>
 #include <sstream>

@@ -1,4 +1,4 @@
-// `switchyard prepare`: text in, a data directory out. The work is data/prepare.hpp's.
+// `switchyard prepare`: makes a data directory from text. data/prepare.hpp does the work.
 #include "data/prepare.hpp"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ po::options_description known_options() {
   return known;
 }
 
-// Options that belong to a tokenizer which is trained.
+// Reads the options that only apply where a tokenizer is trained.
 void read_training_options(const po::variables_map& values, PrepareOptions& options) {
   if (values.count("character-coverage"))
     options.character_coverage = values["character-coverage"].as<double>();

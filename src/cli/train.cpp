@@ -1,5 +1,5 @@
-// `switchyard train`: from words and files to a training job. Everything a user can get wrong is
-// found here, alike on every process, before a model exists.
+// `switchyard train`: from arguments and files to a training job. Every mistake that a user can
+// make is found here, in the same way on every process, before a model is built.
 #include <omp.h>
 
 #include <filesystem>
@@ -48,8 +48,8 @@ std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
-// Without --config a run goes on with its own configuration. Data paths become absolute, since the
-// run may be resumed from another directory.
+// The configuration of the start. Without --config, a run continues with its own. Data paths become
+// absolute, since the run may be resumed from another directory.
 RunConfig configure(const Env& env, const TrainArguments& arguments, int processes) {
   std::vector<std::string> files = arguments.configs;
   const RunPaths paths{arguments.output};
@@ -75,7 +75,7 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   return config;
 }
 
-// A run that goes on has its data already: what is wrong with it is told in the run's terms.
+// Opens the data. For a run that already has its data, errors are explained in terms of the run.
 std::unique_ptr<RunData> open_data(const Comm& world, const Env& env, const std::string& output,
                                    RunConfig& config) {
   const RunPaths run{output};
@@ -105,7 +105,7 @@ std::string continue_command(const Comm& world, const std::string& host,
 }
 
 ExitCode run_train(const Comm& world, std::span<const std::string> words) {
-  const StopSignals signals;  // shares the requests that came since main began
+  const StopSignals signals;  // includes requests since the start of main
   const TrainArguments arguments = parse_train(words);
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
