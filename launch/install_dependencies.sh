@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what Switchyard needs from Debian 12's packages; run again, it finds nothing to do.
+# Installs what Switchyard needs from Debian 12's packages. Run again, it changes nothing.
 #   launch/install_dependencies.sh           to build and run
-#   launch/install_dependencies.sh --tests   and what the tests need besides
+#   launch/install_dependencies.sh --tests   also what the tests need
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"

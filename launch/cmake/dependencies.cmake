@@ -1,4 +1,4 @@
-# Every dependency, by its Debian 12 package; nothing is downloaded.
+# All dependencies, by their Debian 12 packages; nothing is downloaded.
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(MPI REQUIRED COMPONENTS CXX)
@@ -12,8 +12,9 @@ if(dnnl_VERSION VERSION_LESS 2.6 OR dnnl_VERSION VERSION_GREATER_EQUAL 3.0)
   message(FATAL_ERROR "Switchyard needs oneDNN 2.6 or 2.7 (Debian: libdnnl-dev); found ${dnnl_VERSION}")
 endif()
 
-# libsentencepiece carries an old protobuf of its own: a shared libprotobuf beside it crashes before
-# main. So ours is static, and its symbols stay inside our binaries (see proto/CMakeLists.txt).
+# libsentencepiece contains an old protobuf of its own; a shared libprotobuf in the same process
+# crashes before main. So this program links protobuf statically and hides its symbols (see
+# proto/CMakeLists.txt).
 set(Protobuf_USE_STATIC_LIBS ON)
 find_package(Protobuf 3.21 REQUIRED)
 
