@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Trains the same models with `switchyard benchmark` and with a PyTorch peer (peer/peer_torch.py), in
-# turn, A B A B …, and prints a Markdown table of tokens a second. AdamW on both sides, whole steps.
+# Trains the same models with `switchyard benchmark` and with PyTorch (peer/peer_torch.py),
+# alternating A B A B …, and prints a Markdown table of tokens per second. AdamW on both sides,
+# whole steps.
 #   tests/bench/beside_peer.sh [small-bf16 | small-f32 | tiny-bf16]… [--rounds N] [--steps N]
 #       [--ours 2x1,1x2] [--peer 1x2,2x1] [--stock] [--output DIR]
-# --ours, --peer: layouts, processes x threads; the ratio is of each side's best, round by round. Loads
-# are balanced by force here, so that every token is computed; the peer computes its capacity anyway.
-# --stock: PyTorch as Debian has it, with OpenBLAS; without it, tuned: BLIS and jemalloc.
+# --ours, --peer: layouts, processes x threads; the ratio compares the best layout of each side in each
+# round. Loads are balanced by force, so that every token is computed; the peer always computes its full
+# capacity.
+# --stock: PyTorch as packaged by Debian, with OpenBLAS; otherwise tuned, with BLIS and jemalloc.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
@@ -31,7 +33,7 @@ for layout in "${our_layouts[@]}" "${peer_layouts[@]}"; do
 done
 mkdir -p "$output" || fail 73 "cannot write to $output"
 
-# The Debian packages that the peer's environment is made of.
+# The Debian packages that make up the peer's environment.
 libraries=/usr/lib/x86_64-linux-gnu python=/usr/bin/python3 missing=()
 "$python" -c 'import torch' 2>/dev/null || missing+=(python3-torch)
 if [ "$environment" = tuned ]; then
@@ -44,7 +46,7 @@ else
 fi
 [ ${#missing[@]} -eq 0 ] || fail 69 "the $environment peer needs Debian's ${missing[*]}: apt-get install ${missing[*]}"
 
-# run_peer LAYOUT LOG ARGUMENT…   BLIS runs generic kernels unless it is told which.
+# run_peer LAYOUT LOG ARGUMENT…   BLIS uses generic kernels unless it is told which to use.
 run_peer() {
   local processes=${1%x*} threads=${1#*x} log=$2 variables=(LD_LIBRARY_PATH="$blas")
   shift 2
@@ -54,7 +56,7 @@ run_peer() {
     --steps "$steps" "$@" >"$log" 2>&1 </dev/null
 }
 
-# one_round CASE ROUND   appends each layout's tokens a second to CASE.SIDE.LAYOUT.
+# one_round CASE ROUND   appends each layout's tokens per second to CASE.SIDE.LAYOUT.
 one_round() {
   local case=$1 model=${1%-*} precision=FLOAT32 peer_arguments=(--config "${1%-*}") layout i raw
   [ "${case#*-}" = f32 ] || precision=BFLOAT16 peer_arguments+=(--bf16)

@@ -1,4 +1,4 @@
-// The canonical sum of gradients where nothing travels: one process folds the leaves of all its
+// The canonical sum of gradients without communication: one process folds the leaves of all its
 // virtual ranks.
 #include "comm/canonical.hpp"
 #include "kernels.hpp"

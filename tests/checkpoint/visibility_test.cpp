@@ -21,7 +21,8 @@ using testing::IsEmpty;
 
 class VisibilityTest : public testing::Test {
  protected:
-  // What the last process calls the common directory, the others have at directory_.path().
+  // The path by which this process knows the common directory: `by_the_last` on the last process,
+  // directory_.path() on the others.
   std::string seen(const std::string& by_the_last) const {
     return is_last() ? by_the_last : directory_.path();
   }
@@ -54,7 +55,7 @@ TEST_F(VisibilityTest, IsDeniedOnEveryProcessWhereOneSeesAnotherDirectoryOrNone)
   }
 }
 
-// The last process sees the directory by another way, and may not write there.
+// The last process uses another path to the directory, where it may not write.
 TEST_F(VisibilityTest, IsDeniedWhereAProcessMayNotWrite) {
   if (world_.size() == 1) GTEST_SKIP() << "process 0 finds out when it writes";
   class OwnMount final : public test::FaultEnv {

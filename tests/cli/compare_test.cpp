@@ -1,5 +1,5 @@
-// `switchyard compare` as a user meets it: on runs that were trained, and on run directories in
-// every state that a run leaves them in.
+// `switchyard compare` as a user sees it: on trained runs, and on run directories in every state
+// that a run may leave behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ Words words_of(const std::string& line) {
   return {std::istream_iterator<std::string>(in), {}};
 }
 
-// The words of the first line that begins with this one; none where there is no such line.
+// The words of the first line that begins with `first`; empty if there is none.
 Words row(const Outcome& outcome, const std::string& first) {
   for (const std::string& line : lines_of(outcome.output)) {
     const Words words = words_of(line);
@@ -47,7 +47,7 @@ Words row(const Outcome& outcome, const std::string& first) {
   return {};
 }
 
-// A run's directory without the run: its configuration and one record for each loss, evaluated.
+// A run directory without training: a configuration, and one record with an evaluation per loss.
 void make_run(const std::string& run, const Words& sets, const std::vector<double>& losses) {
   fs::create_directories(run);
   write_text(run + "/config.textproto", resolved_text(load_config({}, sets)));

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The files of a machine's control groups, as Linux lays them out, below a directory of the test.
+// The files of a machine's control groups, in Linux's layout, below a test directory.
 class ControlGroups : public testing::Test {
  protected:
   void write(const std::string& path, const std::string& text) {

@@ -1,4 +1,4 @@
-// Runs that an earlier program wrote (tests/golden): the present one goes on with them.
+// Continues runs that an earlier version of the program wrote (tests/golden).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@ using testing::HasSubstr;
 
 const std::string golden = GOLDEN_DIRECTORY;
 
-// A line of expected.jsonl: a run, and the two steps that followed there.
+// The line of expected.jsonl for a run: the next two steps as the earlier version computed them.
 json expected_of(const std::string& run) {
   std::istringstream lines(read_text(golden + "/expected.jsonl"));
   for (std::string line; std::getline(lines, line);) {
@@ -27,7 +27,7 @@ json expected_of(const std::string& run) {
   throw std::runtime_error("nothing is expected of " + run);
 }
 
-// The working directory is empty but for the data.
+// The working directory contains only the data.
 class Golden : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -49,8 +49,8 @@ class Golden : public testing::TestWithParam<const char*> {
   TemporaryDirectory directory;
 };
 
-// Another machine's instructions round otherwise: the losses are near, and on all processes of this
-// machine they are the same.
+// Other instruction sets round differently: the losses are close, and equal on any number of
+// processes of this machine.
 TEST_P(Golden, GoesOnWithTheLossesThatFollowedThere) {
   const json expected = expected_of(GetParam());
   const int last = expected.back()["step"];

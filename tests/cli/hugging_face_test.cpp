@@ -1,5 +1,5 @@
-// `switchyard import` and `export` as a user meets them: Hugging Face directories in and out, and
-// what lies between.
+// `switchyard import` and `export` as a user sees them: from and to Hugging Face directories, with
+// training in between.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,8 +24,8 @@ using testing::Not;
 
 const std::string weights = "/model.safetensors";
 
-// The working directory holds data, whose vocabulary has the 256 rows of hf-tiny's, and `imported`,
-// the run that hf-tiny became.
+// The working directory contains data, whose vocabulary has the 256 rows of hf-tiny, and
+// `imported`, the run imported from hf-tiny.
 class HuggingFace : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -52,7 +52,7 @@ class HuggingFace : public testing::Test {
     EXPECT_EQ(outcome.exit_code, code) << arguments << "\n" << outcome.output;
     EXPECT_THAT(outcome.output, AllOf(HasSubstr(words), HasSubstr("hint: ")));
   }
-  // hf-tiny with something else in it.
+  // A copy of hf-tiny, to be modified.
   static std::string copy_of_tiny() {
     fs::remove_all("work/tiny");
     fs::copy(hf_tiny, "work/tiny");
@@ -109,9 +109,9 @@ TEST_F(HuggingFace, AnImportedModelIsListedAndEvaluated) {
   expect_refused("evaluate --checkpoint imported", 64, "--data is missing");
 }
 
-// The rate is so small that no weight changes: what comes out is what went in, through the model,
-// the optimizer and the checkpoint of so many processes. What is fixed in a run is fixed by this
-// first training of it, not by the import.
+// The rate is so small that no weight changes: the export equals the import after a round trip
+// through the model, the optimizer and the checkpoint of several processes. The options that a run
+// fixes are fixed by this first training, not by the import.
 TEST_F(HuggingFace, TrainingBeginsWithTheImportedWeightsOnAnyProcesses) {
   for (const int processes : {1, 2, 3, 4}) {
     const std::string run = "work/run" + std::to_string(processes);

@@ -1,4 +1,4 @@
-// The program as a user meets it: what it prints, and the code it exits with.
+// The program as a user sees it: its output and its exit codes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -93,7 +93,7 @@ TEST(Program, EveryCommandHasHelpWithAnExampleOfItself) {
   }
 }
 
-// Help kept apart from the parser drifts: every option that a help text names must be one.
+// Help texts kept apart from the parser drift from it: every option in a help text must exist.
 TEST(Program, KnowsEveryOptionThatItsHelpNames) {
   const std::regex option("--[a-z][a-z-]*");
   for (const Command& command : commands()) {
@@ -220,7 +220,7 @@ TEST(Program, MoreThreadsThanCoresIsAWarningWithALineThatFits) {
   EXPECT_THAT(program("options moe", threads).out, Not(HasSubstr("warning: ")));
 }
 
-// A copy of the program in a place of its own, with some of what ships beside it.
+// A copy of the program in a directory of its own, with some of the shipped files beside it.
 class CopiedProgram : public testing::Test {
  protected:
   CopiedProgram() {
@@ -324,7 +324,7 @@ TEST(Job, AUsersMistakeIsPrintedOnceAndItsCodeComesThroughMpirun) {
   EXPECT_EQ(count(outcome.out, "there is no command 'optoins'"), 1);
 }
 
-// Two processes, each with its own words for mpirun and for the program.
+// Two processes with different arguments for mpirun and for the program.
 Outcome two(const std::string& first, const std::string& second) {
   return shell(
       "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
@@ -361,7 +361,7 @@ TEST(Job, OfUnlikeConfigurationsSaysWhichOptionDiffers) {
   fs::remove_all(place);
 }
 
-// What completion offers after these words.
+// The words that completion offers after these words.
 std::set<std::string> offered(const std::string& words, int position) {
   const Outcome outcome =
       shell("bash -c 'source " COMPLETION "; COMP_WORDS=(" SWITCHYARD_PROGRAM " " + words +

@@ -121,7 +121,7 @@ TEST_F(Corpus, ACarriageReturnAloneEndsALineWhereNothingElseDoes) {
               ElementsAre("a", first, "b", "c", "d"));
 }
 
-// As FORMAT of iconv.
+// Converts ASCII to UTF-16 or UTF-32.
 std::string widened(const std::string& ascii, std::size_t width, bool big_end) {
   std::string text;
   for (const char c : ascii) {

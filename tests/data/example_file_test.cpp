@@ -23,7 +23,7 @@ class ExampleFiles : public testing::Test {
   }
   ExampleFile open(const std::string& text) { return {env_, write(text)}; }
 
-  // Example i is {i, 0} -> {1, i}.
+  // A file in which example i is {i, 0} -> {1, i}.
   ExampleFile numbered(int examples) {
     std::string text;
     for (int i = 0; i < examples; ++i) {

@@ -23,14 +23,14 @@ SpanCorruptionConfig with_inputs(std::int64_t input_length) {
   return config;
 }
 
-// A segment of distinct ids, so that a misplaced token shows.
+// A segment of distinct ids, so that a misplaced token is detected.
 std::vector<std::int32_t> segment_of(std::int64_t length) {
   std::vector<std::int32_t> segment(static_cast<std::size_t>(length));
   std::iota(segment.begin(), segment.end(), 100);
   return segment;
 }
 
-// Puts the hidden spans back in the places of their sentinels.
+// Replaces sentinels by the spans they stand for.
 std::vector<std::int32_t> reassemble(const Example& example) {
   std::map<std::int32_t, std::vector<std::int32_t>> hidden;
   std::int32_t sentinel = -1;

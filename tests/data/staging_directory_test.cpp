@@ -24,7 +24,7 @@ using testing::UnorderedElementsAre;
 class StagingDirectories : public testing::Test {
  protected:
   std::string at(const std::string& name) const { return scratch_.path() + "/" + name; }
-  // Two files and a folder, in an order in which the manifest would not be the last.
+  // Two files and a directory, in an order in which the manifest would not be last.
   static void fill(const StagingDirectory& staging) {
     write_text(staging.path("manifest"), "m");
     write_text(staging.path("weights"), "w");
@@ -37,10 +37,10 @@ class StagingDirectories : public testing::Test {
     staging.commit();
   }
   struct Attempt {
-    int before = 0, operations = 0;  // until commit() began, and in all
+    int before = 0, operations = 0;  // before commit() began, and in total
     std::string said;
   };
-  // Every operation from this one on fails.
+  // Fails every operation from number `fail_at` on.
   static Attempt attempt(const std::string& output, int fail_at) {
     test::FaultEnv env(fail_at, test::Fault::forever);
     Attempt result;

@@ -155,7 +155,7 @@ TEST_F(Tokenizers, TheTrainersTextIsSpreadOverEachFileAndBounded) {
   EXPECT_EQ(train_tokenizer(files, training), model);
 }
 
-// Lines of random words in random characters of these ranges; the same at each call.
+// Lines of random words from random characters of these ranges, the same on every call.
 std::string text_in(std::span<const std::pair<char32_t, char32_t>> ranges, int lines) {
   const RandomStream stream(3, Purpose::data_order, 0, 0);
   std::string text;
@@ -173,8 +173,7 @@ std::string text_in(std::span<const std::pair<char32_t, char32_t>> ranges, int l
   return text;
 }
 
-// Characters that normalisation leaves as they are: ASCII, Latin, Greek, Cyrillic, Hebrew, some
-// Han.
+// Characters that normalisation leaves unchanged: ASCII, Latin, Greek, Cyrillic, Hebrew, some Han.
 constexpr std::pair<char32_t, char32_t> scripts[] = {
     {'!', '~'}, {0xC0, 0xFF}, {0x3B1, 0x3C9}, {0x410, 0x44F}, {0x5D0, 0x5EA}, {0x4E00, 0x4E3F}};
 
