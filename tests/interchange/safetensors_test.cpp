@@ -1,4 +1,4 @@
-// The safetensors format: golden bytes, and a corpus of files that lie about themselves.
+// The safetensors format: known bytes, and a corpus of inconsistent files.
 #include "interchange/safetensors.hpp"
 
 #include <gmock/gmock.h>
@@ -46,7 +46,7 @@ class Safetensors : public testing::Test {
     reader.read(tensor, 0, values);
     return values;
   }
-  // model.safetensors with this header and so many bytes after it.
+  // The error for a model.safetensors with this header and this many bytes after it.
   std::string refusal(const std::string& header, std::size_t data_bytes) {
     write("model.safetensors", with_length(header) + std::string(data_bytes, '\1'));
     return error_of([&] { open(); });
@@ -254,7 +254,7 @@ TEST_F(Safetensors, RefusesAHeaderThatLies) {
                 AllOf(StartsWith("78: "), HasSubstr("a has the type " + std::string(type))));
 }
 
-// Whatever a byte becomes, the header is refused or describes all bytes of the file.
+// After any change of a byte, the header is either refused or describes all bytes of the file.
 TEST_F(Safetensors, SurvivesEveryChangedByteOfAHeader) {
   const std::string json =
       R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"

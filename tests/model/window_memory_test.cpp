@@ -1,5 +1,5 @@
-// What a step with window attention holds at most, every byte counted: it grows as the rows do,
-// and not as their square.
+// The peak memory of a step with window attention, counted in bytes, grows linearly with the row
+// length, not quadratically.
 #include <gtest/gtest.h>
 
 #include "small_model.hpp"

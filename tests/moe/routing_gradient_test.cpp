@@ -1,5 +1,6 @@
-// Each routing's gradients against central differences of what the layer itself computes: through
-// experts and gates with the losses off, and through each loss with all else off.
+// The gradients of each routing method compared with central differences of the layer itself:
+// through experts and gates with the router losses off, and through each loss with everything else
+// off.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +13,7 @@
 namespace switchyard {
 namespace {
 
-// What the layer contributes to the objective.
+// The layer's contribution to the objective.
 double objective(const LayerCase& c, const LayerInputs& in, const LayerOutputs& out) {
   double answers = 0, balance = 0, z = 0, groups = 0, real = 0;
   for (std::size_t i = 0; i < out.y.size(); ++i)
@@ -28,7 +29,7 @@ bool decide_alike(const LayerOutputs& a, const LayerOutputs& b) {
   return a.expert == b.expert && a.fate == b.fate;
 }
 
-// Along a few random directions, of those that change nobody's expert.
+// Along some random directions in which no token changes its expert.
 void expect_derivative(const LayerCase& c, const LayerInputs& in,
                        std::vector<float> LayerInputs::*input, const std::vector<float>& gradient) {
   constexpr double step = 1e-3;
@@ -84,7 +85,7 @@ TEST_P(RoutingGradient, IsTheCentralDifferenceThroughExpertsAndGates) {
   expect_gradients(c, make_inputs(c));
 }
 
-// With the answers off.
+// With the experts' outputs left out of the objective.
 void expect_loss_gradients(const LayerCase& c) {
   LayerInputs in = make_inputs(c);
   std::fill(in.dy.begin(), in.dy.end(), 0.0f);

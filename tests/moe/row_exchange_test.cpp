@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::int64_t N = 40, D = 5, C = 7;
 
-// A layout over the test's processes, and what a step needs around it. Each row of `source` says
-// which token it is: (virtual rank, token, expert, …).
+// A layout over the test's processes, and the rest of a step's context. Each row of `source`
+// encodes which token it is: (virtual rank, token, expert, …).
 struct Setting {
   int V, G, E;
   Comm comm = usable_comm(test_world(), V, G);
@@ -158,7 +158,7 @@ TEST_P(RowExchanges, NoticesThatRowsSentAreNotRowsReceived) {
   }
 }
 
-// Rows that virtual ranks of process `from` may send to experts of process `to`.
+// The rows that virtual ranks of process `from` send to experts of process `to`.
 std::int64_t kept_rows(const Layout& layout, Rank from, Rank to) {
   std::int64_t rows = 0;
   for (const VirtualRank v : layout.hosted(from)) {

@@ -18,7 +18,7 @@ struct Shape {
   std::int64_t rows, cols;
 };
 
-// Parameters with one gradient leaf, all tensors of one kind, and their optimizer.
+// Parameters with one gradient leaf, either all dense or all of experts, and their optimizer.
 class Trained {
  public:
   Trained(const std::vector<Shape>& shapes, const AdafactorConfig& config, bool experts = false)
@@ -59,7 +59,7 @@ void copy(std::vector<float> from, std::span<float> to) {
   std::copy(from.begin(), from.end(), to.begin());
 }
 
-// Gradients whose sizes differ by rows, by columns and from step to step.
+// Gradients whose magnitudes differ between rows, columns and steps.
 float random_gradient(std::int64_t step, std::int64_t tensor, std::int64_t row, std::int64_t col) {
   const auto words = philox({static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(tensor),
                              static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(col)},
