@@ -10,7 +10,7 @@
 namespace switchyard {
 namespace {
 
-// The mean over all experts^tokens ways to route, of what expert 0 turns away.
+// The number of tokens that expert 0 drops, averaged over all experts^tokens routings.
 double overflow_by_enumeration(int tokens, int experts, int capacity) {
   std::int64_t ways = 1, overflow = 0;
   for (int t = 0; t < tokens; ++t) ways *= experts;
@@ -38,7 +38,7 @@ TEST(ExpectedOverflow, IsEveryTokenWithoutPlaces) {
   EXPECT_NEAR(expected_overflow(100'000, 8, 0), 12'500, 1e-4);
 }
 
-// Of tokens that want two different experts of three each, all pairs.
+// Each token chooses two of three experts, so every pair is possible.
 TEST(ExpectedOverflow, CountsATokenAtEachExpertItWants) {
   constexpr int tokens = 7, capacity = 4;
   std::int64_t overflow = 0, ways = 0;
@@ -52,7 +52,7 @@ TEST(ExpectedOverflow, CountsATokenAtEachExpertItWants) {
   EXPECT_EQ(expected_overflow(tokens, 3, capacity, 3), 3);
 }
 
-// By the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
+// Computed by the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
 TEST(ExpectedOverflow, IsTheSameByRecurrenceInLargeGroups) {
   constexpr int tokens = 8192, experts = 128;
   for (const int capacity : {40, 64, 80, 128}) {

@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t positions = 157;  // of a step
 constexpr std::int64_t eval_interval = 3;
 
-// A step of a run with experts. `attempt`: a repeated step takes another time, and in these tests
-// other figures too, so that it shows which record counts.
+// A step of a run with experts. `attempt`: a repeated step takes a different time and, in these
+// tests, also has different figures, so that a test can tell which record counts.
 StepRecord record_of(std::int64_t step, int attempt = 1) {
   StepRecord record;
   record.set_step(step);

@@ -14,7 +14,7 @@ std::string text(std::int32_t id) {
   return found == special.end() ? std::string("p").append(std::to_string(id)) : found->second;
 }
 
-// Expert 1 of 3 is dead; the decoder's layer has seen one position.
+// Expert 1 of 3 is dead; the decoder's layer has a single position.
 ExpertTable small_table() {
   ExpertLayer encoder{"encoder.block.1", {}}, decoder{"decoder.block.1", {}};
   encoder.tokens = {{{0, 5}, 2}, {{0, 6}, 9}, {{0, 7}, 1}, {{0, 8}, 2},

@@ -5,7 +5,7 @@
 namespace switchyard {
 namespace {
 
-// 12 of 20 tokens wanted expert 0, which took 5 in each of two groups.
+// 12 of 20 tokens chose expert 0, which took 5 in each of two groups.
 LayerStatistics skewed() {
   return {.name = "encoder.block.1",
           .groups = 2,
@@ -21,7 +21,7 @@ LayerStatistics skewed() {
           .entropy_sum = 10};
 }
 
-// Tokens spread evenly, none dropped.
+// Tokens are spread evenly, and none is dropped.
 LayerStatistics balanced() {
   return {.name = "decoder.block.1",
           .groups = 2,

@@ -1,6 +1,7 @@
-// Every routing of a mixture-of-experts layer as plain scalar f64 arithmetic on a tape, written
-// from the mathematics: choices, gates, capacity, losses and, through the tape, all gradients. It
-// draws nothing (perturbations and random priorities are inputs) and shares nothing with src/.
+// Every routing method of a mixture-of-experts layer in plain scalar f64 arithmetic on a tape,
+// written from the mathematics: choices, gates, capacity, losses and, through the tape, all
+// gradients. It draws no random numbers (perturbations and random priorities are inputs) and shares
+// nothing with src/.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +17,19 @@ enum class AuxScope { group, global };
 enum class Explore { argmax, sample, input_dropout, input_jitter };
 
 // V virtual ranks of N = rows x length tokens each. A routing group is a virtual rank's N tokens;
-// with expert_choice and soft it is one row, whose capacity follows from its real tokens.
-// An empty vector stands for an input the problem does not use, and `bias` for zeros.
+// with expert_choice and soft it is one row, whose capacity depends on its real tokens. An empty
+// vector stands for an input that the problem does not use, and for a `bias` of zeros.
 struct RoutingProblem {
   RoutingKind kind = RoutingKind::switch_top1;
   SecondChoice second_policy = SecondChoice::all;  // top2
-  DropOrder drop_policy = DropOrder::position;     // who loses when an expert is full
+  DropOrder drop_policy = DropOrder::position;     // who is dropped when an expert is full
   Balance balance = Balance::aux;                  // bias: chosen by p + b, no balance loss
-  AuxScope scope = AuxScope::group;                // global: f from the counts of all V
+  AuxScope scope = AuxScope::group;                // global: f is counted over all V
   Explore exploration = Explore::argmax;
   double temperature = 1.0;       // of `sample`
   double second_threshold = 0.2;  // of `threshold` and `random`
   bool normalize_gates = false;   // topk, k > 1
-  // Nothing is drawn: `sample` chooses by argmax, input factors are left out, second choice
+  // Disables random draws: `sample` chooses by argmax, input factors are omitted, second choice
   // `random` becomes `threshold`, drop policy `random` becomes `position`.
   bool evaluation = false;
   std::int64_t k = 1;           // topk
@@ -69,11 +70,11 @@ struct Choice {
 };
 
 struct RoutingResult {
-  // [choices(), V*N]: choice c of token t at c*V*N + t. ntlb lists all its top choices, of which at
-  // most one is kept; expert_choice lists what experts took, expert e's choice at e*V*N + t.
+  // [choices(), V*N]: choice c of token t is at c*V*N + t. ntlb lists all its top choices, of which
+  // at most one is kept; expert_choice lists what experts took, expert e's choice at e*V*N + t.
   std::vector<Choice> choices;
-  // [routing groups, E]: real tokens before capacity, as f counts them: first choices (switch,
-  // top2, hash), all choices (topk, ntlb), the capacity in use (expert_choice); soft: 0.
+  // [routing groups, E]: real tokens before capacity, as counted for f: first choices (switch,
+  // top2, hash), all choices (topk, ntlb), the capacity used (expert_choice); soft: 0.
   std::vector<std::int64_t> counts;
   std::vector<std::int64_t> dropped_tokens;   // [routing groups] real tokens that no expert kept
   std::vector<std::int64_t> dropped_choices;  // [routing groups] turned away by a full expert
@@ -85,7 +86,7 @@ struct RoutingResult {
   std::vector<double> dx, d_router, d_wi, d_wo;  // empty unless asked for
 };
 
-// Throws std::invalid_argument for a combination that has no definition.
+// Throws std::invalid_argument for a combination that is undefined.
 RoutingResult run_routing(const RoutingProblem& problem, bool with_gradients);
 
 }  // namespace switchyard::reference

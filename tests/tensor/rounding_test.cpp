@@ -1,4 +1,4 @@
-// Rounding to bf16, and the sweeps that write it: each is its f32 self, rounded once.
+// Rounding to bf16, and the sweeps that write bf16: each equals its f32 version, rounded once.
 #include "tensor/rounding.hpp"
 
 #include <gmock/gmock.h>

@@ -77,8 +77,8 @@ struct WindowCase {
   }
 };
 
-// Without global keys, with them apart and adjacent, keys behind the row's end, queries that see
-// nothing.
+// Without global keys, with separate and with adjacent ones, keys past the end of the row, queries
+// that see nothing.
 const std::vector<WindowCase> windows = {{{20, 0, 17, 3}, 5, 11, 40}, {{20, 2, 17, 3}, 5, 13, 40},
                                          {{4, 2, 2, 3}, 7, 14, 40},   {{20, 2, 17, 3}, 5, 13, 19},
                                          {{20, 0, 17, 3}, 9, 15, 22}, {{20, 3, 17, 3}, 5, 14, 2}};

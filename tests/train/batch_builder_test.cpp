@@ -12,7 +12,7 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 
-// Sample i has i % 4 + 1 inputs and i % 3 + 1 targets, all of them i.
+// Sample i has i % 4 + 1 inputs and i % 3 + 1 targets, all equal to i.
 class Numbered final : public ExampleSource {
  public:
   Example example(std::int64_t sample) const override {

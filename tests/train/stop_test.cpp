@@ -22,8 +22,8 @@ TEST(StopSignals, RaiseAFlagInsteadOfEndingTheProcess) {
   }
 }
 
-// oneDNN's kernels use the stack pointer for their buffers: a handler on that stack writes over the
-// heap.
+// oneDNN's kernels use the stack pointer for their buffers: a handler on that stack would overwrite
+// the heap.
 TEST(StopSignals, LeaveMatrixProductsAlone) {
   const StopSignals signals;
   const auto a = random_tensor(1024, 256, 1), b = random_tensor(256, 256, 2);

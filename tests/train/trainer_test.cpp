@@ -33,7 +33,7 @@ class TrainerTest : public testing::Test {
   TinyRun run_on(const Comm& comm, const std::string& name) {
     return {comm, directory_.path() + "/" + name};
   }
-  // The figures of a run of six steps that was never stopped, on one process.
+  // Compares with a run of six steps that was never stopped, on one process.
   void expect_equal_to_one_process_never_stopped(
       const TinyRun& run, const std::function<void(Settings&)>& change = nullptr) {
     const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
@@ -440,7 +440,7 @@ TEST_F(TrainerTest, StopsAfterASaveThatWasUnderWay) {
   }
 }
 
-// What a full disk does to the shard of the last process, at the named steps.
+// A disk that is full when the last process writes its shard at the given steps.
 FaultEnv disk_that_refuses_to_save(const std::string& steps) {
   const std::string shard = "/shard-0000" + std::to_string(test_world().size() - 1) + ".bin";
   return FaultEnv([=](const std::string& operation) {
@@ -499,7 +499,7 @@ TEST_F(TrainerTest, EndsWhereTheLastStepOrThatOfAStopCannotBeSaved) {
   EXPECT_THAT(stopped.checkpoint_steps(), ElementsAre());
 }
 
-// The disk of metrics.jsonl is full while `full` says so; that of the checkpoints is another.
+// The disk with metrics.jsonl is full while `full` is true; checkpoints are on another disk.
 class TrainerWithAFullDisk : public TrainerTest {
  protected:
   bool full_ = false;
@@ -593,7 +593,7 @@ TEST_F(TrainerTest, SaysWhenNothingIsLeftToDo) {
   }
 }
 
-// The checkpoints go, and metrics.jsonl stays.
+// Removes the checkpoints and keeps metrics.jsonl.
 void remove_checkpoints(const TinyRun& run, Env& env) {
   barrier(test_world());
   const std::string checkpoints = RunPaths{run.directory}.checkpoints();
