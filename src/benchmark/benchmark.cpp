@@ -55,7 +55,7 @@ std::vector<NamedProduct> main_products(const ModelConfig& model, const Layout& 
   std::vector<NamedProduct> products = {{"yardstick, oneDNN alone", large, Call::whole},
                                         {"the same, cut for threads", large},
                                         {"attention projection", {N, width, D}}};
-  if (!model.encoder_window) products.push_back({"attention scores, a head", {S, S, model.d_kv}});
+  if (!model.encoder_window) products.push_back({"attention scores per head", {S, S, model.d_kv}});
   products.push_back({"feed-forward, in", {N, F, D}});
   products.push_back({"feed-forward, out", {N, D, F}});
   if (model.sparse_layers(false) > 0) {

@@ -280,26 +280,26 @@ ExitCode run_compare(const Comm&, std::span<const std::string> arguments) {
 
 const Command compare_command{
     .name = "compare",
-    .summary = "puts runs beside each other: a line a run, and the options in which they differ",
+    .summary = "compares runs: one line per run, and the options in which they differ",
     .help =
         R"help(usage: switchyard compare [--csv | --steps-csv] RUN...
 
-Reads what each run has recorded of itself, finished or not, and prints
+Reads the records of each run, finished or not, and prints
 
   steps      taken, of train.steps
   tokens     encoder and decoder positions of these steps
-  minutes    of training, all starts together; evaluating and saving left out
+  minutes    of training over all starts, without evaluation and saving
   eval/loss  of the newest evaluation: nats per target token, on validation data
-  best       the least eval/loss, and after which step
-  tokens/s   median over the steps, the first left out
+  best       the lowest eval/loss, and its step
+  tokens/s   median over all steps but the first
   dropped    share of tokens whose expert was full, mean over the steps
 
-then each option in which the runs differ, defaults written out; paths last. Losses compare
-where the data are the same.
+then each option in which the runs differ, including defaults; paths come last. Losses are
+comparable only if the data are the same.
 
-  --csv  a line a run for other programs, all digits, and besides the mean training loss
-         of the last fifth of the steps, load imbalance, memory and parameters
-  --steps-csv  a line for each step of each run, the first column its RUN: losses,
+  --csv  one line per run for other programs, with all digits; also the mean training
+         loss over the last fifth of the steps, load imbalance, memory and parameters
+  --steps-csv  one line per step of each run, with RUN in the first column: losses,
          gradient norm, learning rate, drops, load, milliseconds, tokens per second
 
 example:

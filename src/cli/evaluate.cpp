@@ -312,39 +312,39 @@ const Command evaluate_command{
 
   --checkpoint DIR  a checkpoint, or a run: its newest valid one
   --data DIR        prepared data, whose validation stream is used; default: the run's own
-  --set PATH=VALUE  one option of the run, such as train.batch_size=8; none that makes another
-                    model of it
+  --set PATH=VALUE  one option of the run, such as train.batch_size=8, but none that changes
+                    the model itself
   --samples N       validation samples, the first N; default: train.eval_samples of the run
-  --show N          prints N passages with their gaps, the truth and the model's filling: its
-                    most likely token at each place, given the true ones before it
-  --experts FILE    writes which pieces go to which expert, layer by layer; prints each
+  --show N          prints N passages with their gaps, the true text and the model's: its most
+                    likely token at each position, given the true ones before it
+  --experts FILE    writes which pieces are routed to which expert in each layer; prints each
                     expert's load and most typical pieces
-  --untrained       measures the same model before training too
-  --unigram         and a model that knows each token's frequency alone
+  --untrained       also measures the same model before training
+  --unigram         also measures a unigram model, which knows only each token's frequency
 
-Losses are nats per target token. eval/loss is over all targets; eval/loss_text over text pieces
-alone, for sentinels and the end of a sequence are nearly free. Runs on any number of processes
+Losses are nats per target token. eval/loss is over all targets, eval/loss_text over text pieces
+only, since sentinels and the end of a sequence are nearly free. Runs on any number of processes
 up to the run's parallel.virtual_ranks.
 
-FILE has a header, then a line for each sparse layer, expert and piece that met:
+FILE has a header, then one line per sparse layer, expert and piece that occurred together:
 
   layer, expert
   piece, id      what the layer reads (▁ begins a word); in the decoder the piece
                  before the target, and <pad> before the first
-  count          how often the piece wanted the expert, had it room or not
-  share          of the piece's occurrences in this layer, those that wanted this expert
+  count          how often the piece chose the expert, before capacity
+  share          of the piece's occurrences in this layer, those that chose this expert
 
 Its fields are separated by tabs and never quoted. An existing FILE is replaced.
 
---data FILE.jsonl is a file of examples, a line {"inputs": X, "targets": Y} each, where X and
-Y are texts or arrays of ids; other keys are passed over. All of it is measured, or the first
---samples, an example a row, in rows as long as the longest of their batch; without capacity
-and in FLOAT32 whatever the run has, unless --set moe.eval_dropless=false or
---set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats per target token, and tokens,
-the target tokens.
+--data FILE.jsonl is a file of examples, one line {"inputs": X, "targets": Y} each, where X and
+Y are texts or arrays of ids; other keys are ignored. All of them are measured, or the first
+--samples, one example per row, in rows as long as the longest of their batch. There is no
+capacity limit and the precision is FLOAT32, whatever the run has, unless --set
+moe.eval_dropless=false or --set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats
+per target token, and tokens, the number of target tokens.
 
-  --per-example        each example's sum and count too
-  --capacity-factor F  with_capacity: the same once more where experts have capacity F
+  --per-example        also each example's sum and count
+  --capacity-factor F  with_capacity: the same again with capacity factor F
 
 example:
   switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2

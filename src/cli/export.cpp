@@ -154,16 +154,15 @@ const Command export_command{
         R"help(usage: switchyard export CHECKPOINT|RUN [OPTION]... --output DIR
 
   --dtype TYPE           float32 (default) or bfloat16, to which weights are rounded
-  --max-shard-size SIZE  a new file where the bytes of a file's tensors, its header not
-                         counted, would pass SIZE; a larger tensor has a file of its own.
-                         Bytes, or a whole number with KB, MB or GB (powers of 1,000);
-                         default 5GB
+  --max-shard-size SIZE  starts a new file where a file's tensors, without its header, would
+                         exceed SIZE; a larger tensor gets a file of its own. Bytes, or a
+                         whole number with KB, MB or GB (powers of 1,000); default 5GB
   --output DIR           a new directory: config.json, generation_config.json,
                          model.safetensors or its shards and their index, spiece.model
 
-Of a run its newest valid checkpoint. A model with experts becomes a Switch Transformer, one
-without a T5. What an imported model's config.json said is kept. Process 0 works alone, a
-tensor at a time.
+For a run, its newest valid checkpoint. A model with experts becomes a Switch Transformer, one
+without experts a T5. What an imported model's config.json said is kept. Process 0 works alone,
+one tensor at a time.
 
 example:
   switchyard export runs/tiny --output tiny-hf

@@ -187,12 +187,12 @@ const Command import_command{
   DIR               config.json and model.safetensors, or its shards and their index;
                     F32, F16 or BF16. spiece.model and generation_config.json are kept
   --set PATH=VALUE  one option of the run, such as parallel.virtual_ranks=4
-  --output RUN      a new run, of step 0
+  --output RUN      a new run, at step 0
 
-Process 0 works alone, a tensor at a time. The model's options come from config.json. What
-belongs to training may still be set when `train --output RUN` takes the first step;
-expert_capacity has no counterpart here: see moe.capacity_factor. The coefficients of the
-router's losses weigh a mean over layers there and each layer here: they are converted.
+Process 0 works alone, one tensor at a time. The model's options come from config.json. Options
+of training may still be set when `train --output RUN` takes the first step. expert_capacity has
+no counterpart in this program: see moe.capacity_factor. The coefficients of the router losses
+are converted: Hugging Face's weigh a mean over layers, this program's each layer.
 
 example:
   switchyard import switch-base-8 --output runs/base8

@@ -140,8 +140,8 @@ const Command options_command = {"options",
                                  "prints every configuration option with its default and meaning",
                                  R"help(usage: switchyard options [BLOCK | BLOCK.OPTION]
 
-A configuration file holds options by block, the command line sets single ones as
-BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.
+A configuration file contains options grouped by block; the command line sets single ones as
+BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run is resumed.
 
 example: switchyard options moe
 )help",

@@ -142,19 +142,20 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
 
 const Command train_command{
     .name = "train",
-    .summary = "trains a model on prepared data or on examples, or goes on with a run",
+    .summary = "trains a model on prepared data or on examples, or continues a run",
     .help =
         R"help(usage: switchyard train [--config FILE]... [--set PATH=VALUE]... --output RUN
 
   --config FILE     configuration, a file or the name of a shipped one; several merge in order.
-                    Without it a run goes on with its own configuration.
+                    Without it a run continues with its own configuration.
   --set PATH=VALUE  one option, after all files; `switchyard options` lists them
   --output RUN      the run's directory: config.textproto, metrics.jsonl, log.txt, checkpoints/.
-                    Where it has a checkpoint, training goes on from the newest.
-  --restart         begins a run again at step 1 whose checkpoints are gone; refused without
+                    If it has a checkpoint, training continues from the newest.
+  --restart         begins a run whose checkpoints are gone again at step 1, which is
+                    otherwise refused
 
 Ctrl-C, TERM, HUP or `touch RUN/stop` finishes the step, saves and exits with 75; so does
-train.max_minutes. The same command goes on, on any number of processes up to
+train.max_minutes. The same command continues the run on any number of processes up to
 parallel.virtual_ranks, with the same numbers. train.steps, train.max_minutes, intervals and
 checkpoint.keep_last may change between starts.
 

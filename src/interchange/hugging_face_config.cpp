@@ -188,7 +188,7 @@ void require_their_routing(const MoeOptions& moe, MoeOptions::Routing routing) {
       if (moe.router_topk() == 1) return;
       [[fallthrough]];
     case MoeOptions::TOP2:
-      refuse_export("more than one expert a token" + name);
+      refuse_export("more than one expert per token" + name);
     case MoeOptions::EXPERT_CHOICE:
     case MoeOptions::SOFT:
       refuse_export("routing by whole rows" + name);
