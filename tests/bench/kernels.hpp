@@ -89,7 +89,7 @@ double error_of(View<const T> x, const reference::Doubles& expected) {
 // the expected difference of unrelated gradients of this size.
 template <class Loss>
 double gradient_error(const reference::Doubles& x, const reference::Doubles& gradient, Loss loss) {
-  constexpr double step = 1e-6;  // so small that few kinks of a relu lie within it
+  constexpr double step = 1e-6;  // so small that few kinks of a ReLU lie within it
   double worst = 0;
   for (const std::uint64_t seed : {101, 102}) {
     const Tensor<float> direction =

@@ -14,7 +14,7 @@ template <class T>
 void pack(benchmark::State& state, const LayerShape& shape) {
   const std::int64_t N = 2 * shape.tokens();
   const auto x = random_tensor<T>(N, shape.D, 1);
-  std::vector<std::int64_t> rows;  // expert by expert, as a plan has them
+  std::vector<std::int64_t> rows;  // in order of experts, as in a dispatch plan
   for (std::int64_t e = 0; e < shape.E; ++e)
     for (std::int64_t row = e; row < N; row += shape.E) rows.push_back(row);
   bool same = true;

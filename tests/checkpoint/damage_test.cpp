@@ -121,7 +121,7 @@ TEST_F(DamageTest, IsNoticedInMissingAndForeignFiles) {
   EXPECT_EQ(test::error_of([&] { verify_checkpoint(env_, directory_); }), "");
 }
 
-// After it was verified, before it is in its place.
+// Damage that occurs after verification and before the data are in place.
 TEST_F(DamageTest, IsNoticedInEveryBitThatChangesBetweenCheckingAndLoading) {
   const std::string shard = "shard-00000.bin", whole = read(shard);
   for (std::size_t byte = 0; byte < whole.size() && !HasFailure(); ++byte) {

@@ -191,7 +191,7 @@ TEST_F(CheckpointTest, ReplacesADamagedOneOfTheSameStep) {
 TEST_F(CheckpointTest, RefusesToLeaveOutAnExpert) {
   const Comm& world = test_world();
   std::vector<NamedTensor> tensors(saved_.tensors().begin(), saved_.tensors().end());
-  const std::int64_t lost = experts - 1;  // its owner forgets it
+  const std::int64_t lost = experts - 1;  // its owner omits it
   std::erase_if(tensors, [&](const NamedTensor& t) { return t.expert == ExpertId{lost}; });
   EXPECT_TRUE(fails_with(ExitCode::mismatch, "expert 4 has other tensors than expert 0", [&] {
     save_checkpoint(env_, world, layout_, checkpoints(), state_at(1), tensors);

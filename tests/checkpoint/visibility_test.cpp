@@ -51,7 +51,7 @@ TEST_F(VisibilityTest, IsDeniedOnEveryProcessWhereOneSeesAnotherDirectoryOrNone)
     barrier(world_);
     EXPECT_THAT(env_.list_directory(directory_.path()), IsEmpty());
     EXPECT_THAT(env_.list_directory(own.path()), IsEmpty());
-    barrier(world_);  // before process 0 writes the next sign
+    barrier(world_);  // before process 0 writes the next file
   }
 }
 

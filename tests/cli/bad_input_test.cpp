@@ -467,7 +467,7 @@ TEST_F(OwnDisks, OfWhichOneHasOtherDataIs65) {
   for (const std::string file : {"train.bin", "train.idx", "validation.bin", "validation.idx"}) {
     const std::string whole = read_text("b/data/" + file);
     std::string other = whole;
-    std::swap(other[other.size() - 2], other[other.size() - 4]);  // still as a token file may be
+    std::swap(other[other.size() - 2], other[other.size() - 4]);  // still a valid token file
     std::swap(other[other.size() - 1], other[other.size() - 3]);
     if (other == whole) other[other.size() - 2] ^= 1;
     write_text("b/data/" + file, other);
@@ -605,8 +605,8 @@ TEST_F(BadInput, IsNotATerminalThatIsClosed) {
   fs::remove_all("busy");
 }
 
-// At any moment once it hears of it, which is before anything else: it is asked to stop, or is
-// done.
+// At any moment after the program has started handling the signal, which is before anything else:
+// it is asked to stop, or has already finished.
 TEST_F(BadInput, NorDoesARequestEverKillATrainer) {
   const std::string start =
       in_background +
@@ -646,7 +646,7 @@ TEST_F(BadInput, AsALimitOnTheSizeOfFilesIs74AndLeavesNothingHalf) {
   EXPECT_TRUE(stored_files() == before);
 }
 
-// Nor is the directory of MPI's own files left behind.
+// MPI's own temporary directory is removed too.
 TEST_F(BadInput, IsGoneWithTheCommandThatASignalEnds) {
   const auto before = stored_files();
   for (const std::string signal : {"HUP", "INT", "TERM"}) {

@@ -95,8 +95,8 @@ TEST(Benchmark, OfOneProcessHangsTogether) {
                     Not(HasSubstr("exchange of rows"))));
 }
 
-// All 64 and 32 tokens reach 4 experts of one group evenly, and half of them another process: 4
-// transfers of 16 floats, in one layer of each stack.
+// All 64 and 32 tokens are distributed evenly over the 4 experts of one group, so half of them go
+// to the other process: 4 transfers of 16 floats each, in one layer of each stack.
 TEST(Benchmark, BalancedByForceDropsNothingOnTwoProcesses) {
   const auto [outcome, figures] = benchmark(" --force-load-balancing", 2);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
@@ -138,7 +138,7 @@ TEST(Benchmark, FindsOutFirstWhereItCannotWrite) {
               AllOf(HasSubstr("/nowhere/at/all.json"), Not(HasSubstr("measuring"))));
 }
 
-// The figures by which the configurations are known elsewhere.
+// Operation counts under which the configurations are known elsewhere.
 TEST(Benchmark, ShipsModelsOfSoManyOperations) {
   for (const auto& [config, total] : {std::pair{"bench_small", "8.500e+11"},
                                       {"bench_small_dense", "8.500e+11"},

@@ -103,7 +103,7 @@ TEST_F(Compare, ShowsTheOptionsThatDifferAndNoOthersPathsLast) {
   EXPECT_THAT(words_of(lines[8]), ElementsAre("data.train", "\"/x\"", "\"/y\"", "\"/x\""));
 }
 
-// A run of an earlier version, whose configuration lacks what was added since.
+// A run of an earlier version, whose configuration lacks options added since.
 TEST_F(Compare, CountsAnOptionThatIsNotWrittenOutAsItsDefault) {
   make_run("a", {}, {3});
   make_run("b", {}, {3});
@@ -199,7 +199,7 @@ TEST_F(Compare, RefusesWhatIsNoRunInOneSentence) {
   EXPECT_EQ(run_program("compare a", 2).exit_code, 64);
 }
 
-// Killed after its last line, the newest checkpoint two steps back, a line torn.
+// Killed after its last record, with the newest checkpoint two steps earlier and a truncated line.
 TEST_F(Compare, OfAResumedRunIsTheLineOfTheUninterruptedOneButForItsTimes) {
   write_text("text.txt", synthetic_text(300, 30));
   ASSERT_EQ(

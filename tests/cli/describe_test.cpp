@@ -99,7 +99,8 @@ TEST(Describe, RefusesWhatTrainWouldRefuse) {
   EXPECT_EQ(run_program("describe --config tiny", 2).exit_code, 64);
 }
 
-// On prepared data: the vocabulary is its own, and what does not fit is refused before it starts.
+// With prepared data: the vocabulary is that of the data, and what does not fit in memory is
+// refused before it starts.
 TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
   const TemporaryDirectory directory;
   const std::string text = directory.path() + "/text.txt", data = directory.path() + "/data",

@@ -144,7 +144,7 @@ TEST_F(Examples, HaveTheCrossEntropyThatHuggingFaceComputes) {
   EXPECT_DOUBLE_EQ(sum / report["tokens"].get<double>(), report["cross_entropy"]);
 }
 
-// What libraries print goes elsewhere: oneDNN's lines would be no JSON.
+// Output of libraries is redirected: oneDNN's lines would not be JSON.
 TEST_F(Examples, AreReportedInJsonWhateverALibraryHasToSay) {
   for (const int processes : {0, 2}) {
     for (const std::string variable : {"ONEDNN_VERBOSE", "DNNL_VERBOSE"}) {
@@ -165,7 +165,7 @@ TEST_F(Examples, HaveTheDropsThatHuggingFaceHasWhereARowIsAGroup) {
   EXPECT_GT(report["with_capacity"]["dropped_fraction"], 0.1);
   for (const int processes : {1, 2, 3})
     EXPECT_EQ(evaluate(tiny + " --capacity-factor 0.5", processes), report) << processes;
-  // The same as the only figure.
+  // The same figure, requested as the only one.
   const json asked_for = evaluate(tiny + " moe.eval_dropless=false moe.eval_capacity_factor=0.5");
   EXPECT_EQ(asked_for["cross_entropy"], report["with_capacity"]["cross_entropy"]);
   EXPECT_EQ(asked_for["per_example"], report["with_capacity"]["per_example"]);
@@ -182,7 +182,7 @@ TEST_F(Examples, AreEvaluatedAlikeOnAnyProcessesWhateverTheBatchLeavesOver) {
     EXPECT_EQ(reference["per_example"][e]["count"], 1 + e * 3 % 8) << "ids 0 and 1 count";
   for (const int processes : {1, 2, 3, 4})
     EXPECT_EQ(evaluate(many + "8 --capacity-factor 0.7", processes), reference) << processes;
-  // Other batches pad to other lengths, which changes no more than the last bits.
+  // Other batches pad to other lengths, which changes only the last bits.
   const json other = evaluate(many + "4");
   for (std::size_t e = 0; e < 10; ++e) {
     const double sum = reference["per_example"][e]["sum"];
@@ -193,7 +193,7 @@ TEST_F(Examples, AreEvaluatedAlikeOnAnyProcessesWhateverTheBatchLeavesOver) {
   EXPECT_EQ(few["per_example"].size(), 3u);
 }
 
-// A zero at the end of the inputs is a token: to leave it out is another example.
+// A zero at the end of the inputs is a token: without it, the example is a different one.
 TEST_F(Examples, WithIdsZeroAndOneAreNotPadded) {
   write_text("work/zeros.jsonl",
              "{\"inputs\": [7, 9, 0, 1, 0], \"targets\": [5, 0, 1]}\n"
@@ -295,7 +295,7 @@ TEST_F(Examples, TrainToTheSameBitsOnAnyProcessesAndAfterAnyStop) {
   succeed("train --output work/moved --set train.steps=5", 3);
   succeed("train --output work/moved --set train.steps=6", 4);
   json moved = figures("work/moved");
-  // Each start evaluates at its end, the one that never stopped at every second step.
+  // Each start evaluates at its end; the run that never stopped evaluates at every second step.
   for (const std::size_t step : {2, 4})
     moved[step].erase("eval/loss"), moved[step].erase("eval/targets");
   EXPECT_EQ(moved, reference);

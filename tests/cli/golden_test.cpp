@@ -82,7 +82,7 @@ TEST_P(Golden, IsListedEvaluatedAndExported) {
   succeed("export " + run + " --output out");
   if (!fs::exists(run + "/hugging_face")) return;
   json config = json::parse(read_text(run + "/hugging_face/config.json"));
-  if (trained) config["router_aux_loss_coef"] = 0.01;  // its configuration's
+  if (trained) config["router_aux_loss_coef"] = 0.01;  // as in its configuration
   EXPECT_EQ(json::parse(read_text("out/config.json")), config);
   EXPECT_EQ(read_text("out/spiece.model"), read_text("data/tokenizer.model"));
 }

@@ -93,7 +93,7 @@ TEST_F(HuggingFace, KeepsTheFilesBesideTheWeights) {
   succeed("export work/run/checkpoints/step-00000000 --output work/out");
   for (const char* name : {"/spiece.model", "/generation_config.json", "/tokenizer_config.json"})
     EXPECT_TRUE(same_file("work/out" + std::string(name), tiny + name)) << name;
-  // It is the tokenizer of the data, so they may meet; another one may not.
+  // The tokenizer equals that of the data, so they can be combined; a different one cannot.
   const std::string train = "train --output work/run --set train.steps=1 --set data.train=";
   succeed("prepare --lines --input text.txt --vocab-size 151 --output work/other");
   expect_refused(train + "work/other", 78, "trained with another tokenizer");
@@ -187,7 +187,7 @@ TEST_F(HuggingFace, TheEmbeddingMayStandUnderItsOtherNames) {
   std::string bytes = read_text(tiny + weights);
   const std::string name = "\"shared.weight\"";
   bytes.replace(bytes.find(name), name.size(), "\"lm_head.weight\"");
-  // One byte more in the header, one space less behind it.
+  // One more byte in the header, one less space after it.
   bytes.erase(bytes.find("     ", bytes.find("}}")), 1);
   write_text(tiny + weights, bytes);
   succeed("import " + tiny + " --output work/run");
@@ -279,7 +279,8 @@ TEST_F(HuggingFace, AnIndexMayNameTheEmbeddingMoreOftenThanItIsStored) {
   expect_refused(import, 78, "no tensor lm_head.weight");
 }
 
-// As transformers 5 writes it: the embedding is called tied, but the logits have their own weights.
+// As written by transformers 5: the embedding is declared tied, but the logits have their own
+// weights.
 TEST_F(HuggingFace, OutputsThatAreNotScaledNeedLogitsOfTheirOwn) {
   const std::string t5 = "train --config tiny_dense --set data.train=data train.steps=0 ";
   succeed(t5 + "model.tie_word_embeddings=false --output work/run");
@@ -361,7 +362,7 @@ TEST_F(HuggingFace, TheTokenizerIsTriedBeforeItIsTaken) {
   EXPECT_FALSE(fs::exists("work/new"));
 }
 
-// As resize_token_embeddings leaves a model: more rows than its tokenizer and the sentinels need.
+// As after resize_token_embeddings: more rows than the tokenizer and the sentinels need.
 TEST_F(HuggingFace, AModelWithMoreRowsThanPiecesIsTrainedAndEvaluated) {
   std::string text;
   for (int line = 0; line < 600; ++line) {
@@ -379,11 +380,11 @@ TEST_F(HuggingFace, AModelWithMoreRowsThanPiecesIsTrainedAndEvaluated) {
   succeed("evaluate work/run --samples 2");
   succeed("export work/run --output work/out");
   EXPECT_EQ(config_of("work/out")["vocab_size"], 256);
-  // A run that begins anew takes the data's rows, and its hint says how.
+  // A run that starts from scratch takes the number of rows from the data, and its hint says how.
   expect_refused(
       "train --config tiny --set model.vocab_size=256 data.train=work/few --output work/new", 64,
       "--set model.vocab_size=128 takes the data's");
-  // Fewer rows than ids are too few for every model.
+  // Fewer rows than ids are refused for every model.
   succeed("prepare --lines --input text.txt --vocab-size 180 --output work/many");
   expect_refused("train --set data.train=work/many --output work/run", 64,
                  "has 280 ids, padded to 384");
@@ -448,7 +449,7 @@ TEST_F(HuggingFace, ABalancingBiasBeginsAtZero) {
   EXPECT_EQ(read_text("work/out" + weights), read_text(hf_tiny + weights));
 }
 
-// A volume is such a place: the directory is there before, and cannot be replaced.
+// A mounted volume is such a case: the directory exists already and cannot be replaced.
 TEST_F(HuggingFace, PrepareImportAndExportWriteIntoADirectoryThatIsThere) {
   const std::string root = fs::current_path();
   const std::pair<std::string, std::string> commands[] = {

@@ -171,7 +171,7 @@ TEST(Program, OptionsOfABlockAreThoseAlone) {
                     HasSubstr("default 1.25; fixed in a run"), Not(HasSubstr("model.d_model"))));
 }
 
-// As one of several tasks, each of which would take itself for the whole job.
+// As one of several tasks, each of which would mistake itself for the whole job.
 TEST(Program, AParallelCommandInATaskOfAnotherLauncherIs78) {
   for (const std::string task :
        {"SLURM_STEP_NUM_TASKS=2 SLURM_STEP_ID=0 SLURM_PROCID=1", "PMI_SIZE=2"}) {
@@ -250,7 +250,7 @@ TEST_F(CopiedProgram, KnowsTheConfigurationsThatShip) {
               AllOf(HasSubstr("did you mean tiny? shipped are: base_128, "), HasSubstr("xxl")));
 }
 
-// MPI would want all of them. Root may write to "/", but is not to.
+// MPI would need all of them. Root could write to "/", but must not.
 TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
   const std::string bare = "env -i TMPDIR=/switchyard-nowhere " + copy().string() + " options moe";
   const std::string nobody = "setpriv --reuid=54321 --regid=54321 --clear-groups ";
@@ -262,7 +262,7 @@ TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
   }
 }
 
-// Only MPI wants one, and only another launcher than mpirun has not made it already.
+// Only MPI needs one, and only under a launcher other than mpirun, which creates it in advance.
 TEST_F(CopiedProgram, TakesTheCommonDirectoryWhereMpiCannotHaveTheUsers) {
   const Outcome outcome =
       shell("PMI_RANK=0 TMPDIR=/switchyard-nowhere " + copy().string() + " options moe");

@@ -116,7 +116,7 @@ TEST_F(Corpus, ACarriageReturnAloneEndsALineWhereNothingElseDoes) {
   EXPECT_THAT(read(file("a.txt", "one\rtwo\r\rthree"), true), ElementsAre("one", "two", "three"));
   EXPECT_THAT(read(file("a.txt", "one\rtwo\r\rthree\r")), ElementsAre("one\ntwo", "three"));
   EXPECT_THAT(read(file("a.txt", "one\rtwo\r\r\nthree\n")), ElementsAre("one\rtwo\r\nthree"));
-  const std::string first(300000, 'x');  // more than is seen of the file at first
+  const std::string first(300000, 'x');  // longer than the part of the file that is examined first
   EXPECT_THAT(read(file("b.txt", "a\r" + first + "\r\nb\nc\r\r\nd"), true),
               ElementsAre("a", first, "b", "c", "d"));
 }

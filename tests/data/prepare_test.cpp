@@ -235,7 +235,7 @@ TEST_F(PrepareManyFiles, AFullDiskIsSaidAndLeavesNothing) {
 
 TEST_F(Prepare, RefusesAnOutputThatIsTaken) {
   std::filesystem::create_directory(at("out"));
-  run();  // an empty directory is free
+  run();  // an empty directory may be used
   EXPECT_TRUE(
       fails_with(ExitCode::output_not_writable, "already holds prepared data", [&] { run(); }));
   std::filesystem::create_directory(at("full"));

@@ -126,7 +126,7 @@ TEST(SpanCorruption, HidesOtherSpansForAnotherSampleOrSeedAndTheSameForTheSame) 
   EXPECT_NE(corruption.corrupt(segment, 6, 9).inputs, example.inputs);
 }
 
-// Other spans would be as good, but not for a run that goes on with this version.
+// Different spans would be as good, but not for a run that is continued by this version.
 TEST(SpanCorruption, HidesWhatItHidWhenRunsBegan) {
   const SpanCorruption corruption(with_inputs(64), vocabulary);
   EXPECT_EQ(corruption.corrupt(segment_of(corruption.lengths().raw), 5, 9).targets,

@@ -72,7 +72,7 @@ TEST_F(StagingDirectories, ANewOneAppearsAtOnce) {
   EXPECT_EQ(read_bytes(at("three/weights")), "w");
 }
 
-// None of these could be renamed to; a mount point is another such case.
+// A rename could not replace any of these; a mount point is another such case.
 TEST_F(StagingDirectories, OneThatStoodBeforeIsWrittenInto) {
   for (const char* name : {"empty", "big", "here"}) fs::create_directory(at(name));
   fs::create_directory_symlink("big", at("link"));
@@ -119,8 +119,8 @@ TEST_F(StagingDirectories, WhatIsNotCommittedLeavesNothing) {
   EXPECT_THAT(env_.list_directory(at("empty")), IsEmpty());
 }
 
-// At each operation of the commit: what was made is whole somewhere, and never looks complete in
-// its place while it is not.
+// For a failure at each operation of the commit: the output is complete in one place, and never
+// looks complete in its final place while it is not.
 TEST_F(StagingDirectories, AFailedCommitKeepsWhatWasMadeAndSaysWhere) {
   for (const bool stood : {false, true}) {
     const auto fresh = [&](const std::string& name) {

@@ -27,7 +27,8 @@ class Tokenizers : public testing::Test {
   test::ScratchDirectory scratch_;
 };
 
-// libsentencepiece carries a protobuf of its own: a shared one beside it kills the process at load.
+// libsentencepiece contains a protobuf of its own: a shared libprotobuf in the same process crashes
+// when it is loaded.
 TEST_F(Tokenizers, WorkBesideProtobufInOneProcess) {
   DatasetInfo info, copy;
   info.set_pieces(300);
@@ -113,7 +114,7 @@ TEST_F(Tokenizers, TextOfOneLongLineIsTrainedOnInPieces) {
   EXPECT_EQ(Tokenizer(train_tokenizer(files, training), "model").vocabulary().pieces, 300);
 }
 
-// 400 lines, each of a character of its own, a tenth of which the trainer may see.
+// 400 lines, each of a different character; the trainer may see a tenth of them.
 TEST_F(Tokenizers, TheTrainersTextIsSpreadOverEachFileAndBounded) {
   std::string words = test::synthetic_text(2000, 10);
   std::replace(words.begin(), words.end(), '\n', ' ');
@@ -259,8 +260,9 @@ TEST_F(TokenizersOfManyCharacters, CannotBeMadeOfBlanksOrOfReservedLines) {
   EXPECT_TRUE(
       fails_with(ExitCode::missing_input, "nothing but blanks", [&] { train(blanks, 200); }));
   EXPECT_TRUE(fails_with(ExitCode::missing_input, "U+2585", [&] { train(reserved, 200); }));
-  train(reserved + test::synthetic_text(200, 40), 300);  // some lines of it do no harm
-  // Little text is refused in a sentence, or makes a tokenizer.
+  // Some lines with the reserved character do no harm.
+  train(reserved + test::synthetic_text(200, 40), 300);
+  // A short text is either refused with a message or gives a tokenizer.
   for (const char* text :
        {"a", "a a a a", "ab\nab\n", "\xE2\x96\x81\xE2\x96\x81 a", "a\xE2\x96\x85\nb"})
     for (const std::int32_t pieces : {4, 5, 6, 20}) error_of([&] { train(text, pieces); });
@@ -324,7 +326,8 @@ TEST_F(Tokenizers, ATrialPassesAGoodModel) {
   EXPECT_EQ(error_of([&] { try_tokenizer_model(model, "x.model"); }), "");
 }
 
-// The normaliser's trie fills most of the model: wrecked, it sends SentencePiece out of its memory.
+// The normaliser's trie fills most of the model: when it is damaged, SentencePiece accesses memory
+// outside of it.
 TEST_F(Tokenizers, ATrialSurvivesAModelThatCrashesSentencePiece) {
   std::string model = small_model(scratch_);
   const std::size_t trie = model.find("nmt_nfkc");

@@ -210,7 +210,7 @@ TEST(HuggingFaceConfig, KeepsAnImportedCapacityThatEvaluatesAlike) {
   config.mutable_data()->set_target_length(20);
   EXPECT_EQ(capacity(), 72);
   json silent = a_switch;
-  silent.erase("expert_capacity");  // Hugging Face's class has 64
+  silent.erase("expert_capacity");  // the default of Hugging Face's class is 64
   config.mutable_data()->set_input_length(64);
   EXPECT_FALSE(exported(config, silent.dump()).contains("expert_capacity"));
 }
@@ -228,7 +228,7 @@ TEST(HuggingFaceConfig, ConvertsTheWeightsOfTheRoutersLosses) {
     EXPECT_DOUBLE_EQ(moe.aux_loss_coef(), 0.003 / by) << encoder_step << " " << decoder_step;
     EXPECT_DOUBLE_EQ(moe.z_loss_coef(), 0.001 / by) << encoder_step << " " << decoder_step;
   };
-  expect_divided(2, 2, 6);  // 12 blocks a stack
+  expect_divided(2, 2, 6);  // 12 blocks per stack
   expect_divided(2, 0, 6);
   expect_divided(0, 3, 4);
   expect_divided(2, 12, 3.5);  // 7 layers, 2 means

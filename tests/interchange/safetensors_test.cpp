@@ -133,7 +133,8 @@ TEST_F(Safetensors, SharesOutTensorsOverFilesOfASize) {
     tensors.push_back(
         {std::string(1, static_cast<char>('a' + tensors.size())), ElementType::float32, {size}});
   SafetensorsWriter writer(env_, directory_.path(), tensors, 44);
-  for (std::size_t at = 0; at < values.size(); at += 4)  // pieces end where no tensor does
+  // Pieces whose ends are not those of tensors.
+  for (std::size_t at = 0; at < values.size(); at += 4)
     writer.append(std::span(values).subspan(at, std::min<std::size_t>(4, values.size() - at)));
   writer.finish();
   EXPECT_THAT(env_.list_directory(directory_.path()),
@@ -172,7 +173,8 @@ TEST_F(Safetensors, RefusesAFileThatIsNone) {
   EXPECT_EQ(error_of([&] { open(); }), "");
   write("model.safetensors", whole + '\0');
   EXPECT_TRUE(fails_with(ExitCode::damaged_data, "1 bytes at the end", [&] { open(); }));
-  for (const char last : {'\x7f', '\xff'}) {  // a header longer than any file, and one that wraps
+  // A header longer than any file, and a length that overflows.
+  for (const char last : {'\x7f', '\xff'}) {
     std::string lying = whole;
     lying[7] = last;
     write("model.safetensors", lying);

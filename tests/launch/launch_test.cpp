@@ -43,7 +43,7 @@ std::vector<std::string> all_scripts() {
   return scripts;
 }
 
-// Decimal commas and other orders of letters come from the user's locale.
+// Decimal commas and different collation orders come from the user's locale.
 TEST(Scripts, HaveHelpAndALocaleOfTheirOwn) {
   const std::vector<std::string> scripts = all_scripts();
   EXPECT_GE(scripts.size(), 19U);

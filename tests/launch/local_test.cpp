@@ -133,7 +133,7 @@ TEST_F(LocalScript, GivesTheCoresOfAKilledJobBack) {
   EXPECT_THAT(read_text(path("after")), Not(HasSubstr("not bound"))) << outcome.output;
 }
 
-// Two hardware threads of one core are what most small virtual machines have.
+// Most small virtual machines have two hardware threads of one core.
 TEST_F(LocalScript, UsesHardwareThreadsWhereCoresDoNotSuffice) {
   if (allowed_cpus().size() < 2) GTEST_SKIP() << "one hardware thread is no choice";
   const std::string machine = "HWLOC_SYNTHETIC='pack:1 core:1 pu:2' HWLOC_THISSYSTEM=1";
@@ -239,7 +239,7 @@ TEST_F(LocalScript, AsksForAllocationsOfEnoughSlots) {
   EXPECT_THAT(outcome.output, AllOf(HasSubstr("not enough slots"), HasSubstr("--ntasks=2")));
 }
 
-// Both streams, and a reader that goes away before the first line of the processes.
+// For both streams, with a reader that goes away before the processes print their first line.
 TEST_F(LocalScript, GoesOnWhereNobodyReadsWhatItPrints) {
   const std::string talk = "for i in 1 2 3 4 5 6 7 8; do echo $i; echo $i >&2; sleep 0.1; done; ";
   run_shell("{ " + command("-n 2 -t 1 sh -c '" + talk + "echo done >>" + path("done") + "'") +

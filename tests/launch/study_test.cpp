@@ -371,7 +371,7 @@ TEST_F(Study, GoesOnWhereNobodyReadsWhatItPrints) {
   EXPECT_THAT(refused.output, HasSubstr("study.sh: TMPDIR is '/nowhere/at/all', where "));
 }
 
-// Steps so long that the run cannot end by itself between the two.
+// Steps are so long that the run cannot end by itself between the two interrupts.
 TEST_F(Study, EndsAtOnceAtASecondInterrupt) {
   write_text(path("slow.study"),
              "config base.textproto\naxis moe.num_experts\nvalues 0\nsteps 9\n"

@@ -62,7 +62,7 @@ TEST(Transformer, PaddingInfluencesNothingReal) {
 
 TEST(Transformer, ATargetChangesNoLossBeforeIt) {
   ModelConfig config = small_config(4);
-  config.moe.dropless = true;  // else a later token may be dropped for it
+  config.moe.dropless = true;  // otherwise a change may drop a later token
   Bench bench(test_world(), config, 1);
   Batch batch = random_batch(1, 2, 10, 8, config.vocab_size);
   batch.target_lengths = {8, 0};

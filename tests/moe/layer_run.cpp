@@ -158,7 +158,7 @@ LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
   const Converted<In, float> x(View<const float>(&in.x[first * c.D], rows, c.D));
   const View<const float> dy(&in.dy[first * c.D], rows, c.D);
   auto y = Tensor<float>::uninitialized(rows, c.D), dx = Tensor<float>::uninitialized(rows, c.D);
-  std::fill_n(y.data(), y.size(), 1e30f);  // both have to be written
+  std::fill_n(y.data(), y.size(), 1e30f);  // both have to be overwritten
   std::fill_n(dx.data(), dx.size(), 1e30f);
   auto saved = layer.forward(context, params.set, tokens, x.view(), y.view());
   if (c.repeats) {

@@ -18,7 +18,7 @@ inline constexpr std::uint64_t layer_seed = 11;
 struct LayerCase {
   int V = 4, G = 1, E = 4;
   std::int64_t N = 24, D = 16, F = 32;
-  std::int64_t rows = 1;  // of each virtual rank, N / rows tokens each
+  std::int64_t rows = 1;  // per virtual rank, of N / rows tokens each
   RoutingMethod method = RoutingMethod::switch_top1;
   MoeConfig moe;  // num_experts is set from E
   double balance_weight = 0, z_weight = 0;
@@ -42,7 +42,7 @@ struct LayerInputs {
   std::vector<std::uint8_t> real;    // [V*N]
   std::vector<std::uint64_t> index;  // [V*N]
   std::vector<std::int32_t> ids;     // [V*N]
-  std::vector<float> bias;           // [E]; used where load is balanced by bias
+  std::vector<float> bias;           // [E]; used with load balancing by bias
 };
 
 struct LayerOutputs {

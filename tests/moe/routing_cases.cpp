@@ -239,7 +239,8 @@ reference::RoutingProblem routing_problem(const LayerCase& c, const LayerInputs&
   q.V = c.V, q.rows = c.rows, q.length = c.N / c.rows;
   q.D = c.D, q.F = c.F, q.E = c.E;
   q.capacity = group_capacity(c);
-  const bool as_in_training = training || c.method == RoutingMethod::soft;  // its slots are learnt
+  // Its number of slots is fixed by the router.
+  const bool as_in_training = training || c.method == RoutingMethod::soft;
   q.capacity_factor = as_in_training ? c.moe.capacity_factor : c.moe.eval_capacity_factor;
   q.min_capacity = c.moe.min_capacity;
   q.real.assign(in.real.begin(), in.real.end());

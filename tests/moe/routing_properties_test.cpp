@@ -292,7 +292,7 @@ TEST(TopK, DropsTheSameHiddenUnitsOfATokenInEachOfItsExperts) {
   LayerInputs in = make_inputs(c);
   for (std::vector<float>* weights : {&in.wi, &in.wo})
     for (std::int64_t i = c.D * c.F; i < std::ssize(*weights); ++i)
-      (*weights)[i] = (*weights)[i - c.D * c.F];  // all experts are alike
+      (*weights)[i] = (*weights)[i - c.D * c.F];  // all experts have the same weights
   LayerCase one = c;
   one.E = 1, one.method = RoutingMethod::switch_top1;
   LayerInputs in_one = in;
@@ -326,7 +326,7 @@ TEST(RouterInBfloat16, RoundsEveryProbability) {
                                RoutingMethod::expert_choice}) {
     LayerCase c = plain(method);
     c.moe.router_precision = Precision::bfloat16;
-    c.E = 2;  // a token that both chose has half of each probability, exactly
+    c.E = 2;  // a token chosen by both has exactly half of each probability
     c.moe.router_topk = c.moe.ntlb_top_k = 2;
     const LayerOutputs got = run_here(c);
     EXPECT_TRUE(std::ranges::all_of(got.gate, is_bfloat16)) << static_cast<int>(method);

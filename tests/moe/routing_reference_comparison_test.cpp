@@ -89,7 +89,8 @@ void expect_same_counts(const LayerCase& c, const LayerOutputs& got, const Routi
             sum(one_place_is_enough ? want.dropped_tokens : want.dropped_choices));
   const auto kept = std::ranges::count_if(want.choices, &Choice::kept);
   EXPECT_EQ(total(got, &RoutingStats::computed), kept);
-  if (c.method == RoutingMethod::ntlb) return;  // the reference counts what a token need not try
+  // The reference also counts choices that a token does not need.
+  if (c.method == RoutingMethod::ntlb) return;
   std::vector<std::int64_t> wanted(c.E), counted(c.E);
   for (const Choice& choice : want.choices)
     if (choice.expert >= 0) ++wanted[choice.expert];

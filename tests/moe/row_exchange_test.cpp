@@ -127,7 +127,7 @@ TEST_P(RowExchanges, KeepsRowsInsideTheirGroup) {
 }
 
 TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
-  std::vector<std::uint64_t> index;  // beyond what a float could carry
+  std::vector<std::uint64_t> index;  // larger than a float can represent
   for (std::int64_t row = 0; row < setting.source.rows(); ++row)
     index.push_back((std::uint64_t{1} << 60) + (setting.context.hosted().first.value * N + row));
   const RowExchange exchange(setting.context, setting.plan);
@@ -142,7 +142,7 @@ TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
 }
 
 TEST_P(RowExchanges, NoticesThatRowsSentAreNotRowsReceived) {
-  setting.plan.segment_rows[0] += 1;  // a flipped bit in what the first owner is told
+  setting.plan.segment_rows[0] += 1;  // a flipped bit in the count for the first owner
   const Rank self = setting.comm.rank();
   const Rank misled = setting.layout.owner(ExpertId{0}, setting.layout.groups_of(self).first);
   if (self != misled) {

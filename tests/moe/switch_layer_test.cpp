@@ -224,7 +224,7 @@ TEST(SwitchLayer, GivesAnExpertWithoutTokensNoGradient) {
   LayerCase c = layer(1.0, 0, 0);
   c.one_expert_for_all = true;
   const LayerOutputs got = run_layer(test_world(), c, make_inputs(c));
-  const std::size_t expert = 2 * c.D * c.F;  // every token goes to the last of them
+  const std::size_t expert = 2 * c.D * c.F;  // every token goes to the last expert
   ASSERT_EQ(got.expert_leaves.size(), c.E * expert);
   const std::vector<float> others(got.expert_leaves.begin(), got.expert_leaves.end() - expert);
   EXPECT_THAT(others, Each(0.0f));

@@ -122,7 +122,8 @@ TEST(AdamW, AgreesWithItsDefinitionOverFiftySteps) {
   }
 }
 
-// The first step is rate * sign(g) whatever the gradient's size: the moments' start at 0 is undone.
+// The first step is rate * sign(g) for any magnitude of the gradient, since bias correction undoes
+// the moments' start at 0.
 TEST(AdamW, MovesByTheRateInTheFirstStep) {
   const AdamWConfig config{.epsilon = 1e-15, .weight_decay = 0};
   Trained trained(config), untouched(config);

@@ -84,7 +84,7 @@ TEST(OneExpert, IsTheDenseTwinBitForBit) {
   int experts = 0, shared = 0;
   for (const Param& s : sparse.model.parameters().params()) {
     const std::string& name =
-        s.spec.init_key;  // an expert's is the dense tensor's name in its place
+        s.spec.init_key;  // an expert's key is the name of the dense tensor in its place
     const auto params = dense.model.parameters().params();
     const auto d = std::find_if(params.begin(), params.end(),
                                 [&](const Param& p) { return p.name() == name; });

@@ -42,7 +42,8 @@ TEST(ExpectedOverflow, IsEveryTokenWithoutPlaces) {
 TEST(ExpectedOverflow, CountsATokenAtEachExpertItWants) {
   constexpr int tokens = 7, capacity = 4;
   std::int64_t overflow = 0, ways = 0;
-  for (int way = 0; way < 2187; ++way, ++ways) {  // 3^7: the expert that a token does not want
+  // 3^7: for each token, the expert that it does not choose.
+  for (int way = 0; way < 2187; ++way, ++ways) {
     int wanted = 0;
     for (int t = 0, rest = way; t < tokens; ++t, rest /= 3) wanted += rest % 3 != 0;
     overflow += std::max(0, wanted - capacity);
@@ -105,7 +106,7 @@ TEST(Capacity, OfTwoChoicesCountsBoth) {
 }
 
 TEST(Capacity, OfRoutingsOfWholeRowsIsAllTaken) {
-  const StepShape shape{4, 12, 10, 7, 10};  // two rows of seven real tokens a rank
+  const StepShape shape{4, 12, 10, 7, 10};  // two rows of seven real tokens per rank
   for (const auto& [method, places] :
        {std::pair(RoutingMethod::expert_choice, 2), {RoutingMethod::soft, 2}}) {
     const CapacityPlan plan = plan_of(method, shape, 1.25);

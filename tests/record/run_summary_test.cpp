@@ -142,7 +142,7 @@ TEST(RunSummary, ShowsAnEvaluationThatWasNotFiniteAndNeverCallsItTheBest) {
   EXPECT_EQ(summary_of(text + lines(7, 9)).best, (ValidationFigure{9, 1.0}));
 }
 
-// As the trainer writes it: with losses, without times.
+// As the trainer writes the record of a diverged step: with losses, without times.
 TEST(RunSummary, DoesNotCountTheStepThatDivergedUntilItIsTakenAgain) {
   StepRecord diverged;
   diverged.set_step(5);

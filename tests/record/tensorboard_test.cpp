@@ -285,7 +285,7 @@ TEST_F(TensorBoardFiles, GetWhatAStepLearnsLater) {
   EXPECT_EQ(steps(), (Steps{1, 2, 3}));
 }
 
-// Whatever write fails, the run hears of it once, and the files keep all that was whole.
+// Whichever write fails, the run gets one warning, and the files keep all complete records.
 TEST_F(TensorBoardFiles, CostAWarningAndNoMoreWhereTheDiskFails) {
   for (int fail_at = 0;; ++fail_at) {
     for (const std::string& path : paths()) env_.remove_file(path);

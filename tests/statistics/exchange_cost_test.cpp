@@ -12,7 +12,8 @@ namespace switchyard::exchange_cost_test {
 namespace {
 
 constexpr int layers = 2;
-constexpr std::uint32_t layer_numbers[layers] = {1, 6};  // as of an encoder and a decoder
+// Like those of an encoder and a decoder layer.
+constexpr std::uint32_t layer_numbers[layers] = {1, 6};
 
 // The time of process p in the i-th transfer of a step: whole milliseconds, with a different
 // slowest process per transfer.
@@ -108,7 +109,8 @@ TEST(ExchangeCost, HasNoWaitingWhereAllAreAlike) {
   EXPECT_GT(cost.total.all_ms, 0);
 }
 
-// One process comes late to every transfer: it is through at once, the others have waited for it.
+// One process arrives late at every transfer: it finishes at once, and the others have waited for
+// it.
 TEST(ExchangeCost, CallsWaitingWhatTheOthersSpendUntilTheLastHasCome) {
   const bool late = test_world().rank().value == test_world().size() - 1;
   std::vector<Transfer> step = transfers_of(0);

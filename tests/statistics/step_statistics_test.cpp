@@ -96,7 +96,7 @@ TEST(StepStatistics, WeighWhatIsMinimised) {
   EXPECT_DOUBLE_EQ(total_loss(statistics, config), 1.25 + 0.01 * 1.5 + 0.5 * 2 + 0.25);
 }
 
-// Of two sparse layers in the configuration.
+// The configuration has two sparse layers.
 TEST(StepStatistics, WeighTheLossesOfLayersAsTheOptionsSay) {
   ModelConfig config;
   config.num_layers = config.num_decoder_layers = 2;

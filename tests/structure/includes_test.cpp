@@ -105,8 +105,8 @@ TEST(Layers, KeepEachLibraryInItsFolder) {
     EXPECT_GT(seen[mark], 0) << mark << " is included nowhere";
 }
 
-// Such functions of the C library have a version for each kind of CPU, and other bits on another.
-// (Square roots, rounding and fused multiply-adds are exact, so they are the same everywhere.)
+// These functions of the C library have a version per kind of CPU, with different bits. (Square
+// roots, rounding and fused multiply-adds are exact, so they are the same everywhere.)
 TEST(TrainingPath, CallsNoFunctionWhoseBitsVaryByCpu) {
   const Names training = {"base", "comm", "tensor", "step", "moe", "model", "optim"};
   const std::regex varying(
@@ -117,8 +117,8 @@ TEST(TrainingPath, CallsNoFunctionWhoseBitsVaryByCpu) {
   });
 }
 
-// An exception that leaves one ends the process without its sentence: each keeps what is thrown
-// (base/team_failure.hpp), or says that nothing is.
+// An exception that leaves a parallel region ends the process without its message, so each region
+// either catches exceptions (base/team_failure.hpp) or is marked as throwing none.
 TEST(ParallelRegions, KeepWhatTheirThreadsThrow) {
   const std::string pragma = "#pragma omp parallel", keeps = ".keep(";
   int seen = 0;

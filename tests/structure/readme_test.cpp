@@ -171,7 +171,7 @@ TEST(Troubleshooting, TellsWhatAStatementPrintsFromWhatItDoesNot) {
   EXPECT_FALSE(prints(statements[0], "or y … it is"));
 }
 
-// The Python that launch/README.md shows, on a run's own lines.
+// The Python code in launch/README.md, applied to a run's real records.
 TEST(Pages, ShowPythonThatReadsARunsMetrics) {
   if (std::system("python3 -c pass 2>/dev/null") != 0) GTEST_SKIP() << "no python3 here";
   const std::string page = read(source / "launch/README.md"), fence = "```python\n";

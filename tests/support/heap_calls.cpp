@@ -118,7 +118,8 @@ namespace switchyard::test {
 
 HeapCalls::HeapCalls() {
   Stack stack;
-  backtrace(stack.data(), most_frames);  // loads what it needs
+  // So that backtrace() loads its libraries before counting begins.
+  backtrace(stack.data(), most_frames);
   dl_iterate_phdr(find_cpp_library, &cpp_library);
   calls = 0;
   counting = true;

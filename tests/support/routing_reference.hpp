@@ -36,7 +36,8 @@ struct RoutingProblem {
   std::int64_t ntlb_top_k = 4;  // ntlb; never more than E choices
   std::int64_t V = 1, rows = 1, length = 1;
   std::int64_t D = 1, F = 1, E = 1;
-  std::int64_t capacity = 0;      // rows of a group that an expert takes; not of those two
+  // Rows of a group that an expert takes; unused by expert_choice and soft.
+  std::int64_t capacity = 0;
   double capacity_factor = 1.0;   // expert_choice, soft
   std::int64_t min_capacity = 0;  // expert_choice
 
@@ -64,7 +65,7 @@ struct RoutingProblem {
 };
 
 struct Choice {
-  std::int64_t expert = -1;  // wanted; -1: no such choice
+  std::int64_t expert = -1;  // the chosen one; -1: no such choice
   double weight = 0;         // the gate, whether kept or not
   bool kept = false;         // found a place
 };
@@ -77,13 +78,13 @@ struct RoutingResult {
   // top2, hash), all choices (topk, ntlb), the capacity used (expert_choice); soft: 0.
   std::vector<std::int64_t> counts;
   std::vector<std::int64_t> dropped_tokens;   // [routing groups] real tokens that no expert kept
-  std::vector<std::int64_t> dropped_choices;  // [routing groups] turned away by a full expert
-  std::vector<double> dispatch, combine;      // [V*N, E*S_max] of soft, else empty
+  std::vector<std::int64_t> dropped_choices;  // [routing groups] dropped by a full expert
+  std::vector<double> dispatch, combine;      // [V*N, E*S_max] for soft, else empty
   std::vector<double> y;                      // [V*N, D]
   double aux = 0;   // mean over all routing groups; one without real tokens counts as 0
   double z = 0;     // mean over the real tokens of all V
   double loss = 0;  // <dy, y> + aux_coef aux + z_coef z
-  std::vector<double> dx, d_router, d_wi, d_wo;  // empty unless asked for
+  std::vector<double> dx, d_router, d_wi, d_wo;  // empty unless requested
 };
 
 // Throws std::invalid_argument for a combination that is undefined.

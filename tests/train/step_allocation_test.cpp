@@ -100,7 +100,7 @@ const std::vector<Case>& cases() {
        }},
       {"Groups", [](Settings& s) { s.groups = 2; }},
       {"Recomputation", [](Settings& s) { s.model.recompute = Recompute::block; }},
-      // Its layers' names are too long for the room that a string has of its own.
+      // The names of its layers are too long for std::string's internal buffer.
       {"Deep",
        [](Settings& s) {
          s.model.num_decoder_layers = 12;
