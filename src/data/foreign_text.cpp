@@ -73,11 +73,11 @@ void refuse_json_documents(const std::string& path, std::string_view beginning) 
   const std::string_view blanks = " \t\r\n";
   beginning.remove_prefix(std::min(beginning.find_first_not_of(blanks), beginning.size()));
   if (beginning.starts_with('['))
-    refuse(path, "a JSON array, not one object a line", "write lines: jq -c '.[]' " + path);
+    refuse(path, "a JSON array, not one object per line", "write lines: jq -c '.[]' " + path);
   const std::string_view first_line = beginning.substr(0, beginning.find('\n'));
   if (first_line.starts_with('{') && first_line.size() < beginning.size() &&
       first_line.find_last_not_of(blanks) == 0)
-    refuse(path, "JSON that goes over several lines, not one object a line",
+    refuse(path, "JSON that goes over several lines, not one object per line",
            "write lines: jq -c . " + path);
 }
 

@@ -1,8 +1,7 @@
 // The frame around every protobuf message on disk, since protobuf itself detects neither flipped
 // bits nor missing fields. It knows nothing of the messages inside.
 //
-//   magic[8] | u32 version | u64 length | payload | u32 crc32c of all before | SHA-256 of the
-//   payload
+//   magic[8] | u32 version | u64 length | payload | u32 crc32c of all before | SHA-256 of payload
 //
 // Integers are little-endian.
 #pragma once

@@ -92,7 +92,7 @@ class Match {
         from.names(), [&](const std::string& name) { return !claimed_.contains(name); });
     if (strange != from.names().end())
       refuse("has the tensor " + printable(*strange) +
-             ", which the model of its config.json has not");
+             ", which the model of its config.json does not have");
   }
 
   // Null if the directory has no such tensor.

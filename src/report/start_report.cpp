@@ -44,7 +44,7 @@ std::string routing_text(const MoeConfig& moe, RoutingMethod method) {
 std::string balance_text(const ModelConfig& config) {
   std::ostringstream text;
   if (config.moe.load_balancing == LoadBalancing::bias) {
-    text << "balance by a bias of " << config.moe.bias_update_rate << " a step";
+    text << "balance by a bias of " << config.moe.bias_update_rate << " per step";
   } else {
     text << "balance weight " << config.aux_loss_weight();
   }
@@ -76,7 +76,7 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
       settings.batch_size * (settings.spans.input_length + target_length);
   return std::to_string(settings.batch_size) + " rows of " +
          std::to_string(settings.spans.input_length) + " + " + std::to_string(target_length) +
-         " positions, " + grouped(positions) + " a step" +
+         " positions, " + grouped(positions) + " per step" +
          (settings.accumulation_steps > 1
               ? ", in " + std::to_string(settings.accumulation_steps) + " parts"
               : std::string());

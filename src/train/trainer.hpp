@@ -74,7 +74,7 @@ class Trainer {
   std::int64_t first_step_ = 0;  // steps taken before this start
   // The newest checkpoint's step; before the first step there is nothing to save.
   std::int64_t saved_step_ = 0;
-  int failed_saves_ = 0;  // failed saves since that checkpoint
+  int failed_saves_ = 0;         // failed saves since that checkpoint
   std::string carried_records_;  // lines of metrics.jsonl that the checkpoint has stored
   double seconds_ = 0;           // spent in steps, over all starts
 };

@@ -213,7 +213,7 @@ TEST_F(HuggingFace, DirectoriesOfOtherModelsAreRefused) {
       {"num_experts", 5, 78, "router.classifier.weight [4, 48], which is [5, 48]"},
       {"num_experts", 3, 78, "[4, 48], which is [3, 48]"},
       {"num_experts", 60000, 78, "61 tensors"},
-      {"num_layers", 1, 78, "which the model of its config.json has not"},
+      {"num_layers", 1, 78, "which the model of its config.json does not have"},
       {"num_layers", 2000000000, 64, "model.num_layers"},
       {"d_ff", 97, 78, "[96, 48], which is [97, 48]"},
       {"d_model", 2147483647, 64, "model.d_model"},

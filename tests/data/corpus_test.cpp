@@ -168,7 +168,8 @@ TEST_F(Corpus, ANulFurtherOnIsNamedWithItsLine) {
 
 TEST_F(Corpus, JsonThatIsNoLinesIsCalledThat) {
   const std::pair<const char*, const char*> files[] = {
-      {"[{\"text\": \"a\"},\n {\"text\": \"b\"}]", "a.json is a JSON array, not one object a line"},
+      {"[{\"text\": \"a\"},\n {\"text\": \"b\"}]",
+       "a.json is a JSON array, not one object per line"},
       {" \n[\n", "a.json is a JSON array"},
       {"\xEF\xBB\xBF{\n  \"text\": \"a\"\n}\n", "a.json is JSON that goes over several lines"},
   };
