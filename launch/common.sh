@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# What the scripts share, which source this: their --help, sentences of failure, a scratch directory,
-# and where the switchyard program is. Knows nothing of what they do.
+# Shared by the scripts that source this file: their --help, error messages, a scratch directory,
+# and the path of the switchyard program. It knows nothing of what the scripts do.
 export LC_ALL=C.UTF-8
 program=$(basename -- "$0")
 
-# The comment that a script begins with is its help.
+# The comment at the beginning of a script is its help.
 show_help() {
   sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$0"
   exit 0
 }
 
-# Where nobody reads it, the exit code says it.
+# If nobody can read the message, the exit code still tells.
 fail() {
   echo "$program: $2" >&2 || true
   exit "$1"
 }
 
-# A line for people, of which nothing depends: a reader that has gone away does not end the script.
+# Prints a line for people that nothing depends on; a reader that has gone away does not end the
+# script.
 tell() { echo "$1" 2>/dev/null || true; }
 
-# With a command or a directory that begins with "-", too.
+# Also works for a command or directory that begins with "-".
 directory_of() { (cd -P -- "$(dirname -- "$1")" && pwd); }
 
-# Sets `switchyard` to the program of the build tree or of the installation that these scripts belong
-# to, else to the one in PATH; to nothing where there is none.
+# Sets `switchyard` to the program of the build tree or installation that contains these scripts,
+# else to the one in PATH; to "" if there is none.
 find_switchyard() {
   local scripts
   scripts=$(directory_of "${BASH_SOURCE[0]}")
@@ -35,7 +36,8 @@ find_switchyard() {
 
 temporary_directory() { echo "${TMPDIR:-/tmp}"; }
 
-# Open MPI says a lot about a temporary directory that it cannot use, but not where its name comes from.
+# Open MPI prints many messages about a temporary directory that it cannot use, but not where its
+# name comes from.
 require_temporary_directory() {
   local directory
   directory=$(temporary_directory)
@@ -49,13 +51,13 @@ refuse_temporary_directory() {
   fail 73 "nothing can be written to /tmp: set TMPDIR to a directory that can be written to"
 }
 
-# Sets `work` to a new directory, which goes when the script ends. Its path is absolute.
+# Sets `work` to the absolute path of a new directory, which is removed when the script ends.
 make_work_directory() {
   work=$(cd -- "$(temporary_directory)" 2>/dev/null && mktemp -d "$PWD/switchyard-XXXXXX" 2>/dev/null) || refuse_temporary_directory
   trap 'rm -rf -- "$work"' EXIT
 }
 
-# Words as a shell reads them again; only those that need it are quoted.
+# Prints words in shell syntax; only words that need quotes get them.
 shell_words() {
   local word text=''
   for word in "$@"; do

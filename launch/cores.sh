@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# The cores that this shell may use, as its affinity, the launcher and the CPU quota of its cgroup have
-# them, and which of them a job holds. local.sh and study.sh source this, after common.sh. Starts nothing
-# but MPI's launcher, to ask it for its slots.
+# Which cores this shell may use, according to its affinity, the launcher and the CPU quota of its
+# cgroup, and which of them a job has reserved. Sourced by local.sh and study.sh after common.sh.
+# The only program it starts is MPI's launcher, to query its slots.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 . "$(dirname -- "${BASH_SOURCE[0]}")/mpi.sh"
 
-# expand "0-2,8": 0 1 2 8, one a line
+# expand "0-2,8": prints 0 1 2 8, one per line
 expand() {
   local part
   for part in ${1//,/ }; do seq "${part%-*}" "${part#*-}"; done
 }
 
-# read_line FILE: its first line, without starting a process; fails where there is none.
+# read_line FILE: sets REPLY to its first line without starting a process; fails if there is no such
+# file.
 read_line() { REPLY=; { IFS= read -r REPLY <"$1"; } 2>/dev/null; }
 
-# Sets `cpus` to the numbers of the hardware threads that this shell may use and `cores` to the lists of
-# those that are of one core ("0,4"), in the order of packages.
+# Sets `cpus` to the numbers of the hardware threads that this shell may use, and `cores` to one
+# list of hardware threads per core ("0,4"), in the order of packages.
 find_cores() {
   local name value cpu topology package key
   local -A of=()
@@ -34,8 +35,9 @@ find_cores() {
   mapfile -t cores < <(for key in "${!of[@]}"; do echo "$key ${of[$key]}"; done | sort -n -k 1,1 -k 2,2 | cut -d ' ' -f 3)
 }
 
-# quotas_above DIRECTORY PATH: the quotas in hundredths of a core of a cgroup and all that it is part of.
-# In a container PATH may be what it is called outside; then the root of DIRECTORY is the container.
+# quotas_above DIRECTORY PATH: the CPU quotas, in hundredths of a core, of a cgroup and all of its
+# ancestors. In a container PATH may be the cgroup's name outside of it; then the root of DIRECTORY
+# is the container's.
 quotas_above() {
   local path=$2 quota period
   while :; do
@@ -52,7 +54,8 @@ quotas_above() {
   done
 }
 
-# The least CPU quota that holds for this shell, in hundredths of a core, or nothing. cgroup v1 and v2.
+# The smallest CPU quota that applies to this shell, in hundredths of a core; nothing if there is
+# none. For cgroup v1 and v2.
 cpu_quota() {
   local controllers path directory
   while IFS=: read -r _ controllers path; do
@@ -64,8 +67,9 @@ cpu_quota() {
 
 hundredths() { printf '%d.%02d' $(($1 / 100)) $(($1 % 100)) | sed 's/\.\{0,1\}0*$//'; }
 
-# Sets `core_count`: cores as the launcher counts them, not more than this shell may use; and `slots` and
-# `thread_slots`: how many processes the launcher starts, one per core or one per hardware thread.
+# Sets `core_count`, the number of cores as the launcher counts them, but at most those that this
+# shell may use; and `slots` and `thread_slots`, how many processes the launcher starts with one per
+# core or one per hardware thread.
 count_cores() {
   [ -n "${mpi:-}" ] || find_mpi
   core_count=${#cores[@]}
@@ -74,11 +78,11 @@ count_cores() {
   [ "$slots" -lt "${#cpus[@]}" ] || return 0
   thread_slots=$(launcher_slots "${by_hardware_threads[@]}")
   thread_slots=${thread_slots:-$slots}
-  # Of an allocation's slots there are as many either way: they say nothing of cores.
+  # An allocation has the same number of slots either way, which says nothing about cores.
   if [ "$slots" -lt "$core_count" ] && [ "$thread_slots" -gt "$slots" ]; then core_count=$slots; fi
 }
 
-# One process each is what this machine does best. After find_cores and count_cores.
+# How many processes of one thread each use this machine best. Call after find_cores and count_cores.
 best_processes() {
   local quota best=$core_count
   quota=$(cpu_quota)
@@ -87,11 +91,11 @@ best_processes() {
   echo $((best > 0 ? best : 1))
 }
 
-# Each job locks a file for each hardware thread that it uses. Whoever has the lock's descriptor holds it:
-# this shell and the mpirun that it starts, but not mpirun's ranks, which inherit none. So the kernel
-# frees a core when its job ends, however it ends.
-# Not below TMPDIR, which may be another one in each shell; SWITCHYARD_CORE_LOCKS is for jobs in containers
-# that share a machine, each of which has a /dev/shm of its own.
+# Each job locks one file per hardware thread that it uses. A lock is held by every process with its
+# descriptor: this shell and the mpirun that it starts, but not mpirun's ranks, which do not inherit
+# it. So the kernel releases a core when its job ends, however it ends. The files are not below
+# TMPDIR, which may differ between shells. SWITCHYARD_CORE_LOCKS is for jobs in containers that
+# share a machine but have a /dev/shm each.
 locks=${SWITCHYARD_CORE_LOCKS:-/dev/shm/switchyard-cores-$(id -u)}
 
 find_locks() {
@@ -99,7 +103,8 @@ find_locks() {
   [ -d "$locks" ] && [ ! -L "$locks" ] && [ -O "$locks" ] && [ -w "$locks" ]
 }
 
-# hold_unit LIST NAME: all of these hardware threads, or none; then `holder` is what has one of them.
+# hold_unit LIST NAME: locks all of these hardware threads or none; in the latter case `holder`
+# names what holds one of them.
 hold_unit() {
   local cpu descriptor taken=()
   for cpu in ${1//,/ }; do
@@ -123,8 +128,8 @@ release() {
   for descriptor; do exec {descriptor}>&-; done
 }
 
-# hold_cores COUNT NAME LIST…: holds the first COUNT units that are free, and sets `held` to them; or
-# holds none, says `why`, and fails. One shell at a time looks for its cores.
+# hold_cores COUNT NAME LIST…: reserves the first COUNT units that are free and sets `held` to them;
+# or reserves none, sets `why`, and fails. Only one shell at a time looks for cores.
 hold_cores() {
   local unit guard holder='' count=$1 name=${2:0:100}
   shift 2

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Figures from runs, for plot.sh, study.sh and watch.sh, which source this file: columns out of a
-# metrics.jsonl, and gnuplot scripts drawn as SVG, PNG and PDF. The sourcing script has sourced common.sh and
-# set `work`, a scratch directory. Knows neither studies nor terminals.
+# Figures of runs, for plot.sh, study.sh and watch.sh, which source this file: extracts columns from
+# a metrics.jsonl and draws gnuplot scripts as SVG, PNG and PDF. The sourcing script must have
+# sourced common.sh and set `work`, a scratch directory. It knows neither studies nor terminals.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
-# A record's number under a JSON key, or "nan".
+# The number under a JSON key of a record, or "nan".
 awk_number='function number(key,   at, text) {
   at = index($0, "\"" key "\":"); if (!at) return "nan"
   text = substr($0, at + length(key) + 3, 40); sub(/^ */, "", text)
   return match(text, /^-?[0-9][0-9.eE+-]*/) ? substr(text, 1, RLENGTH) : "nan" }'
 
-# columns < metrics.jsonl: step, minutes, loss, eval/loss, dropped %, imbalance, ms a step, tokens a
-# second of each step that was taken; a last line that is still being written is left out.
+# columns < metrics.jsonl: for each step taken: step, minutes, loss, eval/loss, dropped %,
+# imbalance, ms per step, tokens per second. A last line that is incomplete is ignored.
 columns() {
   awk "$awk_number"'/}$/ { seconds = number("seconds"); if (seconds == "nan") next
     dropped = number("moe/dropped_fraction")
@@ -20,19 +20,21 @@ columns() {
       number("moe/load_imbalance"), number("time/step_ms"), number("tokens_per_second") }'
 }
 
-# smooth WIDTH < columns: as they are, the columns but the fourth replaced by means over WIDTH steps.
+# smooth WIDTH < columns: the same columns, where those from the third on, except the fourth, are
+# replaced by means over WIDTH steps.
 smooth() {
   awk -v width="$1" '{ for (c = 3; c <= NF; c++) if (c != 4) {
       if ($c != "nan") { sum[c] += $c; n[c]++ }
       kept[c, NR] = $c; old = kept[c, NR - width]; delete kept[c, NR - width]
       if (NR > width && old != "nan") { sum[c] -= old; n[c]-- }
       $c = n[c] ? sum[c] / n[c] : "nan"
-      if ($c * $c < 1e-20) $c = 0 }  # what is left of sums of numbers that have gone
+      if ($c * $c < 1e-20) $c = 0 }  # rounding errors left over from numbers already subtracted
     print }'
 }
 
-# loads BINS PREFIX < metrics.jsonl: for each sparse layer a file PREFIX<layer>.dat in the scratch
-# directory, of: step, expert, load / fair share, the mean over the steps of each of at most BINS bins.
+# loads BINS PREFIX < metrics.jsonl: writes one file PREFIX<layer>.dat per sparse layer to the
+# scratch directory, with: step, expert, load relative to an equal share, averaged over the steps in
+# each of at most BINS bins.
 loads() {
   local lines=$work/loads.jsonl steps width
   cat >"$lines"
@@ -56,7 +58,8 @@ loads() {
     END { if (NR % width == 0) write_bin() }' "$lines"
 }
 
-# Ink and grid as gnuplot draws them; in an SVG they turn round where the reader's background is dark.
+# Colours of text and grid in gnuplot's output; in an SVG they are inverted where the reader's
+# background is dark.
 ink='#333333' grid='#d8d8d8'
 dark_style='<style>image { image-rendering: pixelated } @media (prefers-color-scheme: dark) {
   [stroke="rgb( 51,  51,  51)"] { stroke: #dddddd } [fill="rgb(51,51,51)"], [fill="rgb( 51,  51,  51)"] { fill: #dddddd }
@@ -65,19 +68,20 @@ style="set border 3 lc rgb '$ink'; set tics nomirror textcolor rgb '$ink'; set g
 set xlabel textcolor rgb '$ink' offset 0,0.5; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
 set key textcolor rgb '$ink' samplen 2 spacing 1.1; set cblabel textcolor rgb '$ink'; set cbtics textcolor rgb '$ink'
 set datafile missing 'nan'"
-# Curves are told apart by colour (also by those who see fewer, on white and on black), by dashes and by markers.
-# There are sixteen looks: the eight colours with filled markers, then with open ones and other dashes.
+# Curves differ in colour (distinguishable for colour-blind readers too, on white and on black),
+# dashes and markers. There are sixteen looks: eight colours with filled markers, then the same with
+# open markers and other dashes.
 palette=('#0072B2' '#D55E00' '#009E73' '#CC79A7' '#C98A00' '#3FA7DE' '#8C6D46' '#808080')
 dashes=(1 '(16,5)' '(7,4)' '(16,4,4,4)' '(28,6)' '(4,4)' '(16,4,4,4,4,4)' '(10,3)')
 markers=(7 5 9 11 13 15 2 3 6 4 8 10 12 14 1 65)
-# The looks of values that several studies have: a value looks the same in all of them. Others take what is free.
+# Values that several studies have in common look the same in all of them. Others take a free look.
 declare -A fixed_look=([dense]=7 [1]=0 [2]=1 [4]=2 [8]=3 [16]=4 [32]=5 [64]=6 [128]=8 [256]=9 [512]=10
   [switch]=3 [SWITCH]=3 [switch-8]=3 [hash]=2 [HASH]=2 [TOP2]=1 [dense-256]=7 [dense-init1]=15 [switch-init1]=11 [hash-init1]=10
   [switch-0.01]=0 [switch-0.02]=1 [switch-0.04]=2 [switch-0.08]=3 [switch-0.25]=4 [switch-0.5]=5 [switch-1.0]=6
   [dense-0.01]=8 [dense-0.02]=9 [dense-0.04]=10 [dense-0.08]=11 [dense-0.25]=12 [dense-0.5]=13 [dense-1.0]=14)
 declare -A look_of=()
 
-# choose_looks VALUE…: sets `look_of` for each, no two alike as long as there are sixteen or fewer.
+# choose_looks VALUE…: sets `look_of` for each value, all different if there are at most sixteen.
 choose_looks() {
   local value i taken=' '
   look_of=()
@@ -92,14 +96,15 @@ choose_looks() {
   done
 }
 
-# look NUMBER: colour, dashes and marker, as gnuplot reads them.
+# look NUMBER: colour, dashes and marker in gnuplot's syntax.
 look() {
   local i=$(($1 % 16))
   echo "lc rgb '${palette[$((i % 8))]}' dt ${dashes[$((i < 8 ? i : (i + 4) % 8))]} pt ${markers[$i]}"
 }
 colour() { echo "${palette[$(($1 % 8))]}"; }
 
-# key_below TITLE NAME…: sets `key`, a legend below the plot, and `key_height`, what it takes of 640 pixels' width.
+# key_below TITLE NAME…: sets `key`, a legend below the plot, and `key_height`, its height for a
+# width of 640 pixels.
 key_below() {
   local longest=1 name columns
   for name in "${@:2}"; do [ "${#name}" -le "$longest" ] || longest=${#name}; done
@@ -114,20 +119,20 @@ key_below() {
 load_palette="set palette defined (0 '#053061', 0.5 '#4393c3', 1 '#f7f7f7', 1.5 '#f4a582', 2 '#d6604d', 4 '#67001f')
 set cbrange [0:4]; set cbtics 1; set cblabel 'load / fair share'"
 
-# Text that may stand in a picture: UTF-8 in one line.
+# Text that is safe in a picture: valid UTF-8 on one line.
 printable() { printf '%s' "$1" | iconv -c -f UTF-8 -t UTF-8 | tr '\001-\037\177' ' '; }
 
-# Any text as a string of gnuplot's.
+# Any text as a gnuplot string.
 gnuplot_string() {
   local text
   text=$(printable "$1")
   echo "'${text//"'"/"''"}'"
 }
 
-# < text: as it stands in XML and HTML.
+# Standard input escaped for XML and HTML.
 escaped() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
 
-# The formats that `draw` writes; take_formats svg,pdf: some of them.
+# The formats that `draw` writes; `take_formats svg,pdf` selects some of them.
 formats=(svg png pdf)
 take_formats() {
   local format asked
@@ -147,8 +152,9 @@ terminal_of() {  # FORMAT WIDTH HEIGHT
   esac
 }
 
-# draw PATH WIDTH HEIGHT SCRIPT [DESCRIPTION]: PATH.svg, PATH.png (twice as fine) and PATH.pdf, as `formats` says.
-# gnuplot works in the scratch directory: SCRIPT names its files there, so that no path has to be quoted.
+# draw PATH WIDTH HEIGHT SCRIPT [DESCRIPTION]: writes PATH.svg, PATH.png (at twice the resolution)
+# and PATH.pdf, according to `formats`. gnuplot runs in the scratch directory, so SCRIPT can name
+# files there and no path has to be quoted.
 draw() {
   local format title written=''
   for format in "${formats[@]}"; do
@@ -171,14 +177,14 @@ draw() {
   tell "${written# }"
 }
 
-# tick LENGTH COUNT: a round distance of ticks, of which about COUNT fit into LENGTH.
+# tick LENGTH COUNT: a round distance between ticks such that about COUNT of them fit into LENGTH.
 tick() {
   awk -v extent="$1" -v count="$2" 'BEGIN { raw = extent / count; if (raw <= 0) raw = 1
     power = exp(log(10) * int(log(raw) / log(10) - (raw < 1))); raw /= power
     print power * (raw <= 1 ? 1 : raw <= 2 ? 2 : raw <= 5 ? 5 : 10) }'
 }
 
-# Heat maps of the files that `loads` wrote under PREFIX, one a layer.
+# Draws heat maps of the files that `loads` wrote under PREFIX, one per layer.
 draw_loads() {  # PATH PREFIX
   local data experts last=1 panels='' count=0 rows
   for data in "$work/$2"encoder*.dat "$work/$2"decoder*.dat; do

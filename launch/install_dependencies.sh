@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what Switchyard needs from the distribution's packages; run again, it finds nothing to do.
+# Installs what Switchyard needs from the distribution's packages. Run again, it changes nothing.
 #   launch/install_dependencies.sh           to build and run
-#   launch/install_dependencies.sh --tests   and what the tests need besides
+#   launch/install_dependencies.sh --tests   also what the tests need
 #   launch/install_dependencies.sh --list    only prints the names of the packages, one per line
 # Debian 12 and 13 and Ubuntu from 24.04 on, by apt; Fedora from 42 on and RHEL 9 with EPEL (also Rocky, Alma), by
 # dnf, which is not tested. Elsewhere it names the libraries; without root, see cluster/environment.yml.

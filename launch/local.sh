@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Runs a Switchyard command on several processes of this machine, each on cores of its own.
-#   launch/local.sh [-n PROCESSES] [-t THREADS] COMMAND…      (default: 1 process of 1 thread)
+#   launch/local.sh [-n PROCESSES] [-t THREADS] COMMAND…      (default: 1 process with 1 thread)
 # COMMAND is a switchyard command (train --config tiny --output runs/a) or any program with arguments.
 # Processes are bound to cores that this shell may use (taskset, containers) and that no other job of
-# local.sh has. Where there are too few, they are not bound, and it says so. It prints mpirun's line.
+# local.sh has reserved. If there are too few, they are not bound, and a message says so. The command
+# line of mpirun is printed.
 # Ctrl-C, TERM or HUP asks the program to finish its step, save and exit with 75; a second Ctrl-C ends it.
-# Where nobody reads its output any more, the program goes on.
+# If the reader of its output goes away, the program continues.
 # The exit code is the program's; 64: there is no such command; 69: mpirun has no slots for it.
 set -uo pipefail
 export LC_ALL=C.UTF-8
-# A closed standard output or error is like one that nobody reads; a reader that goes away ends nothing.
+# A closed standard output or error is treated like one that nobody reads; losing the reader ends
+# nothing.
 [ -e "/proc/$$/fd/1" ] || exec >/dev/null
 [ -e "/proc/$$/fd/2" ] || exec 2>/dev/null
 trap : PIPE
@@ -28,12 +30,12 @@ end_before_it_began() {
   say "stopped before the program began; the same command begins it"
   exit 75
 }
-# Before there is a job, nothing has begun.
+# Until a job exists, nothing has begun.
 job='' asked=0 stopping=''
 ask_to_stop() {
   stopping=1
   [ -n "$job" ] || end_before_it_began
-  # What mpirun is sent before it has started its processes, it forwards to none of them.
+  # mpirun does not forward signals that arrive before it has started its processes.
   local wait
   for ((wait = 0; wait < 100; wait++)); do
     ! has_children "$job" || break
@@ -41,13 +43,15 @@ ask_to_stop() {
   done
   kill -USR1 "$job" 2>/dev/null
 }
-# children_of PID: a line for each; fails where it has ended, or the kernel does not tell.
+# children_of PID: prints the child processes, one per line; fails if the process has ended or the
+# kernel does not tell.
 children_of() {
   local list
   list=$(cat "/proc/$1/task/"*/children 2>/dev/null) || return
   [ -z "$list" ] || tr -s ' \n' '\n' <<<"$list"
 }
-# has_children PID: whether it has, or has ended, or the kernel does not tell.
+# has_children PID: whether the process has children; also true if it has ended or the kernel does
+# not tell.
 has_children() {
   local list
   list=$(children_of "$1") || return 0
@@ -81,7 +85,7 @@ done
 shift $((OPTIND - 1))
 [[ $processes =~ ^[1-9][0-9]{0,5}$ && $threads =~ ^[1-9][0-9]{0,5}$ && $# -gt 0 ]] || usage
 
-# Sets `command` to what the words say, and `training` where they are a `train`.
+# Sets `command` from the words, and `training` if they are a `train` command.
 find_command() {
   local known
   command=("$@") training=
@@ -97,9 +101,10 @@ find_command() {
   [[ " ${command[*]:0:3} " != *" train "* ]] || training=1
 }
 
-# Open MPI reads a process of another user, or in a container that forbids the call, by way of shared
-# memory only, but finds out in the middle of a job, with a message for each process. So it is tried: does
-# a process read another one's memory by process_vm_readv (number 310)? A few percent of a step.
+# Open MPI reads the memory of other processes directly. Between different users, or in a container
+# that forbids the system call, it has to use shared memory instead, but finds out only in the
+# middle of a job, with a message per process. So it is tested first whether one process can read
+# another's memory by process_vm_readv (number 310). Direct reading saves a few percent of a step.
 single_copy_works() {
   perl -e 'pipe(my $wait, my $hold) or exit 1; my $text = "theirs"; my $child = fork; defined $child or exit 1;
     if (!$child) { close $hold; readline $wait; exit 0 }
@@ -109,14 +114,15 @@ single_copy_works() {
 
 plural() { echo "$1 $2$([ "$1" -eq 1 ] || echo "$3")"; }
 
-# Not bound: the processes share what there is, and hand it over where they wait.
+# For processes that are not bound: they share the cores, and yield while they wait.
 take_turns() {
   say "$1"
   line+=("${unbound[@]}" "${yielding[@]}")
   export OMP_WAIT_POLICY=passive
 }
 
-# Adds to `line` where the processes run, and says what is not as one would expect.
+# Appends the placement of the processes to `line`, and reports where it is not what one would
+# expect.
 place() {
   local need=$((processes * threads)) quota units who
   who="$(plural "$processes" process es) x $(plural "$threads" thread s)"
@@ -147,12 +153,12 @@ place() {
   fi
 }
 
-# Where the launcher counts cores and these are too few, it may count hardware threads.
+# If the launcher counts cores and there are too few, let it count hardware threads.
 add_slots() {
   [ "$processes" -le "$slots" ] || [ "$processes" -gt "$thread_slots" ] || line+=("${by_hardware_threads[@]}")
 }
 
-# Puts before the command what binds each process to its share of the cores that are held.
+# Prefixes the command with the one that binds each process to its share of the reserved cores.
 bind() {
   local rank share lists=()
   for ((rank = 0; rank < processes; rank++)); do
@@ -165,7 +171,7 @@ bind() {
 find_command "$@"
 type -P mpirun >/dev/null || fail 69 "mpirun is not installed; run launch/install_dependencies.sh"
 require_temporary_directory
-# A user without a name has no home either, of which Open MPI's launcher dies.
+# A user without a name has no home directory either, and Open MPI's launcher fails without one.
 export HOME=${HOME:-$(temporary_directory)}
 
 find_mpi
@@ -182,15 +188,16 @@ output=$!
 exec {messages}> >(exec {out}>&-; show_messages)
 shown=$!
 
-# mpirun kills its ranks one second after a TERM or INT of its own, before a checkpoint can be saved. So
-# it runs in a process group of its own, and what it forwards at once is USR1: finish, save, exit 75. It
-# gets the same where this script is killed.
+# On TERM or INT, mpirun kills its ranks after one second, before a checkpoint can be saved. So it
+# runs in a process group of its own and is sent USR1, which it forwards at once: finish, save, exit
+# 75. It gets the same signal if this script is killed.
 set -m
 setpriv --pdeathsig USR1 "${line[@]}" "${command[@]}" </dev/null >&"$out" 2>&"$messages" {out}>&- {messages}>&- &
 job=$!
 set +m
 exec {out}>&- {messages}>&-
-# wait_for PID: its exit code, whatever signals arrive meanwhile, of which `wait` would return the number.
+# wait_for PID: returns its exit code even if signals arrive meanwhile, for which `wait` would
+# return the signal's number.
 wait_for() {
   while kill -0 "$1" 2>/dev/null; do wait "$1" 2>/dev/null; done
   wait "$1" 2>/dev/null
@@ -204,7 +211,8 @@ seen=$?
 # MPICH's exit code is the signal's number.
 if [ "$mpi" = mpich ] && [ "$seen" -eq "$seen_signal" ]; then status=$((status + 128)); fi
 
-# A training that has begun is not ended by USR1; what has not is, as mpirun is until it expects signals.
+# USR1 does not end a training that has begun. It ends anything that has not begun, such as an
+# mpirun that does not handle signals yet.
 if [ "$status" -eq 138 ] && [ -n "$stopping" ] && { [ -n "$training" ] || [ "$seen" -eq "$seen_nothing" ]; }; then
   end_before_it_began
 fi

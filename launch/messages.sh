@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# What mpirun says and what it means: local.sh sources this, after common.sh. Open MPI frames its messages
-# by lines of dashes; version 4 calls itself mpirun and ORTE there, version 5 prterun and PRTE. Those that only say that a rank ended with an exit code of its own (75: saved) are
-# left out, since the rank has said why; all others are shown as they are. Starts nothing.
+# Filters and explains mpirun's messages; sourced by local.sh after common.sh. Open MPI encloses its
+# messages in lines of dashes; version 4 calls itself mpirun and ORTE there, version 5 prterun and PRTE.
+# Messages that only say that a rank ended with a certain exit code (75: saved) are dropped, since the
+# rank itself has given the reason; all others are shown unchanged. Starts no program.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
-# What `show_messages` has seen, as its exit code.
+# The exit code of `show_messages`: what it has seen.
 seen_nothing=0 seen_lost_host=1 seen_few_slots=2 seen_no_program=3 seen_signal=4
 
-# The reader at the other end may go away; what the ranks say is then dropped, but they go on. Nor does
-# a signal that asks the ranks to stop end what they say of it.
+# The reader of the output may go away; further output of the ranks is then dropped, but they
+# continue. A signal that asks the ranks to stop must not end the filter, so that their last
+# messages are shown.
 outlive_all() { trap '' PIPE HUP INT TERM USR1; }
 
 relay_output() {
@@ -22,7 +24,7 @@ is_of_an_exit_code() {
     $1 == 'MPI_ABORT was invoked on rank '* || $1 == *' has exited due to process rank '*' calling' ]]
 }
 
-# Sets `seen` where this line of a message tells why a job did not start or go on.
+# Sets `seen` if this line of a message tells why a job did not start or continue.
 note_reason() {
   case $1 in
     *RTE' has lost communication with a remote daemon.' | 'A critical communication path was lost to:' | \
@@ -36,8 +38,8 @@ note_reason() {
   esac
 }
 
-# show_messages < mpirun's standard error: shows it, and returns what it has seen. A frame's first line is
-# held back until the next one tells whether the frame is shown.
+# show_messages < mpirun's standard error: shows it, and returns what it has seen. The first line of
+# a framed message is held back until the next line tells whether the message is shown.
 show_messages() {
   local line frame seen=$seen_nothing held='' skipping='' aggregated=''
   frame=$(printf '%074d' 0)
@@ -48,10 +50,10 @@ show_messages() {
       if [ "$line" = "$frame" ]; then skipping=; fi
       continue
     fi
-    # "1 more process has sent help message …", of one that was left out.
+    # "1 more process has sent help message …", about a message that was dropped.
     case $line in
       '['*' sent help message help-mpi-api.txt / mpi-abort') aggregated=1; continue ;;
-      'mpirun: Forwarding signal 10 to job') continue ;;  # which local.sh has asked for
+      'mpirun: Forwarding signal 10 to job') continue ;;  # requested by local.sh
       '['*'Set MCA parameter "orte_base_help_aggregate" to 0 '*) [ -z "$aggregated" ] || { aggregated=''; continue; } ;;
     esac
     if [ -n "$held" ] && is_of_an_exit_code "$line"; then held='' skipping=1; continue; fi
@@ -64,8 +66,8 @@ show_messages() {
   return "$seen"
 }
 
-# explain SEEN STATUS TRAINING: a sentence where mpirun's own message is not one, or needs to be told what
-# to do. TRAINING: whether the command is one that goes on from its newest checkpoint.
+# explain SEEN STATUS TRAINING: prints a sentence where mpirun's own message is unclear or does not
+# say what to do. TRAINING: whether the command can continue from its newest checkpoint.
 explain() {
   local seen=$1 status=$2 go_on=''
   [ -z "$3" ] || go_on='; the same command goes on from the newest checkpoint'

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs a command on the cores of its rank: local.sh has mpirun start it, once a process.
+# Runs a command on the cores of its rank; local.sh has mpirun start it once per process.
 #   mpirun -n 2 --bind-to none launch/on_cores.sh 0,1:2,3 COMMAND…
-# The lists are those of rank 0, rank 1 … of this host: numbers of hardware threads as Linux counts them.
-# mpirun's own --bind-to core always begins with the machine's first core, whatever cores the shell is
-# confined to and other jobs have, and its --cpu-set does not go together with --map-by slot:PE=N.
+# The lists are for rank 0, rank 1 … of this host: numbers of hardware threads as Linux counts them.
+# mpirun's own --bind-to core always starts with the machine's first core, even if the shell is
+# confined to other cores or other jobs use it, and its --cpu-set cannot be combined with --map-by
+# slot:PE=N.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"

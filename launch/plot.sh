@@ -3,8 +3,8 @@
 #   launch/plot.sh [-o DIRECTORY] [--format svg,png,pdf] RUN…      (default: the first run's plots/, all formats)
 # loss      training and validation loss by step and by training time, all runs together
 # drops     share of tokens dropped and load imbalance by step, all runs with experts
-# load-RUN  expert load over time of each run with experts: a heat map a sparse layer
-# Runs are named by their directories, with as much of the path before as tells them apart.
+# load-RUN  expert load over time of each run with experts: one heat map per sparse layer
+# Runs are named by their directories, with enough of the path to distinguish them.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -34,8 +34,8 @@ output=${output:-${runs[0]}/plots}
 mkdir -p -- "$output" 2>/dev/null || fail 73 "cannot write to $output"
 make_work_directory
 
-# name_runs: sets `names`, for each run the end of its path that no other run's path has: "b/run" beside
-# "a/run". A run that is given twice is numbered.
+# name_runs: sets `names`, for each run the shortest end of its path that no other run's path has:
+# "b/run" and "a/run". A run that is given twice gets a number.
 name_runs() {
   local paths=() path i j depth name
   for path in "${runs[@]}"; do path=$(realpath -s -- "$path"; echo .); paths+=("${path%$'\n.'}"); done
@@ -53,14 +53,14 @@ name_runs() {
   done
 }
 
-# end_of PATH DEPTH: its last DEPTH parts.
+# end_of PATH DEPTH: its last DEPTH components.
 end_of() {
   local rest=$1 end='' n
   for ((n = 0; n < $2 && ${#rest} > 1; n++)); do end=${rest##*/}${end:+/$end} rest=${rest%/*}; done
   printf '%s' "$end"
 }
 
-# In a legend; the middle of a long name is left out.
+# A name for the legend: the middle of a long name is omitted.
 short() {
   local name=$1
   [ "${#name}" -le 46 ] || name="${name:0:22}…${name: -23}"
@@ -71,9 +71,9 @@ has_experts() { grep -q '"moe/tokens_per_expert"' "$1/metrics.jsonl"; }
 
 name_runs
 
-# Training losses as means over a hundredth of the run: a line among others, not a band over them.
-# The fall that all runs begin with would press the rest into a line: what lies above the loss after a
-# twentieth of the steps is left out.
+# Training losses are means over a hundredth of the run, so that they are lines and not bands. The
+# fall at the beginning of every run would compress the rest of the plot, so losses above that after
+# a twentieth of the steps are cut off.
 loss_by_step='' loss_by_time='' drops='' imbalance='' top=0 loss_names=() expert_names=()
 add_curves() {  # NUMBER
   local run=${runs[$1]} data=run-$1.dat name line every panel x
@@ -81,7 +81,7 @@ add_curves() {  # NUMBER
   columns <"$run/metrics.jsonl" >"$work/$data"
   [ -s "$work/$data" ] || fail 66 "$run has no whole step in its metrics.jsonl yet"
   smooth $(($(wc -l <"$work/$data") / 100 + 1)) <"$work/$data" >"$work/$data.smooth"
-  # A file of its own: a marker at every n-th evaluation, not at every n-th step.
+  # In a file of its own, so that markers are at every n-th evaluation instead of every n-th step.
   awk '$4 != "nan"' "$work/$data" >"$work/$data.evaluated"
   top=$(top_loss "$top" "$work/$data.smooth" "$work/$data.evaluated")
   line=$(look "$1")
@@ -91,7 +91,7 @@ add_curves() {  # NUMBER
   for panel in step time; do
     [ $panel = step ] && x=1 || x=2
     declare -g "loss_by_$panel+='$data.smooth' using $x:3 with lines lw 0.8 ${line% pt *} title $(gnuplot_string "$name, training"), "
-    # gnuplot fails on a curve without a point.
+    # gnuplot fails on a curve without points.
     [ -s "$work/$data.evaluated" ] || continue
     declare -g "loss_by_$panel+='$data.evaluated' using $x:4 with linespoints lw 2 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name, validation"), "
   done
@@ -102,15 +102,16 @@ add_curves() {  # NUMBER
   imbalance+="'$data.smooth' using 1:6 with linespoints lw 1.5 $line ps 0.9 pointinterval $every title $(gnuplot_string "$name"), "
 }
 
-# top_loss LEAST SMOOTH EVALUATED: a little above the highest loss after a twentieth of the steps; one
-# digit less than it has would leave a run of one step without a point.
+# top_loss LEAST SMOOTH EVALUATED: slightly above the highest loss after a twentieth of the steps.
+# It keeps all digits, since rounding down would hide the only point of a run of one step.
 top_loss() {
   awk -v top="$1" 'FNR == 1 { file++ } { step[NR] = $1; of[NR] = file; loss[NR] = (file == 1 ? $3 : $4); if (file == 1) last = $1 }
     END { for (i = 1; i <= NR; i++) if (20 * step[i] >= last && loss[i] != "nan" && loss[i] * 1.002 > top) top = loss[i] * 1.002
       printf "%.10g\n", top }' "$2" "$3"
 }
 
-# two_panels FILE HEIGHT FIRST SECOND: one above the other, as high as each other, with the legend below both.
+# two_panels FILE HEIGHT FIRST SECOND: two plots of equal height, one above the other, with the
+# legend below both.
 two_panels() {
   local whole=$((2 * $2 + key_height))
   draw "$output/$1" 640 "$whole" "set multiplot

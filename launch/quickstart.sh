@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From a bare clone to a trained Switch Transformer in a few minutes: installs what is missing, builds the
-# program, prepares the King James Bible, trains the `tiny` configuration on two processes, and shows
-# what was learnt. Run again, it starts from what is there.
+# From a bare clone to a trained Switch Transformer in a few minutes: installs what is missing,
+# builds the program, prepares the King James Bible, trains the `tiny` configuration on two
+# processes, and shows what the model has learnt. Run again, it reuses what exists.
 #   launch/quickstart.sh [--steps N] [--output DIRECTORY]     (default: 500 steps, quickstart/)
 set -euo pipefail
 export LC_ALL=C.UTF-8
@@ -29,7 +29,7 @@ mkdir -p -- "$here" 2>/dev/null || fail 73 "cannot write to $here"
 
 stage() { printf '\n[%d:%02d] %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$*"; }
 
-# logged FILE COMMAND…: output to a log, whose last lines appear on failure.
+# logged FILE COMMAND…: writes output to a log, and shows its last lines if the command fails.
 logged() {
   local log=$1
   shift

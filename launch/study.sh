@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Runs a study, a text file that names one axis, its values, seeds and a budget (cluster/scaling/README.md):
-# runs what is missing, one after the other, then writes NAME.csv, NAME-curves.csv, NAME.md, pictures and
-# NAME.html.
+# Runs a study, a text file that names one axis, its values, seeds and a budget
+# (cluster/scaling/README.md). Runs what is missing, one run after another, then writes NAME.csv,
+# NAME-curves.csv, NAME.md, pictures and NAME.html.
 #   launch/study.sh FILE [--data DIR] [--steps N | --minutes M] [--set PATH=VALUE]… [--runs DIR] [--output DIR]
 #   launch/study.sh FILE --csv    the table and the pictures again, from the runs that are there
 #   launch/study.sh FILE --page   the same from NAME.csv and NAME-curves.csv: no runs are needed
-#   launch/study.sh FILE --list   what would be run, and how far it is
-#   … --format svg,png,pdf        formats of the pictures; all three otherwise, and SVG always, for the page
-# Stopped (Ctrl-C, TERM, HUP; a second Ctrl-C ends at once) or killed, the same command goes on.
+#   launch/study.sh FILE --list   what would be run, and its progress
+#   … --format svg,png,pdf        formats of the pictures; default: all three. SVG is always written, for the page
+# If it was stopped (Ctrl-C, TERM, HUP; a second Ctrl-C ends at once) or killed, the same command
+# continues.
 set -euo pipefail
 export LC_ALL=C.UTF-8
-trap : PIPE  # where nobody reads what it says, the study goes on
+trap : PIPE  # if nobody reads its messages, the study continues
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/common.sh"
 . "$here/cores.sh"
@@ -35,7 +36,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --runs) runs=$2 ;;
     --output) output=$2 ;;
-    --format) take_formats "svg,$2" ;;  # SVG, too: the page is made of it
+    --format) take_formats "svg,$2" ;;  # SVG is always needed, for the page
     --set) more_settings+=("$2") ;;
     *) over[${1#--}]=$2 ;;
   esac
@@ -51,7 +52,7 @@ runs=${runs:-runs/$name} output=${output:-${runs:-.}}
 find_switchyard
 [ -n "$switchyard" ] || [ "$mode" = page ] || fail 69 "there is no switchyard program: build it (launch/quickstart.sh does), or install it"
 
-# What the program says of a mistake is said before the first run, not at the fifth.
+# Mistakes in the values are reported before the first run, not when their run comes up.
 check_values() {
   local value said
   for value in "${values[@]}"; do
@@ -62,7 +63,7 @@ check_values() {
   done
 }
 
-# progress RUN: sets steps, planned, seconds and diverged of what it has recorded.
+# progress RUN: sets steps, planned, seconds and diverged from the run's records.
 progress() {
   steps=0 planned=0 seconds=0 diverged=
   [ -f "$1/config.textproto" ] || return 0
@@ -71,8 +72,8 @@ progress() {
   diverged=${figures##*,}
 }
 
-# figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell has no comma. What
-# the program says of a failure stands above; a run is to blame only where the program says so.
+# figures_of RUN: sets `figures` to its line of `compare --csv`, whose first cell contains no comma.
+# The program's own error message is printed above; the run is only blamed if the program blames it.
 figures_of() {
   local code=0
   figures=$(cd -- "$runs" && "$switchyard" compare --csv "${1##*/}" | tail -n 1; exit "${PIPESTATUS[0]}") || code=$?
@@ -94,18 +95,19 @@ status() {
   fi
 }
 
-# One start of the run that `settle` has described, up to so many steps. Exit code: the program's.
+# Starts the run that `settle` has described, up to the given number of steps. Exit code: the
+# program's.
 start() {
   local arguments=(train --config "$config" --set "${settings[@]}" "train.seed=$seed" "train.steps=$1" "data.train=$data" --output "$run")
   local code
   set -m
-  # A study that is killed takes its run with it: the run is asked to stop, as by TERM here.
+  # If the study is killed, its run is asked to stop, as with TERM here.
   setpriv --pdeathsig TERM "$here/local.sh" -n "${processes:-$default_processes}" -t "$threads" "${arguments[@]}" >>"$run.log" 2>&1 &
   job=$!
   set +m
   while :; do
     if [ -n "$budget_minutes" ] && [ "$1" -eq "$endless" ]; then stop_when_over; fi
-    wait "$job" 2>/dev/null || true  # a signal ends it, too, with its own number
+    wait "$job" 2>/dev/null || true  # a signal also ends `wait`, with its own number
     kill -0 "$job" 2>/dev/null || break
   done
   code=0; wait "$job" 2>/dev/null || code=$?
@@ -126,8 +128,8 @@ stop_when_over() {
 
 over_budget() { awk -v seconds="${1:-0}" -v minutes="$budget_minutes" 'BEGIN { exit !(seconds + 0 >= 60 * minutes) }'; }
 
-# A budget in minutes is training time, all starts together. Once it is spent, one more step ends the run
-# as runs end: with an evaluation and a checkpoint.
+# A budget in minutes is training time over all starts. When it is used up, one more step ends the
+# run in the regular way, with an evaluation and a checkpoint.
 run_to_its_end() {
   local target=$budget_steps code=0
   if [ -n "$budget_minutes" ]; then
@@ -147,7 +149,8 @@ run_to_its_end() {
   esac
 }
 
-# What the run is in the study, beside what it records itself: the table is made from both.
+# Records the run's place in the study, in addition to what the run itself records; the table is
+# made from both.
 describe_run() {
   local text
   text="value $value
@@ -202,7 +205,8 @@ list_runs() {
   done
 }
 
-# local.sh knows what Ctrl-C and TERM mean; it is in a process group of its own, so that each comes once.
+# local.sh handles Ctrl-C and TERM; it runs in a process group of its own, so that each arrives only
+# once.
 job='' stopping=0
 on_stop() {
   stopping=1

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A study's file, for study.sh, which sources this: read once into variables, every mistake a sentence
-# with file and line. Knows nothing of runs. cluster/scaling/README.md tells the format.
+# Reads a study's file, for study.sh, which sources this: into variables, once, with every mistake
+# reported as a sentence with file and line. It knows nothing of runs. cluster/scaling/README.md
+# documents the format.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
 declare -A study=() own=() seeds_of=() ranks=()
 values=() common=() wanted=()
-endless=1000000000  # more steps than any budget in minutes has
+endless=1000000000  # more steps than any budget in minutes allows
 
 read_study() {
   local line number=0 key rest seed_places=() seed_lines=() i
@@ -40,7 +41,7 @@ read_study() {
   done
 }
 
-# take_settings "A=B C=D": into `taken`.
+# take_settings "A=B C=D": checks the settings and sets `taken` to them.
 take_settings() {
   local setting
   read -ra taken <<<"$1"
@@ -63,7 +64,7 @@ check_study() {
   for key in data steps minutes; do
     [ -z "${over[$key]:-}" ] || study[$key]=${over[$key]}
   done
-  # On the command line the one budget replaces the other.
+  # A budget on the command line replaces the one in the file.
   if [ -n "${over[steps]:-}" ] && [ -z "${over[minutes]:-}" ]; then unset 'study[minutes]'; fi
   if [ -n "${over[minutes]:-}" ] && [ -z "${over[steps]:-}" ]; then unset 'study[steps]'; fi
   for key in config axis; do [ -n "${study[$key]:-}" ] || fail 64 "$where: there is no '$key'"; done
@@ -82,7 +83,7 @@ check_study() {
   [ ! -f "$config" ] || config_digest=$(grep -v '^[[:space:]]*#' "$config" | sha256sum | cut -c 1-12)  # comments may change
 }
 
-# take_seeds SEED… [for VALUE…]: the runs come in the order of the lines, each once.
+# take_seeds SEED… [for VALUE…]: runs are in the order of the lines, each once.
 take_seeds() {
   local seeds=() these=("${values[@]}")
   while [ $# -gt 0 ] && [ "$1" != for ]; do seeds+=("$1"); shift; done
@@ -102,7 +103,7 @@ take_seeds() {
 settle() {
   local setting all=("${common[@]}")
   value=$1 seed=$2 run=$runs/$1-seed$2 processes='' threads=1 settings=()
-  # A value that sets the axis itself is a name: `value dense moe.num_experts=0`.
+  # A value that sets the axis itself is only a name: `value dense moe.num_experts=0`.
   if [[ " ${own[$value]}" != *" $axis="* ]] && [[ $axis == *.* || $axis == processes || $axis == threads ]]; then
     all+=("$axis=$value")
   fi
@@ -119,7 +120,8 @@ settle() {
   [ ${#settings[@]} -gt 0 ] || settings=("train.seed=$seed")
 }
 
-# Prepared data by its manifest, which has the hashes of all the rest; examples by themselves.
+# Prepared data are identified by their manifest, which contains all other hashes; examples by their
+# own hash.
 digest_of_data() {
   if [ -d "$data" ]; then sha256sum <"$data/dataset.textproto" | cut -c 1-12; else sha256sum <"$data" | cut -c 1-12; fi
 }

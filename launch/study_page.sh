@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A study's pictures and its page, for study.sh, which sources this, after write_table: one gnuplot
-# picture a question, as SVG, PNG and PDF beside the table, and NAME.html, which holds all of them.
-# Reads the table's files and the curves; computes no figure that the table has not.
+# The pictures and the page of a study, for study.sh, which sources this after write_table: one
+# gnuplot picture per question, as SVG, PNG and PDF next to the table, and NAME.html, which contains
+# all of them. Reads the table's files and the curves; every figure it shows is in the table.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
@@ -13,7 +13,7 @@ picture() {  # FILE WIDTH HEIGHT CAPTION SCRIPT
   pictures+=("$1 $4")
 }
 
-# How many seeds and which budget the pictures are of: sets `scope`, for captions.
+# Sets `scope`, for captions: how many seeds and which budget the pictures show.
 find_scope() {
   local least most
   read -r least most < <(awk -F'\t' '{ n = split($2, list, " "); if (least == "" || n < least) least = n; if (n > most) most = n }
@@ -24,7 +24,7 @@ find_scope() {
   scope+=", $(budget) per run"
 }
 
-# The budget as people read it, with the tokens where all finished runs have as many.
+# The budget in words, with the number of tokens if it is the same for all finished runs.
 budget() {
   if [ -n "$budget_minutes" ]; then echo "$budget_minutes minutes of training"; return; fi
   awk -F, -v steps="$budget_steps" 'NR > 1 && $5 > most { most = $5; tokens = $6 }
@@ -32,12 +32,13 @@ budget() {
       printf "%s steps", steps; if (tokens) printf (tokens < 1e5 ? " (%.0f tokens)" : " (%.3g million tokens)"), (tokens < 1e5 ? tokens : tokens / 1e6) }' "$csv"
 }
 
-# For each value the mean of its seeds' curves, at the steps at which all of them were evaluated:
-# step, seconds, loss, loss below the baseline's at this step and at this time. These two are of the same
-# seeds wherever they are given, those that the baseline has too: seeds that drop out would bend a curve.
-# Claimed seeds alone count, as in the table. Beside mean-VALUE, where there are several seeds: seeds-VALUE,
-# the curve of each, a blank line between two; and band-VALUE: step, seconds, then the least and the most of
-# them of the loss at this step, of what it lies below the baseline's, and of both at this time.
+# Writes mean-VALUE for each value, the mean of its seeds' curves at the steps at which all of them
+# were evaluated: step, seconds, loss, and the loss below the baseline's at this step and at this
+# time. Each of the last two uses the same seeds at all points, those that the baseline has too,
+# since a curve would bend where seeds drop out. As in the table, only claimed seeds count. With
+# several seeds, also writes seeds-VALUE, the curve of each seed, separated by blank lines; and
+# band-VALUE: step, seconds, then the minimum and maximum over seeds of the loss at this step, of
+# its difference to the baseline's, and of both at this time.
 mean_curves() {
   prefix=$work/mean- band=$work/band- seeds=$work/seeds- awk -v baseline="$baseline" -v claim="${study[claim]:-}" '
     BEGIN { prefix = ENVIRON["prefix"]; band_prefix = ENVIRON["band"]; seeds_prefix = ENVIRON["seeds"]; split(claim, list, " "); for (i in list) claims[list[i]] = 1 }
@@ -77,11 +78,12 @@ mean_curves() {
         if (all && runs > 1) print band_line(s, time / runs) > (band_prefix v) } } }' "$curves"
 }
 
-# has_figures FILE COLUMN: gnuplot fails on a curve without a point.
+# has_figures FILE COLUMN: whether there is any point, since gnuplot fails on a curve without
+# points.
 has_figures() { [ -s "$1" ] && awk -v y="$2" 'NF && $y != "nan" { found = 1 } END { exit !found }' "$1"; }
 
-# A line a value out of mean_curves' columns X and Y, where it has any figure in Y; below the lines, where
-# there are several seeds, the band between the least and the most of them, and each as a thin line.
+# One line per value from columns X and Y of mean_curves, if Y has any figure. With several seeds,
+# below it the band between their minimum and maximum, and each seed as a thin line.
 lines() {
   local value bands='' thin='' means='' low paint
   case "$1:$2" in '$1:3') low=3 ;; '$1:4') low=5 ;; *:3) low=7 ;; *) low=9 ;; esac
@@ -100,14 +102,16 @@ lines() {
   echo "${means%, }"
 }
 
-# A distance of ticks at which at most six fit onto an axis from 0 to N: 1, 2 or 5 times a power of ten.
+# A distance between ticks such that at most six fit onto an axis from 0 to N: 1, 2 or 5 times a
+# power of ten.
 tick_distance() {
   awk -v most="$1" 'BEGIN { for (t = 1; ; t *= 10) for (m = 1; m <= 5; m += m == 1 ? 1 : 3) if (t * m * 5 >= most) { print t * m; exit } }'
 }
 
 draw_curves() {
-  # What all runs fall through in the first tenth would press the rest into a line. A little above the rest, with
-  # all digits: a run of one evaluation would have no point otherwise.
+  # The fall of all runs in their first tenth would compress the rest of the plot, so the axis ends
+  # slightly above the rest. All digits are kept, since rounding down would hide the point of a run
+  # with one evaluation.
   local top seeds height
   top=$(awk '{ if ($3 > last[$1 " " $2]) last[$1 " " $2] = $3; n++; s[n] = $3; r[n] = $1 " " $2; l[n] = $5 }
     END { for (i = 1; i <= n; i++) if (s[i] > last[r[i]] / 10 && l[i] > top) top = l[i]; printf "%.10g\n", top * 1.002 }' "$curves")
@@ -125,14 +129,14 @@ plot $(lines '$2/60' 3)"
   picture gain-by-step 640 $height "How far the validation loss lies below that of $baseline with the same seed at the same step; above 0 is better: $seeds" "$key
 set xtics $(tick_distance "$(awk '$3 > most { most = $3 } END { print most }' "$curves")"); set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$1' 4 "$baseline")"
-  # Of one evaluation a run there is no equal time.
+  # With one evaluation per run there is no equal time to compare at.
   [ -n "$(lines '$2/60' 5 "$baseline")" ] || return 0
   picture gain-by-time 640 $height "The same at equal training time: $seeds" "$key
 set xlabel 'training time (minutes)'; set ylabel 'validation loss below $baseline (nats)'
 plot $(lines '$2/60' 5 "$baseline")"
 }
 
-# Ticks that name the values; names that would run into each other are turned.
+# Ticks that show the values' names, rotated if they would overlap.
 value_ticks() {
   local i list='' length=0
   for i in "${!values[@]}"; do
@@ -142,7 +146,7 @@ value_ticks() {
   echo "set xtics $([ "$length" -le 64 ] || echo 'rotate by 35 right') ($list); set xrange [-0.5:${#values[@]}-0.5]"
 }
 
-# A mean with its deviation a value, each with its look: column X of the means against the loss.
+# One mean with its deviation per value, each with its look: column X of the means against the loss.
 points() {
   local i value plot=''
   for i in "${!values[@]}"; do
@@ -153,7 +157,7 @@ points() {
   echo "${plot%, }"
 }
 
-# Means over seeds with their deviations, and each run as a small point.
+# Computes means over seeds with their deviations, and each run as a small point.
 find_means() {
   awk -F, -v order="${values[*]}" 'BEGIN { n = split(order, v, " "); for (i = 1; i <= n; i++) place[v[i]] = i - 1 }
     NR > 1 && $8 != "" && $4 == "finished" { print place[$2], -$8, ($17 == "" ? "nan" : $17 / 1e6), 1000 * $7 / $5, $19, $12, $2 }' "$csv" >"$work/runs"
@@ -166,7 +170,7 @@ draw_losses() {
   local ticks bars each each_value key_height key between=''
   find_means
   [ -s "$work/means" ] || return 0
-  # A line from number to number; between names there is nothing.
+  # Points are joined by a line if the values are numbers, not if they are names.
   ! has_figures "$work/means" 11 || between="'means' using 1:11 with lines lw 1 lc rgb '${palette[0]}' notitle, "
   ticks=$(value_ticks)
   bars="with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
@@ -213,7 +217,8 @@ set xrange [0:*]; set yrange [0:*]; set xtics 1; set xlabel 'processes'; set yla
 plot ${rates%, }"
 }
 
-# Ticks and range of a logarithmic axis: the means' own figures in this column, as far as they lie apart.
+# Ticks and range of a logarithmic axis: the figures of the means in this column, unless they are
+# too close to each other.
 spread_ticks() {
   sort -g -k "$1,$1" "$work/means" | awk -v c="$1" '$c != "nan" && (last == "" || $c > last * 1.25) {
     if (first == "") first = $c; text = text (text == "" ? "" : ", ") sprintf("\"%.3g\" %s", $c, $c); last = $c }
@@ -221,7 +226,7 @@ spread_ticks() {
     END { printf "set xtics (%s); set xrange [%g:%g]\n", text, first * (first / end) ^ 0.08, end * (end / first) ^ 0.2 }'
 }
 
-# Drops, imbalance and loads of each value's first run that has experts.
+# Draws drops, imbalance and loads for the first run with experts of each value.
 draw_routing() {
   local value seed drops='' imbalance='' paint shown=() key key_height
   for value in "${values[@]}"; do
@@ -258,24 +263,24 @@ draw_all_loads() {
 
 draw_study() {
   command -v gnuplot >/dev/null || fail 69 "gnuplot is not installed; run launch/install_dependencies.sh"
-  # What an earlier drawing left would seem to be of these runs.
+  # Remove earlier pictures, which would seem to belong to these runs.
   rm -f "$output"/{loss-by-{step,time,value,parameters,step-time},gain-by-{step,time},speed-up,throughput,dropped,imbalance,load-*}.{svg,png,pdf}
   choose_looks "${values[@]}"
   find_scope
   mean_curves
   draw_curves
   draw_losses
-  # From NAME.csv alone there is nothing of single steps.
+  # NAME.csv alone has no data on single steps.
   [ "$mode" = page ] || draw_routing
 }
 
-# < cells with tabs: rows of a table; the first is the heading.
+# Standard input, cells separated by tabs, as rows of an HTML table; the first row is the heading.
 html_rows() {
   escaped | awk -F'\t' '{ tag = NR == 1 ? "th" : "td"; printf "<tr>"
     for (i = 1; i <= NF; i++) printf "<%s>%s</%s>", tag, $i, tag; print "</tr>" }'
 }
 
-# < CSV: its cells with tabs.
+# Standard input, CSV, as cells separated by tabs.
 csv_cells() {
   awk '{ gsub(/\t/, " "); text = ""; quoted = 0; n = length($0)
     for (i = 1; i <= n; i++) { c = substr($0, i, 1)
@@ -285,7 +290,7 @@ csv_cells() {
     print text }'
 }
 
-# All that a reader needs in one file: no script, nothing fetched.
+# Everything in one file: no scripts, and nothing that has to be fetched.
 write_page() {
   local entry
   {
@@ -317,7 +322,7 @@ HTML
     echo '</ul><main>'
     for entry in "${pictures[@]}"; do
       echo '<figure>'
-      # The identifiers of one picture must not be those of another.
+      # The identifiers in one picture must differ from those in the others.
       sed -E "1d; s/ id=(['\"])/ id=\1${entry%% *}-/g; s/href='#/href='#${entry%% *}-/g; s/url\(#/url(#${entry%% *}-/g" "$output/${entry%% *}.svg"
       echo "<figcaption>$(escaped <<<"${entry#* }")</figcaption></figure>"
     done

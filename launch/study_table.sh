@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A study's figures, for study.sh, which sources this: NAME.csv, a row a run, from what the runs have
-# recorded; and NAME.md, a row a value, the means over its seeds and what it gains over the baseline.
-# Runs nothing and draws nothing.
+# The figures of a study, for study.sh, which sources this: NAME.csv, one row per run, from what the
+# runs have recorded; and NAME.md, one row per value, with means over its seeds and the gain over
+# the baseline. Runs nothing and draws nothing.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/common.sh"; show_help; }
 
@@ -10,11 +10,11 @@ csv_header+=,late_train_loss,tokens_per_second,dropped_fraction,load_imbalance,t
 csv_header+=,parameters,active_parameters,processes,threads,commit,machine,data,settings,precision,date,command
 
 quoted() { printf '"%s"' "${1//\"/\"\"}"; }
-# Only where it has to be.
+# Quotes a cell only if necessary.
 cell() { if [[ $1 == *[,\"$'\n']* ]]; then quoted "$1"; else printf '%s' "$1"; fi; }
 said() { sed -n "s/^$2 //p" "$1/study.txt" | tr -d '\n'; }
 
-# Tokens that wanted an expert, mean over the experts of a layer and over the layers, all steps together.
+# Tokens that chose an expert over all steps, averaged over the experts of a layer and over layers.
 tokens_per_expert() {
   awk '/}$/ { rest = $0
       while (match(rest, /"tokens": *\[[^]]*\]/)) {
@@ -25,8 +25,8 @@ tokens_per_expert() {
     END { for (line in layers) steps++; if (entries) printf "%.0f", sum * steps / entries }' "$1/metrics.jsonl"
 }
 
-# One row of the CSV but for its first cell, the study's name, which is the same in all: the run that
-# `settle` has described and `progress` has read.
+# One row of the CSV without its first cell, the study's name, which is the same in all rows: for
+# the run that `settle` has described and `progress` has read.
 table_row() {
   local tokens final best best_step late rate dropped imbalance memory parameters active
   IFS=, read -r _ _ tokens _ _ final best_step best late rate dropped imbalance memory parameters active _ <<<"${figures#*,}"
@@ -39,8 +39,8 @@ table_row() {
     "$(sed -n 's/^started \([0-9-]*\)T.*/\1/p' "$run/build.txt" | head -n 1)" "$(quoted "$(said "$run" command)")"
 }
 
-# From the runs alone, whoever made them and whenever. `csv` is without the study's name, which may hold
-# any sign: all that is computed is computed from it. `published` is with it.
+# Depends on the runs alone, no matter who made them and when. `csv` is without the study's name,
+# which may contain any character; everything is computed from it. `published` is with it.
 write_table() {
   local entry
   published=$output/$name.csv curves=$work/curves csv=$work/table
@@ -63,7 +63,7 @@ write_table() {
   tell "$published $published_curves $output/$name.md"
 }
 
-# The other way round: what write_table wrote is read, and the runs are not needed.
+# The inverse: reads what write_table wrote, so that the runs are not needed.
 read_table() {
   published=$output/$name.csv curves=$work/curves csv=$work/table
   published_curves=$output/$name-curves.csv
@@ -82,22 +82,23 @@ sum_up() {
   markdown >"$output/$name.md"
 }
 
-# A line a value, with tabs: value, seeds, parameters, then mean and deviation over the seeds of: final
-# loss, late training loss, loss below the baseline's, speed-up in steps, speed-up in time, loss at equal
-# time; then ms a step, tokens a second, dropped %, imbalance, tokens an expert, compared runs, the equal
-# time in seconds, memory, compared runs that reach the baseline's loss. Runs that are not finished, or
-# diverged, count in none.
-# Speed-ups: the baseline's steps (seconds) / those after which the run has the baseline's final loss, on
-# the straight line between evaluations; compared run by run with the baseline's of the same seed, and
-# left out where not all of them get there: a mean over those that do would be a mean over the lucky.
-# Where the study claims by some seeds, those alone count wherever they were run.
+# One line per value, separated by tabs: value, seeds, parameters, then mean and deviation over the
+# seeds of: final loss, late training loss, loss below the baseline's, speed-up in steps, speed-up
+# in time, loss at equal time; then ms per step, tokens per second, dropped %, imbalance, tokens per
+# expert, compared runs, the equal time in seconds, memory, compared runs that reach the baseline's
+# loss. Runs that are unfinished or diverged are not counted.
+# Speed-up: the baseline's steps (seconds) / those after which the run reaches the baseline's final
+# loss, interpolated linearly between evaluations. Each run is compared with the baseline's of the
+# same seed. The speed-up is omitted unless all runs reach that loss, since a mean over those that do
+# would be biased towards lucky seeds. If the study's claim is based on certain seeds, only those
+# count, even if others were run.
 summary='
 function add(list, x) { if (x != "") { n[list]++; total[list] += x; squares[list] += x * x } }
 function mean(list) { return n[list] ? total[list] / n[list] : "" }
 function deviation(list,   d) { if (n[list] < 2) return ""
   d = (squares[list] - total[list] * total[list] / n[list]) / (n[list] - 1); return d > 0 ? sqrt(d) : 0 }
 function both(list) { return mean(list) "\t" deviation(list) }
-# The first time (field 4) or step (field 3) at which run r has this loss.
+# The first time (field 4) or step (field 3) at which run r reaches this loss.
 function reached(r, loss, x,   i, part) {
   for (i = 1; i <= points[r]; i++) if (at[r, i] <= loss) {
     if (i == 1) return x[r, 1]
@@ -135,7 +136,7 @@ END {
       (n[value "steps"] == n[value "gain"] ? both(value "steps") "\t" both(value "time") : "\t\t\t") "\t" \
       both(value "equal") "\t" mean(value "ms") "\t" mean(value "rate") "\t" mean(value "drop") "\t" mean(value "load") "\t" mean(value "tokens") "\t" n[value "gain"] + 0 "\t" shortest "\t" most[value] "\t" n[value "steps"] + 0 } }'
 
-# The summary's columns as people read them, with tabs; the first line is the heading.
+# The summary's columns in a form for people, separated by tabs; the first line is the heading.
 table_cells() {
   axis=${label//[[:cntrl:]]/ } awk -F'\t' -v baseline="$baseline" '
     BEGIN { axis = ENVIRON["axis"] }
@@ -153,7 +154,7 @@ table_cells() {
         cell($18, "", 2), cell($19, "", 2), cell($20 == "" ? "" : $20, "", 0), cell($23 == "" ? "" : $23 / 1e6, "", 0) }'  "$work/summary"
 }
 
-# What a reader must know to believe the table; a line each.
+# What a reader must know to judge the table, one line each.
 notes() {
   local unfinished
   echo "Means ± standard deviations over the seeds. Loss: cross-entropy in nats per target token, on validation data at the end, and of training over the last fifth of the steps."
@@ -167,7 +168,7 @@ notes() {
   [ "$(wc -l <"$csv")" -gt "${#wanted[@]}" ] || echo "Runs that have not begun: $((${#wanted[@]} + 1 - $(wc -l <"$csv")))."
 }
 
-# What the study is and what it was made with, as far as that is recorded: "Word: text", a line each.
+# What the study is and with what it was made, as far as recorded: lines of the form "Word: text".
 about() {
   local precision command
   question=$(question) awk 'BEGIN { if (ENVIRON["question"] != "") print "Question: " ENVIRON["question"] }'
@@ -183,10 +184,11 @@ about() {
   [ -z "$command" ] || echo "Command: $command"
 }
 
-# The comment that the study's file begins with.
+# The comment at the beginning of the study's file.
 question() { awk '!/^#/ { exit } { sub(/^# */, ""); text = text (n++ ? " " : "") $0 } END { print text }' "$file" | tr -d '\000-\010\013-\037'; }
 
-# The different cells of the N-th of the three last columns: precision, date, command. Older tables have none.
+# The distinct cells in the N-th of the last three columns: precision, date, command. Older tables
+# lack these columns.
 last_cells() {
   head -n 1 "$csv" | grep -q ',precision,date,command$' || return 0
   awk -v column="$1" 'NR > 1 && match($0, /,[A-Z0-9_]*,[0-9-]*,"([^"]|"")*"$/) {
@@ -197,7 +199,7 @@ last_cells() {
     END { if (n) print all }' "$csv"
 }
 
-# Of a table that does not say it: what the configuration says, where it is a file.
+# For a table without a precision: what the configuration says, if it is a file.
 said_precision() {
   [ ! -f "$config" ] || grep -v '^ *#' "$config" | grep -o '\bprecision: *[A-Z0-9]*' | sed 's/.*: *//;q' || true
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs all the tests.
+# Installs what is missing, builds, and runs all tests.
 #   launch/test.sh          release: every test
 #   launch/test.sh --asan   the unit tests again under AddressSanitizer and UndefinedBehaviorSanitizer
-#   launch/test.sh --tsan   those of files and data, where threads of our own read and tokenize text, under
-#                           ThreadSanitizer (which does not see the barriers of GCC's OpenMP)
+#   launch/test.sh --tsan   the tests of files and data, where this program's own threads read and
+#                           tokenize text, under ThreadSanitizer (which cannot see the barriers of
+#                           GCC's OpenMP)
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

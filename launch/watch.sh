@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A live view of a run in a terminal: loss curve, load of the experts, rate, time left.
-#   launch/watch.sh [--once] RUN      q or Ctrl-C quits; the run goes on
-# Reads only what the run writes anyway. Without a terminal, or with --once, it prints one view.
+# A live view of a run in a terminal: loss curve, expert load, speed, time left.
+#   launch/watch.sh [--once] RUN      q or Ctrl-C quits; the run continues
+# Reads only files that the run writes anyway. Without a terminal, or with --once, it prints one
+# view.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,8 +27,8 @@ if [ ! -t 0 ] || [ ! -t 1 ]; then once=1; fi
 make_work_directory
 name=$(printable "$run")
 
-# Each record is read once: `seen` bytes of metrics.jsonl are in `rows`, the last whole line in `last`.
-# A resumed run cuts the file back; then all is read anew.
+# Each record is read once: `seen` is how many bytes of metrics.jsonl are in `rows`, `last` the last
+# complete line. If a resumed run truncates the file, it is read again from the start.
 seen=0
 : >"$work/rows"
 : >"$work/last"
@@ -47,17 +48,17 @@ read_new() {
 
 clock() { printf '%d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60)); }
 
-# Two lines: where the run is, and what its last steps were like; rates are medians over the last 50.
+# Two lines: the progress of the run, and its last steps; rates are medians over the last 50.
 figures() {
   local steps step minutes loss eval dropped imbalance ms rate left age
   steps=$(awk '/^ *train *\{/ { inside = 1 } /^\}/ { inside = 0 } inside && $1 == "steps:" { print $2; exit }' "$run/config.textproto")
   read -r step minutes loss dropped imbalance < <(tail -n 1 "$work/rows" | awk '{ print $1, $2, $3, $5, $6 }')
   eval=$(awk '$4 != "nan" { e = $4; s = $1 } END { if (s) printf "%.4f after step %d", e, s; else print "none yet" }' "$work/rows")
   read -r ms rate < <(tail -n 50 "$work/rows" | sort -g -k 7,7 | awk '$7 != "nan" { ms[++n] = $7; rate[n] = $8 } END { m = int((n + 1) / 2); printf "%.0f %.1f\n", ms[m], rate[m] / 1000 }')
-  # A comparison in brackets: `printf "…", a > b` writes to a file.
+  # The comparison is in parentheses because `printf "…", a > b` would write to a file.
   left=$(awk -v n=$((steps - step)) -v ms="$ms" 'BEGIN { s = n * ms / 1000; printf "%.0f", (s > 0 ? s : 0) }')
   age=$(($(date +%s) - $(stat -c %Y "$run/metrics.jsonl" 2>/dev/null || date +%s)))
-  [ "$age" -ge 0 ] || age=0  # by another host's clock
+  [ "$age" -ge 0 ] || age=0  # the other host's clock may be ahead
   printf '%s: step %s of %s, %s min of training' "$name" "$step" "$steps" "$(printf '%.1f' "$minutes")"
   if [ "$step" -ge "$steps" ]; then printf ', done\n'; else printf ', %s left; last step %s ago\n' "$(clock "$left")" "$(clock "$age")"; fi
   printf 'loss %.4f   validation %s   %s ms a step   %s k tokens/s' "$loss" "$eval" "$ms" "$rate"
@@ -81,7 +82,8 @@ plot [] [*:$top] 'smooth' using 1:3 with points pt '.' lc rgb 'blue' title 'trai
 GNUPLOT
 }
 
-# A bar an expert, one line a layer: full height is twice the fair share. At most WIDTH characters.
+# One bar per expert, one line per layer: full height is twice an equal share. At most WIDTH
+# characters.
 bars() {  # WIDTH
   awk -v width="$1" 'BEGIN { split("▁ ▂ ▃ ▄ ▅ ▆ ▇ █", bar, " ") }
     { rest = $0
@@ -95,7 +97,7 @@ bars() {  # WIDTH
         printf "  %-17s %s\n", quoted[4], line } }' "$work/last"
 }
 
-# cut_lines WIDTH < text: in a terminal, nothing wider, which would be wrapped.
+# cut_lines WIDTH < text: truncates lines that a terminal would wrap.
 cut_lines() {
   local line
   while IFS= read -r line; do
@@ -119,7 +121,8 @@ if [ -n "$once" ]; then
   exit 0
 fi
 
-# What a terminal cannot do is left out: tmux and screen, say, cut wide lines off by no command.
+# Ignores what the terminal cannot do: tmux and screen, for example, have no command to cut off wide
+# lines.
 terminal() { tput "$@" 2>/dev/null || true; }
 
 restore() { terminal cnorm; terminal smam; terminal rmcup; rm -rf -- "$work"; }

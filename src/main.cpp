@@ -1,5 +1,5 @@
-// The program: signals, streams, memory and floating-point modes, the MPI session, one command, and
-// the only catch block.
+// The entry point: sets up signals, streams, memory, floating-point modes and the MPI session, runs
+// one command, and holds the only catch block.
 #include <malloc.h>
 
 #include <algorithm>
@@ -25,16 +25,16 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// Whether the command line asks for a command that saves where others just end.
+// Whether the command saves its work when it is asked to stop, instead of just ending.
 bool saves_when_stopped(int argc, char** argv) {
   return argc > 1 && std::ranges::any_of(commands(), [&](const Command& command) {
            return command.saves_when_stopped && std::string_view(command.name) == argv[1];
          });
 }
 
-// A step frees its buffers and the next asks for the same ones. By default glibc maps large ones
-// afresh and gives them back, so that each step pays for zeroing their pages again; here they stay
-// in the heap.
+// Each step frees its buffers and the next asks for the same sizes. By default glibc maps large
+// buffers anew and returns them to the system, so each step would pay for zeroing their pages
+// again. With these settings they stay in the heap.
 void keep_freed_memory() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
@@ -43,7 +43,7 @@ void keep_freed_memory() {
 
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h"; }
 
-// What needs no MPI: help and version. Nothing for any other command line.
+// The text of commands that need no MPI (help and version); nullopt for any other command line.
 std::optional<std::string> information(const Words& words) {
   if (words.empty()) return std::nullopt;
   if (words[0] == "--version") return version_text();
@@ -55,7 +55,8 @@ std::optional<std::string> information(const Words& words) {
   return std::nullopt;
 }
 
-// What would make this command wrong or slow on these processes.
+// Checks for conditions under which this command would be wrong or slow on these processes.
+// Collective.
 void check_start(const Comm& world, const Command& command, const Words& words) {
   if (command.processes == Processes::one && world.size() > 1) {
     throw Error(
@@ -79,8 +80,8 @@ ExitCode run(const Comm& world, const Words& words) {
 }
 
 ExitCode run_program(int argc, char** argv) {
-  // Before anything else, so that no early request kills, and until the end, so that no late one
-  // does.
+  // Created before anything else, so that an early signal does not kill the process, and alive
+  // until the end, so that a late one does not either.
   std::optional<StopSignals> requests;
   if (saves_when_stopped(argc, argv)) {
     requests.emplace(StopSignals::Extent::process);
@@ -92,7 +93,7 @@ ExitCode run_program(int argc, char** argv) {
   std::optional<Session> session;
   std::optional<Comm> world, ending;
   try {
-    set_flush_to_zero();  // before any thread exists: each inherits it
+    set_flush_to_zero();  // before any thread is created: threads inherit the mode
     keep_freed_memory();
     const Words words(argv + 1, argv + argc);
     if (const auto text = information(words)) {
@@ -115,7 +116,7 @@ ExitCode run_program(int argc, char** argv) {
 }  // namespace switchyard
 
 int main(int argc, char** argv) {
-  // The program's other self, in which a tokenizer may crash: no MPI, no threads.
+  // The child process in which a tokenizer may crash: it needs no MPI and no threads.
   if (argc == 2 && argv[1] == std::string_view(switchyard::tokenizer_trial_word))
     return switchyard::run_tokenizer_trial();
   return static_cast<int>(switchyard::run_program(argc, argv));

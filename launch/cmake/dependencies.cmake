@@ -21,8 +21,9 @@ elseif(dnnl_VERSION VERSION_LESS 2.6 OR dnnl_VERSION VERSION_GREATER_EQUAL 4.0)
   message(FATAL_ERROR "Switchyard needs oneDNN 2.6, 2.7 or 3.x; found ${dnnl_VERSION}")
 endif()
 
-# libsentencepiece carries an old protobuf of its own: a shared libprotobuf beside it crashes before
-# main. So ours is static, and its symbols stay inside our binaries (see proto/CMakeLists.txt).
+# libsentencepiece contains an old protobuf of its own; a shared libprotobuf in the same process
+# crashes before main. So this program links protobuf statically and hides its symbols (see
+# proto/CMakeLists.txt).
 set(Protobuf_USE_STATIC_LIBS ON)
 find_package(Protobuf 3.21 REQUIRED)
 

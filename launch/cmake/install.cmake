@@ -1,4 +1,5 @@
-# cmake --install: the program, the configurations it finds by name, the launch scripts, completion.
+# cmake --install: the program, the configurations that it finds by name, the launch scripts, and
+# shell completion.
 include(GNUInstallDirs)
 set(share ${CMAKE_INSTALL_DATADIR}/switchyard)
 install(TARGETS switchyard RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

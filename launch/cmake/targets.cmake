@@ -1,4 +1,4 @@
-# One static library a folder, with exactly the link dependencies that its includes need.
+# One static library per folder, with exactly the link dependencies that its includes need.
 
 add_library(switchyard_flags INTERFACE)
 target_compile_options(switchyard_flags INTERFACE -march=${SWITCHYARD_MARCH} -ffp-contract=off -fno-math-errno
@@ -11,14 +11,14 @@ if(SWITCHYARD_SANITIZE STREQUAL thread)
   target_compile_options(switchyard_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
   target_link_options(switchyard_flags INTERFACE -fsanitize=thread)
 elseif(SWITCHYARD_SANITIZE STREQUAL address)
-  # Under -fsanitize GCC 12 takes std::regex for uninitialised (its bug 105562).
+  # With -fsanitize, GCC 12 reports std::regex as uninitialised (its bug 105562).
   target_compile_options(switchyard_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
                                                     -fno-omit-frame-pointer -Wno-maybe-uninitialized)
   target_link_options(switchyard_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
-# What most files include, parsed once for many: half of a compilation. Each file includes what it
-# needs all the same (cmake -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON shows whether it does).
+# Headers that most files include, precompiled once, which saves half of the compilation. Each file
+# still includes what it needs; cmake -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON checks that it does.
 set(switchyard_standard_headers <algorithm> <array> <bit> <cassert> <charconv> <chrono> <cmath> <cstdint> <cstdio>
     <cstdlib> <cstring> <filesystem> <fstream> <functional> <iomanip> <iostream> <limits> <map> <memory> <mutex>
     <numeric> <optional> <set> <span> <sstream> <stdexcept> <string> <string_view> <thread> <tuple> <type_traits>
@@ -26,12 +26,13 @@ set(switchyard_standard_headers <algorithm> <array> <bit> <cassert> <charconv> <
 set(switchyard_message_headers <nlohmann/json.hpp> <google/protobuf/message.h> <google/protobuf/text_format.h>
     <google/protobuf/generated_enum_reflection.h> <google/protobuf/map.h>)
 
-# Where CMAKE_UNITY_BUILD is on (preset release), so many sources of a folder are compiled as one: their headers
-# and templates are then compiled once. Preset debug compiles each alone.
+# With CMAKE_UNITY_BUILD (preset release), this many sources of a folder are compiled as one, so
+# that their headers and templates are compiled once. Preset debug compiles each source separately.
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 
-# switchyard_library(name LIBRARIES lib... [HEADERS header...] [HEADERS_OF library]): every .cpp of
-# the calling folder; with precompiled headers of its own, or those of another library.
+# switchyard_library(name LIBRARIES lib... [HEADERS header...] [HEADERS_OF library]): a library of
+# every .cpp in the calling folder, with its own precompiled headers or with those of another
+# library.
 function(switchyard_library name)
   cmake_parse_arguments(ARG "" "HEADERS_OF" "LIBRARIES;HEADERS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)

@@ -1,4 +1,4 @@
-# Completion for bash. It asks the program what there is, so it cannot fall behind it.
+# Completion for bash. It asks the program for its commands and options, so it is always up to date.
 _switchyard() {
   local program=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
   local candidates='' installed

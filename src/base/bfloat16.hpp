@@ -1,5 +1,6 @@
-// bfloat16 as a storage type: the upper half of an f32, rounded to nearest even. No arithmetic:
-// sweeps are written once for float and bfloat16, widen what they read and round what they write.
+// bfloat16 as a storage type: the upper half of an f32, rounded to nearest even. It has no
+// arithmetic: each sweep is written once for float and bfloat16, widens what it reads to f32 and
+// rounds what it writes.
 #pragma once
 
 #include <bit>
@@ -21,7 +22,7 @@ inline float to_float(bfloat16 value) {
   return std::bit_cast<float>(std::uint32_t{value.bits} << 16);
 }
 
-// Without a branch, so that loops over it vectorise. NaN stays NaN.
+// Branch-free, so that loops over it vectorise. NaN stays NaN.
 inline bfloat16 to_bfloat16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;

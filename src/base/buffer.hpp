@@ -1,5 +1,6 @@
-// What a step makes and drops again, in storage (base/storage.hpp) and not on the heap: a step
-// allocates nothing there. For what outlives a step std::vector serves.
+// Containers for what is allocated and freed within each training step. They take memory from the
+// storage of base/storage.hpp instead of the heap, so that a step makes no heap allocation. Use
+// std::vector for anything that outlives a step.
 #pragma once
 
 #include <algorithm>
@@ -29,13 +30,13 @@ using Buffer = std::vector<T, StorageAllocator<T>>;
 
 using Text = std::basic_string<char, std::char_traits<char>, StorageAllocator<char>>;
 
-// The same elements, wherever they lie.
+// Compares element by element; the two containers may use different allocators.
 template <class T>
 bool operator==(const Buffer<T>& left, const std::vector<T>& right) {
   return std::ranges::equal(left, right);
 }
 
-// A base of what is made by `new`.
+// Base class whose derived types take their memory from storage when made with `new`.
 struct InStorage {
   static void* operator new(std::size_t bytes) { return allocate_storage(bytes); }
   static void operator delete(void* place, std::size_t bytes) noexcept {

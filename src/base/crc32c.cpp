@@ -12,7 +12,7 @@ constexpr std::array<std::uint32_t, 256> make_table() {
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t remainder = byte;
     for (int bit = 0; bit < 8; ++bit) {
-      remainder = (remainder >> 1) ^ (remainder & 1 ? 0x82F63B78 : 0);  // the polynomial, reflected
+      remainder = (remainder >> 1) ^ (remainder & 1 ? 0x82F63B78 : 0);  // bit-reversed polynomial
     }
     table[byte] = remainder;
   }

@@ -1,4 +1,5 @@
-// CRC-32C (Castagnoli): finds damaged bytes fast. It says nothing about intent; SHA-256 does that.
+// CRC-32C (Castagnoli): a fast check for accidental damage. It does not protect against deliberate
+// changes; SHA-256 does (files/sha256.hpp).
 #pragma once
 
 #include <cstddef>
@@ -7,11 +8,11 @@
 
 namespace switchyard {
 
-// The checksum of `bytes` appended to data whose checksum is `seed`. By the
-// processor's instruction where it has one, by a table elsewhere: the same value.
+// The checksum of `bytes` appended to data whose checksum is `seed`. Uses the processor's
+// instruction where it has one and a table elsewhere; both give the same value.
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
 
-// The table way, on any machine; exposed for tests.
+// The table-driven implementation, which runs on any CPU; exposed for tests.
 std::uint32_t crc32c_portable(std::span<const std::byte> bytes, std::uint32_t seed = 0);
 
 }  // namespace switchyard

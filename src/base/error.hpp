@@ -13,18 +13,19 @@ enum class ExitCode : int {
   usage = 64,         // command line or configuration
   damaged_data = 65,  // damaged data, or no valid checkpoint
   missing_input = 66,
-  machine_cannot = 69,  // instruction set, memory
+  machine_cannot = 69,  // missing CPU instructions, or too little memory
   diverged = 70,
   silent_corruption = 71,
   output_not_writable = 73,
   io_error = 74,
-  preempted = 75,  // saved: start again to go on
+  preempted = 75,  // a checkpoint was saved: start again to continue
   watchdog = 76,
   unsafe_path = 77,
-  mismatch = 78,  // with the run, or between ranks
+  mismatch = 78,  // between configuration and run, or between ranks
 };
 
-// `message`: one sentence, what is wrong and where (file:line, field, rank). `hint`: what to do.
+// `message`: one sentence that says what is wrong and where (file:line, field, rank). `hint`: what
+// the user can do about it.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message, std::string hint = "")

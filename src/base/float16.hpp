@@ -1,4 +1,4 @@
-// IEEE half precision as a storage type that is only ever read: files of other programs hold it.
+// IEEE half precision as a read-only storage type, for files written by other programs.
 #pragma once
 
 #include <bit>
@@ -10,8 +10,8 @@ struct float16 {
   std::uint16_t bits = 0;
 };
 
-// Exact, whatever the floating-point modes: infinities, NaNs with their payload, subnormals (which
-// are normal numbers in f32) included.
+// Exact under any floating-point mode, for infinities, NaNs with their payload and subnormals too
+// (half-precision subnormals are normal numbers in f32).
 inline float to_float(float16 value) {
   const std::uint32_t sign = std::uint32_t{value.bits & 0x8000u} << 16;
   const std::uint32_t exponent = value.bits >> 10 & 0x1fu, fraction = value.bits & 0x3ffu;

@@ -1,4 +1,4 @@
-// The name of the machine that a process runs on, as messages give it.
+// The host name of the machine that this process runs on, as messages show it.
 #pragma once
 
 #include <string>

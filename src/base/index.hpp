@@ -1,4 +1,4 @@
-// Small integer types, one a meaning, so that a rank passed for a virtual rank does not compile.
+// Small integer types, one per meaning, so that passing a rank as a virtual rank does not compile.
 #pragma once
 
 #include <compare>

@@ -23,8 +23,7 @@ void Log::warning(std::string_view text) {
 
 void Log::line(std::string_view level, std::string_view text) {
   if (console_ != nullptr) {
-    console_
-        ->clear();  // a line that a full disk or a lost reader cost is no reason to drop this one
+    console_->clear();  // an earlier failed write (full disk, closed pipe) must not drop this line
     *console_ << level << text << std::endl;
   }
   to_file(level, text);
@@ -37,7 +36,8 @@ void Log::to_file(std::string_view level, std::string_view text) {
   gmtime_r(&now, &utc);
   file_ << std::put_time(&utc, "%Y-%m-%dT%H:%M:%SZ ") << level << text << std::endl;
   if (file_.good()) return;
-  // A full disk must not end a run whose checkpoints still find room: say it once and go on.
+  // A full disk must not end the run, since its checkpoints may still fit: report it once and
+  // continue.
   file_.close();
   console_->clear();
   *console_ << "warning: log.txt can no longer be written; lines go to the console only"

@@ -1,6 +1,6 @@
-// What the program tells its user as it goes: lines on a console stream and, once a run has a
-// directory, the same lines with a time stamp in its log.txt. Rank 0 owns the one that speaks; it
-// is passed as an argument and knows nothing of ranks or of what it reports.
+// What the program tells its user while it runs: lines on a console stream and, once a run has a
+// directory, the same lines with a time stamp in its log.txt. Only the log of rank 0 prints. A Log
+// is passed as an argument; it knows nothing of ranks or of what it reports.
 #pragma once
 
 #include <fstream>
@@ -12,17 +12,17 @@ namespace switchyard {
 
 class Log {
  public:
-  // console: usually &std::cerr; null: silent (every rank but 0).
+  // `console`: usually &std::cerr; null makes the log silent (every rank but 0).
   explicit Log(std::ostream* console) : console_(console) {}
 
-  // From now on also appends to this file, created if absent. A silent log opens nothing. Throws
-  // Error(output_not_writable).
+  // From now on every line is also appended to the file at `path`, which is created if absent. A
+  // silent log opens no file. Throws Error(output_not_writable).
   void append_to(const std::string& path);
 
   void info(std::string_view text) { line("", text); }
   void warning(std::string_view text);
   void error(std::string_view text) { line("error: ", text); }
-  // To the file alone: what the console already shows in another form.
+  // Writes to the file only, for what the console already shows in another form.
   void file_only(std::string_view text) { to_file("", text); }
 
   int warnings() const { return warnings_; }

@@ -1,6 +1,6 @@
-// The counter-based random numbers of the whole program (Philox4x32-10, Salmon et al. 2011): a
-// value is a pure function of what it is for, so no generator state exists and none is saved. This
-// file is the only place that packs keys and counters.
+// All random numbers of the program come from this counter-based generator (Philox4x32-10, Salmon
+// et al. 2011). A value is a pure function of what it is used for, so there is no generator state
+// to keep or to save. This file is the only place that packs keys and counters.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace switchyard {
 
-// The halves of a 64-bit word.
+// The two halves of a 64-bit word.
 constexpr std::uint32_t low(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 constexpr std::uint32_t high(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
 
@@ -25,32 +25,32 @@ inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
   return counter;
 }
 
-// What a random number is for. The values are part of a run's definition: only append.
+// What a random number is used for. The values are part of a run's definition: append only.
 enum class Purpose : std::uint32_t {
   initial_weight = 1,
   router_jitter = 2,
   embedding_dropout = 3,
-  attention_dropout = 4,        // on the weights of self-attention
-  cross_attention_dropout = 5,  // on the weights of cross-attention
-  hidden_dropout = 6,           // on a feed-forward layer's hidden units, dense or expert
+  attention_dropout = 4,        // on self-attention weights
+  cross_attention_dropout = 5,  // on cross-attention weights
+  hidden_dropout = 6,           // on the hidden units of a feed-forward layer, dense or expert
   attention_output_dropout = 7,
   cross_attention_output_dropout = 8,
   feed_forward_output_dropout = 9,
-  final_dropout = 10,  // after a stack's last norm
+  final_dropout = 10,  // after the final norm of a stack
   data_offset = 11,
   data_order = 12,
   span_lengths = 13,
   router_dropout = 14,
-  router_sample = 15,  // Gumbel noise, element e for expert e
-  second_choice = 16,  // whether a token goes to its second expert too
-  drop_order = 17,     // element j: the token's place in the queue of its j-th choice
-  hash_routing = 18,   // item: the token's id; step 0
-  zipf_token = 19,     // of a benchmark's sample; layer 0: inputs, 1: targets; step 0
+  router_sample = 15,  // Gumbel noise; element e is for expert e
+  second_choice = 16,  // whether a token also goes to its second expert
+  drop_order = 17,     // element j: the token's position in the queue for its j-th choice
+  hash_routing = 18,   // item: the token's id; step is 0
+  zipf_token = 19,     // a benchmark's samples; layer 0: inputs, 1: targets; step is 0
 };
 
-// All random numbers of one purpose, layer and step of a run. Layers count through both stacks: the
-// decoder's follow the encoder's. `item` is the global token index (sample number x row length +
-// position), the sample number, or the expert; `block` counts groups of four elements.
+// All random numbers of one purpose, layer and step of a run. `layer` counts through both stacks,
+// decoder layers after encoder layers. `item` is the global token index (sample number x row length
+// + position), the sample number, or the expert; `block` counts groups of four elements.
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t layer, std::uint64_t step) {
@@ -68,7 +68,7 @@ class RandomStream {
   std::array<std::uint32_t, 2> key_;
 };
 
-// Uniform in [0, 1) with 24 bits: exact in f32.
+// Uniform in [0, 1) with 24 bits, which f32 represents exactly.
 inline float unit_float(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 // Uniform in [0, 1) with 53 bits.
 inline double unit_double(std::uint32_t high, std::uint32_t low) {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t most_places = 8, longest_name = 4096;
 
-// A signal handler can reach nothing but static storage.
+// A signal handler may only touch static storage.
 struct Place {
   std::atomic<bool> taken = false, ready = false;
   char name[longest_name];
@@ -23,14 +23,15 @@ struct Place {
 Place places[most_places];
 alignas(64) char handler_stack[64 << 10];
 
-// The part of the kernel's linux_dirent64 that is read here: std::filesystem and readdir allocate.
+// Where to find the fields of the kernel's linux_dirent64. std::filesystem and readdir allocate,
+// which a signal handler must not do.
 struct DirectoryEntry {
   static constexpr std::size_t size_at = 16, name_at = 19;
 };
 
 void remove_directory(int parent, const char* name, int depth);
 
-// False at the end of the directory.
+// Returns false at the end of the directory.
 bool remove_some_entries(int directory, int depth) {
   alignas(8) char buffer[2048];
   const long got = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
@@ -46,7 +47,7 @@ bool remove_some_entries(int directory, int depth) {
 }
 
 void remove_directory(int parent, const char* name, int depth) {
-  constexpr int deepest = 16;  // of directories that this program makes
+  constexpr int deepest = 16;  // maximum depth of directories that this program creates
   const int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (directory < 0) return;
   if (depth < deepest) {
@@ -91,7 +92,9 @@ void end_by_signal(int signal) {
 }
 
 void remove_directories_on_signals() {
-  stack_t stack{};  // oneDNN's products let the ordinary one point into their buffers
+  // The handler runs on a stack of its own: inside oneDNN's products the stack pointer points into
+  // their buffers
+  stack_t stack{};
   stack.ss_sp = handler_stack;
   stack.ss_size = sizeof handler_stack;
   sigaltstack(&stack, nullptr);

@@ -1,6 +1,6 @@
-// What a program owes its surroundings: signals end it at once, as by default, but no directories
-// stay behind that are of no use to anybody else; and its standard streams may be closed, full or
-// read by nobody. Signals that ask a training run to stop are train/stop.hpp's.
+// How the program behaves as a process. Signals end it at once, as by default, but temporary
+// directories are removed first; and its standard streams may be closed, full or without a reader.
+// The signals that ask a training run to stop are handled in train/stop.hpp.
 #pragma once
 
 #include <array>
@@ -10,12 +10,13 @@
 
 namespace switchyard {
 
-// What asks a process to end, and ends it where nobody handles it: a terminal that is closed,
-// Ctrl-C, a scheduler, mpirun, a limit on processor time.
+// The signals that end a process which does not handle them: sent by a closing terminal, Ctrl-C, a
+// scheduler, mpirun, or a limit on processor time.
 inline constexpr std::array ending_signals = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
 
-// While one lives, `directory` is removed with all that is in it when a signal ends the process. A
-// few can live at once; one too many, or too long a name, is not remembered.
+// While this object lives, a signal that ends the process also removes `directory` and all its
+// contents. Only a few objects can be registered at once; one beyond that number, or with too long
+// a path, is not registered.
 class RemovedOnSignal {
  public:
   explicit RemovedOnSignal(const std::string& directory);
@@ -27,26 +28,27 @@ class RemovedOnSignal {
   std::size_t place_;
 };
 
-// Removes what the living RemovedOnSignal name, and ends the process by this signal. For handlers:
-// it calls only what may be called in one.
+// Removes the directories of all living RemovedOnSignal objects and ends the process by `signal`.
+// For use in signal handlers: it calls only async-signal-safe functions.
 [[noreturn]] void end_by_signal(int signal);
 
-// Has end_by_signal handle all ending_signals; SIGHUP not where it is ignored, as under nohup.
+// Installs end_by_signal for all ending_signals, except for SIGHUP where it is ignored, as under
+// nohup.
 void remove_directories_on_signals();
 
-// Has the kernel kill this process when the one that started it ends, however that ends.
+// Asks the kernel to kill this process when the process that started it ends for any reason.
 void end_with_parent();
 
-// What is not meant to end a program: a reader of its output that is gone (SIGPIPE) and a limit on
-// the size of files (SIGXFSZ). The write then fails with a reason of its own.
+// Ignores SIGPIPE (the reader of the output is gone) and SIGXFSZ (a limit on file sizes), which
+// should not end the program. The write then fails with its own error.
 void ignore_failing_writes();
 
-// Opens /dev/null for each of stdin, stdout and stderr that is closed: the next file to be opened
-// would take its place, and get what is printed.
+// Opens /dev/null for each of stdin, stdout and stderr that is closed. Otherwise the next file to
+// be opened would get that descriptor and receive what is printed.
 void open_standard_streams();
 
-// Whether nobody will ever read what is written there: a pipe's reader has ended, a terminal is
-// gone.
+// Whether nobody can ever read what is written to `fd`: the reader of the pipe has exited, or the
+// terminal is gone.
 bool has_lost_its_reader(int fd);
 
 bool is_ignored(int signal);

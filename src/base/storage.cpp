@@ -1,6 +1,6 @@
-// Best fit among the free blocks, which are joined with their neighbours; otherwise the range's
-// end. Small blocks are cut from larger ones for good, so that the many short vectors of a step
-// neither wait for that search nor come to lie between matrices.
+// Best fit among the free blocks, which are merged with free neighbours; if none fits, the used
+// part of the range grows at its end. Small blocks are cut from larger ones permanently, so that
+// the many short vectors of a step neither pay for the best-fit search nor end up between matrices.
 #include "base/storage.hpp"
 
 #include <sanitizer/asan_interface.h>
@@ -16,18 +16,20 @@ namespace switchyard {
 namespace {
 
 constexpr std::size_t line = 64, growth = 16 << 20;
-constexpr std::size_t most_of_small = 1 << 10, small_blocks = 16 << 10;  // bytes; of many together
+// In bytes: the largest small block, and how much is cut into small blocks at a time.
+constexpr std::size_t most_of_small = 1 << 10, small_blocks = 16 << 10;
 
 constexpr std::size_t rounded_up(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
-// Whole lines, and one between neighbours: AddressSanitizer watches it (its macros are nothing in
-// other builds), and matrices of a power of two do not all begin in the same set of a cache.
+// A whole number of cache lines, plus one line between neighbours. AddressSanitizer poisons that
+// gap (its macros expand to nothing in other builds), and it keeps matrices with power-of-two sizes
+// from all starting in the same cache set.
 std::size_t block_size(std::size_t bytes) { return rounded_up(bytes, line) + line; }
 
-// Stands in the first line of the free block itself, which AddressSanitizer watches too: what
-// touches it has to be left out of that.
+// Kept in the first line of the free block itself. That memory is poisoned for AddressSanitizer
+// too, so functions that touch it are excluded from its instrumentation.
 struct FreeBlock {
   std::size_t size;
   FreeBlock* next;
@@ -71,7 +73,7 @@ class Storage {
   }
 
   [[gnu::no_sanitize_address]] std::byte* take_large(std::size_t size) {
-    FreeBlock** best = nullptr;  // what points to it
+    FreeBlock** best = nullptr;  // the link that points to the best block
     for (FreeBlock** at = &free_; *at != nullptr; at = &(*at)->next) {
       if ((*at)->size >= size && (best == nullptr || (*at)->size < (*best)->size)) best = at;
     }
@@ -100,7 +102,8 @@ class Storage {
       before->next = block;
   }
 
-  // Addresses alone, for twice the machine's memory, or as much as a limit allows.
+  // Reserves address space without memory: twice the machine's physical memory, or as much as the
+  // limits on this process allow.
   void reserve() {
     reserved_ = 2 * static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
                 static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -109,14 +112,14 @@ class Storage {
           mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (range == MAP_FAILED) continue;
       base_ = static_cast<std::byte*>(range);
-      // Large pages, where the system has them to give: matrices are walked down their columns.
+      // Huge pages, where the system offers them: matrices are also read down their columns.
       madvise(range, reserved_, MADV_HUGEPAGE);
       return;
     }
     reserved_ = 0;
   }
 
-  // At the end of what is in use, where the last block may be free already.
+  // Grows at the end of the used part of the range; the last block there may already be free.
   [[gnu::no_sanitize_address]] std::byte* extend(std::size_t size) {
     FreeBlock** last = &free_;
     while (*last != nullptr && (*last)->next != nullptr) last = &(*last)->next;
@@ -139,12 +142,13 @@ class Storage {
 
   std::mutex mutex_;
   std::byte* base_ = nullptr;
-  std::size_t reserved_ = 0, usable_ = 0, end_ = 0;           // usable: may be read and written
-  FreeBlock* free_ = nullptr;                                 // by address; no two of them touch
-  std::array<FreeBlock*, most_of_small / line + 1> small_{};  // by size in lines
+  // usable_: the part of the range that may be read and written.
+  std::size_t reserved_ = 0, usable_ = 0, end_ = 0;
+  FreeBlock* free_ = nullptr;  // sorted by address; no two are adjacent
+  std::array<FreeBlock*, most_of_small / line + 1> small_{};  // free small blocks by size in lines
 };
 
-// Never destroyed: a matrix may outlive everything.
+// Never destroyed, since a matrix may outlive every other static object.
 Storage& storage() {
   static Storage& only = *new Storage;
   return only;

@@ -1,17 +1,17 @@
-// Where the matrices and vectors of a step live: one range of addresses for all those of the
-// process, apart from the heap. There, what libraries keep for good would come to lie between the
-// matrices of a step, and the next step's, of slightly other sizes, would not fit into the places
-// that these leave. Freed storage is used again and never given back. Safe to call from any thread.
+// Memory for the matrices and vectors of a training step: one address range per process, separate
+// from the heap. On the heap, long-lived allocations of libraries would land between the matrices
+// of a step, and the slightly different sizes of the next step would not fit the gaps. Freed
+// storage is reused and never returned to the system. All functions may be called from any thread.
 #pragma once
 
 #include <cstddef>
 
 namespace switchyard {
 
-// 64-byte aligned, contents indeterminate; a place of its own even for 0 bytes. Throws
-// std::bad_alloc.
+// Returns 64-byte aligned memory with indeterminate contents; a distinct address even for 0 bytes.
+// Throws std::bad_alloc.
 void* allocate_storage(std::size_t bytes);
-// What allocate_storage gave for so many bytes; null is left alone.
+// Frees what allocate_storage(bytes) returned. Null is ignored.
 void free_storage(void* place, std::size_t bytes) noexcept;
 
 }  // namespace switchyard

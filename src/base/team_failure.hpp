@@ -1,6 +1,6 @@
-// An exception that leaves an OpenMP parallel region ends the process without a word. This keeps
-// what a thread of the team throws until the region is over, and throws it again there. It knows
-// nothing of what the threads do.
+// Carries an exception out of an OpenMP parallel region. An exception that leaves the region would
+// terminate the process without a message; TeamFailure keeps the first one that a thread of the
+// team throws and rethrows it after the region. It knows nothing of what the threads do.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace switchyard {
 //   failure.rethrow();
 class TeamFailure {
  public:
-  // Runs `work` unless something was thrown before: what the team computes is lost anyway.
+  // Runs `work` unless a thread has already thrown: the team's result is lost in any case.
   template <class Work>
   void keep(Work&& work) noexcept {
     if (failed_.load(std::memory_order_relaxed)) return;
@@ -26,7 +26,7 @@ class TeamFailure {
     }
   }
 
-  // After the region, on the thread that opened it.
+  // Call after the region, on the thread that opened it.
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }

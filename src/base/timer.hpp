@@ -1,6 +1,6 @@
-// Where a step's time goes: one stopwatch a phase, and a record of each transfer of rows between
-// processes; passed down as an argument. Reads the clock only; no number that training computes
-// depends on it.
+// Where the time of a step goes: one stopwatch per phase, and a record of each transfer of rows
+// between processes. Passed down as an argument. It only reads the clock; no number that training
+// computes depends on it.
 #pragma once
 
 #include <array>
@@ -35,15 +35,15 @@ inline constexpr std::array<const char*, static_cast<std::size_t>(Phase::count)>
 
 enum class Pass { forward, backward };
 
-// One collective of a sparse layer's exchange, as one process saw it: with what it waited there for
-// the others. All processes take part in the same ones, in the same order.
+// One collective in the token exchange of a sparse layer, as one process measured it, including the
+// time it waited for the others. All processes take part in the same transfers in the same order.
 struct Transfer {
   enum class Direction { to_experts, from_experts };
 
-  std::uint32_t layer = 0;  // its number through both stacks
+  std::uint32_t layer = 0;  // counted through both stacks
   Direction direction = Direction::to_experts;
   Pass pass = Pass::forward;
-  std::int64_t bytes = 0;  // of rows that left this process
+  std::int64_t bytes = 0;  // of rows sent to other processes
   double seconds = 0;
 };
 
@@ -59,7 +59,7 @@ class PhaseTimer {
   Buffer<Transfer> transfers_;
 };
 
-// Adds the time of its own life to one phase.
+// Adds its own lifetime to the time of one phase.
 class ScopedPhase {
  public:
   ScopedPhase(PhaseTimer& timer, Phase phase)
@@ -77,7 +77,7 @@ class ScopedPhase {
   Clock::time_point start_;
 };
 
-// Records a transfer that takes the time of its own life.
+// Records one transfer; the object's lifetime is the transfer's duration.
 class ScopedTransfer {
  public:
   ScopedTransfer(PhaseTimer& timer, const Transfer& transfer)

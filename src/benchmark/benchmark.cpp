@@ -15,10 +15,10 @@
 namespace switchyard {
 namespace {
 
-constexpr int steps_left_out = 2;  // they pay for what later ones find ready
+constexpr int steps_left_out = 2;  // warm-up steps, which include one-time costs
 constexpr ProductShape large{2048, 2048, 2048};
 
-// What is drawn in training is left out of the measure: it costs another model's time.
+// Disables dropout and jitter, whose random draws cost time that depends on their options.
 Settings without_noise(Settings settings) {
   MoeConfig& moe = settings.model.moe;
   settings.model.dropout_rate = moe.expert_dropout_rate = 0;
@@ -45,7 +45,7 @@ struct NamedProduct {
   Call call = Call::as_issued;
 };
 
-// The yardstick; then the encoder's forward products and a piece of the logits.
+// The yardstick, then the encoder's forward products and one chunk of the logits.
 std::vector<NamedProduct> main_products(const ModelConfig& model, const Layout& layout,
                                         const StepShape& shape) {
   constexpr std::int64_t most_logits = 512;  // positions at a time
@@ -55,7 +55,7 @@ std::vector<NamedProduct> main_products(const ModelConfig& model, const Layout& 
   std::vector<NamedProduct> products = {{"yardstick, oneDNN alone", large, Call::whole},
                                         {"the same, cut for threads", large},
                                         {"attention projection", {N, width, D}}};
-  if (!model.encoder_window) products.push_back({"attention scores, a head", {S, S, model.d_kv}});
+  if (!model.encoder_window) products.push_back({"attention scores per head", {S, S, model.d_kv}});
   products.push_back({"feed-forward, in", {N, F, D}});
   products.push_back({"feed-forward, out", {N, D, F}});
   if (model.sparse_layers(false) > 0) {
@@ -76,7 +76,7 @@ ProductRate measure(const Comm& comm, const NamedProduct& product) {
   return {product.name, product.shape, in(Precision::float32), in(Precision::bfloat16)};
 }
 
-// The median over the steps of what `figure` reads off each.
+// The median of `figure` over the steps.
 template <class Figure>
 double median_of(const std::vector<StepFigures>& steps, const Figure& figure) {
   std::vector<double> values;

@@ -78,7 +78,7 @@ void print_steps(std::ostream& out, const Benchmark& b) {
     row(out, name, decimals(1, time), percent(1, time / (1000 * b.step_seconds)));
   };
   for (const PhaseTime& phase : b.phases)
-    if (phase.ms > 0) ms(phase.name, phase.ms);  // a dense model routes nothing
+    if (phase.ms > 0) ms(phase.name, phase.ms);  // a dense model has no routing
   ms("forward and backward", 1000 * b.forward_backward_seconds);
   ms("whole step", 1000 * b.step_seconds);
 }
@@ -97,7 +97,7 @@ void print_findings(std::ostream& out, const Benchmark& b) {
       "encoder and decoder positions");
   if (b.settings.model.sparse_layers() > 0) {
     row(out, "exchanged", decimals(1, static_cast<double>(b.bytes_exchanged) / 1e6),
-        "MB a step, all processes");
+        "MB per step, all processes");
     row(out, "dropped", percent(1, b.dropped_fraction));
     row(out, "load", decimals(2, b.load_imbalance) + "x", "the busiest expert against the mean");
   }

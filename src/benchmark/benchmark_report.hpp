@@ -1,4 +1,4 @@
-// A benchmark's findings for people and for programs. Values in, text out.
+// Formats a benchmark's results for people and for programs. Values in, text out.
 #pragma once
 
 #include <string>
@@ -7,10 +7,11 @@
 
 namespace switchyard {
 
-// Tables, with a line break at the end.
+// Tables; the text ends with a line break.
 std::string benchmark_text(const Benchmark& benchmark);
 
-// One JSON object; rates in GFLOP/s of all processes together, times in seconds or as named.
+// One JSON object. Rates are in GFLOP/s of all processes together, times in seconds unless named
+// otherwise.
 std::string benchmark_json(const Benchmark& benchmark);
 
 }  // namespace switchyard

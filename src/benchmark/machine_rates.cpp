@@ -17,7 +17,7 @@
 namespace switchyard {
 namespace {
 
-// Of the slowest process. Collective.
+// The time of the slowest process. Collective.
 template <class Run>
 double best_seconds(const Comm& comm, const Run& run) {
   using Clock = std::chrono::steady_clock;
@@ -33,7 +33,7 @@ double best_seconds(const Comm& comm, const Run& run) {
   return static_cast<double>(best) / 1e9;
 }
 
-// Values of both signs that a kernel cannot profit from.
+// Values of both signs, so that no kernel can take a shortcut.
 template <class In>
 Tensor<In> filled(std::int64_t rows, std::int64_t cols) {
   auto matrix = Tensor<In>::uninitialized(rows, cols);
@@ -94,7 +94,7 @@ double measure_memory(const Comm& comm) {
   };
   std::vector<Vectors> vectors(static_cast<std::size_t>(omp_get_max_threads()));  // one per thread
   TeamFailure failure;
-#pragma omp parallel for schedule(static, 1)  // memory lies near the thread that touches it first
+#pragma omp parallel for schedule(static, 1)  // first touch places memory near its thread
   for (std::size_t i = 0; i < vectors.size(); ++i) {
     failure.keep([&] {
       vectors[i] = {Tensor<float>::zeros(1, elements), Tensor<float>::zeros(1, elements)};
@@ -125,7 +125,7 @@ double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows
 }
 
 double measure_reduction(const Comm& comm, const Layout& layout) {
-  constexpr std::int64_t most_elements = 1 << 24;  // of all virtual ranks that a process hosts
+  constexpr std::int64_t most_elements = 1 << 24;  // over all virtual ranks that a process hosts
   LeafPartition partition;
   std::int64_t most_leaves = 0;
   for (int p = 0; p < layout.processes(); ++p) {

@@ -1,5 +1,5 @@
-// What the machine can do at its best, measured with all processes, and all their threads, at once
-// as in training: products, sweeps of memory, the exchange of rows, sums of gradients. Knows
+// The best rates of the machine, measured with all processes and all of their threads at once, as
+// in training: matrix products, memory sweeps, the exchange of rows, gradient sums. It knows
 // shapes, no models.
 #pragma once
 
@@ -15,29 +15,31 @@ struct ProductShape {
   std::int64_t m = 0, n = 0, k = 0;  // [m, k] x [k, n]
 };
 
-// Each the best of so many repetitions, and each of these as slow as its slowest process.
+// Each rate is the best of this many repetitions, and each repetition is as slow as its slowest
+// process.
 inline constexpr int rate_repetitions = 8;
 
-// whole: one oneDNN call each. as_issued: by gemm(), as layers multiply.
+// whole: one oneDNN call per product. as_issued: through gemm(), as layers multiply.
 enum class Call { whole, as_issued };
 
-// Operations per second of all processes together, 2 a multiply-add. Every thread computes products
-// of its own, with f32 results, from operands that a process's threads share. Collective.
+// Operations per second of all processes together, counting a multiply-add as 2. Every thread
+// computes products of its own with f32 results, from operands shared by the threads of a process.
+// Collective.
 double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
                         Call call);
 
-// Bytes per second that all processes together read and write in sweeps of y += a x, as an
-// optimizer makes them: every thread over f32 vectors of its own, larger than caches; 12 bytes per
+// Bytes per second that all processes together read and write in sweeps of y += a x, as in an
+// optimizer. Every thread uses f32 vectors of its own that are larger than the caches; 12 bytes per
 // element. Collective.
 double measure_memory(const Comm& comm);
 
-// Bytes per second that leave a process which sends `rows` rows of `width` elements in equal parts
-// to all processes, itself included; 0 of a single process. One MPI_Alltoallv. Collective.
+// Bytes per second leaving a process that sends `rows` rows of `width` elements in equal parts to
+// all processes, itself included; 0 for a single process. One MPI_Alltoallv. Collective.
 double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows,
                         std::int64_t width);
 
-// Bytes per second of the sum over all virtual ranks of f32 gradients, by canonical_all_reduce:
-// those of one virtual rank count. Collective.
+// Bytes per second of the sum of f32 gradients over all virtual ranks by canonical_all_reduce,
+// counting the bytes of one virtual rank. Collective.
 double measure_reduction(const Comm& comm, const Layout& layout);
 
 }  // namespace switchyard

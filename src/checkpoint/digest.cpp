@@ -29,7 +29,7 @@ CheckpointSummary summarize_checkpoint(const CheckpointReader& checkpoint) {
 std::vector<TensorDigest> digest_checkpoint(const CheckpointReader& checkpoint) {
   std::vector<TensorDigest> digests;
   for (const ManifestTensor& tensor : checkpoint.manifest().tensors()) {
-    checkpoint.verify(tensor);  // throws unless the bytes have the manifest's digest
+    checkpoint.verify(tensor);  // throws unless the bytes match the manifest's digests
     digests.push_back({tensor.name(), to_hex(std::as_bytes(std::span(tensor.sha256())))});
   }
   return digests;

@@ -1,5 +1,6 @@
-// What a checkpoint holds, for people and for comparison: shapes, and a SHA-256 of each tensor's
-// raw little-endian bytes, equal however many processes wrote it. Nothing here is collective.
+// The contents of a checkpoint in a form for people and for comparison: shapes, and a SHA-256 of
+// each tensor's raw little-endian bytes, which does not depend on the number of processes that
+// wrote it. Nothing here is collective.
 #pragma once
 
 #include <cstdint>
@@ -25,12 +26,12 @@ struct TensorSummary {
 struct CheckpointSummary {
   RunState state;
   std::int64_t virtual_ranks = 0, processes = 0, groups = 0,
-               experts = 0;  // of the run that wrote it
+               experts = 0;  // of the run that wrote the checkpoint
   std::int64_t files = 0, bytes = 0;
-  std::vector<TensorSummary> tensors;  // by name
+  std::vector<TensorSummary> tensors;  // in order of name
 };
 
-// From the manifest alone.
+// Reads the manifest only.
 CheckpointSummary summarize_checkpoint(const CheckpointReader& checkpoint);
 
 struct TensorDigest {
@@ -38,13 +39,14 @@ struct TensorDigest {
   bool operator==(const TensorDigest&) const = default;
 };
 
-// By name. Reads every tensor and compares it with the manifest; Error(damaged_data).
+// In order of name. Reads every tensor and verifies it against the manifest; throws
+// Error(damaged_data).
 std::vector<TensorDigest> digest_checkpoint(const CheckpointReader& checkpoint);
 
 // SHA-256 over the lines "<sha256>  <name>\n", in the order given.
 std::string overall_digest(std::span<const TensorDigest> digests);
 
-// The same digest of a live tensor.
+// The same digest for a tensor in memory.
 std::string digest_tensor(const NamedTensor& tensor);
 
 }  // namespace switchyard

@@ -13,7 +13,8 @@ std::string expert_text(bool has_expert, std::int64_t expert) {
   return has_expert ? "of expert " + std::to_string(expert) : "dense";
 }
 
-// The index of the stored tensor that `wanted` is; tensors stand by name.
+// The index in the manifest of the stored tensor that matches `wanted` in name, shape and expert.
+// Throws Error(mismatch) where there is none.
 int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
   const std::optional<int> index = find_tensor(manifest, wanted.name);
   if (!index) {
@@ -42,7 +43,7 @@ int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
   return *index;
 }
 
-// Collective.
+// Throws Error(mismatch) where the checkpoint has a tensor that no process loads. Collective.
 void require_all_claimed(const Comm& comm, const Manifest& manifest, std::span<const int> stored) {
   std::vector<std::int64_t> claimed(static_cast<std::size_t>(manifest.tensors_size()), 0);
   for (const int i : stored) claimed[static_cast<std::size_t>(i)] = 1;
@@ -61,7 +62,7 @@ void require_all_claimed(const Comm& comm, const Manifest& manifest, std::span<c
 void load_checkpoint(const Comm& comm, const CheckpointReader& from,
                      std::span<const NamedTensor> into, Coverage coverage) {
   const Manifest& manifest = from.manifest();
-  std::vector<int> stored;  // stored[i]: the manifest's index of into[i]
+  std::vector<int> stored;  // index in the manifest of the tensor into[i]
   all_or_none(comm, [&] {
     for (const NamedTensor& tensor : into) stored.push_back(find_stored(manifest, tensor));
   });

@@ -1,6 +1,6 @@
-// A checkpoint into live tensors, on any number of processes. It was verified when it was opened
-// (checkpoint/store.hpp), so nothing live changes for a damaged one; then it is read into place and
-// checked again as it comes. No second copy of what is loaded ever exists.
+// Loads a checkpoint into live tensors, on any number of processes. The checkpoint was verified
+// when it was opened (checkpoint/store.hpp), so a damaged one changes no live tensor. The data are
+// then read directly into place and verified again, without a second copy in memory.
 #pragma once
 
 #include <span>
@@ -11,14 +11,14 @@
 
 namespace switchyard {
 
-// whole: a tensor that no process asks for is an error (to go on with a run). part: it is left
-// alone (to evaluate, where the optimizer's state is not needed).
+// whole: a tensor in the checkpoint that no process loads is an error (for resuming a run). part:
+// such tensors are ignored (for evaluation, which does not need the optimizer's state).
 enum class Coverage { whole, part };
 
-// into: what this process holds, all dense tensors and its own experts. A tensor missing from the
-// checkpoint or of another shape is Error(mismatch) naming it, on every process; `into` is then
-// untouched. Error(damaged_data) on every process where a byte is not what it was when the
-// checkpoint was opened: `into` is then of no use to anybody, and the job must end. Collective.
+// `into`: the tensors of this process, all dense ones and those of its own experts. A tensor that
+// is missing from the checkpoint or has another shape is Error(mismatch), which names it, on every
+// process; `into` is then unchanged. Error(damaged_data) on every process where bytes have changed
+// since the checkpoint was opened: `into` is then undefined and the job must end. Collective.
 void load_checkpoint(const Comm& comm, const CheckpointReader& from,
                      std::span<const NamedTensor> into, Coverage coverage = Coverage::whole);
 

@@ -14,11 +14,11 @@
 namespace switchyard {
 namespace {
 
-// Far above any real tensor, far below where the arithmetic on sizes could wrap.
+// Larger than any real tensor's dimension, and small enough that size arithmetic cannot overflow.
 constexpr std::int64_t largest_dimension = std::int64_t{1} << 31;
 constexpr std::int64_t largest_elements = std::int64_t{1} << 50;
 
-// Collects what is checked about one manifest; every failure names its file.
+// Checks one manifest; every failure names its path.
 class Validator {
  public:
   Validator(const Manifest& manifest, const std::string& path) : manifest_(manifest), path_(path) {}
@@ -65,7 +65,7 @@ class Validator {
     require(tensor.has_crc32c() && tensor.sha256().size() == 32, entry + "has no hash");
   }
 
-  // Tensors lie end to end from 0 to the end of each file.
+  // The tensors of each file must cover it without gaps or overlaps.
   void check_coverage() const {
     std::vector<std::tuple<int, std::int64_t, std::int64_t>> extents;  // file, offset, size
     for (const ManifestTensor& t : manifest_.tensors()) {

@@ -1,6 +1,6 @@
-// The manifest on disk: framed, validated before anybody sees it, and its translation to and from
-// what the rest of the program knows. A Manifest obtained here can be trusted: names are plain,
-// every tensor lies inside its file, every byte of every file belongs to exactly one tensor.
+// The manifest on disk: framed, validated on reading, and converted to and from the program's own
+// types. A Manifest obtained from these functions can be trusted: names are plain base names, every
+// tensor lies inside its file, and every byte of every file belongs to exactly one tensor.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,11 @@ inline constexpr std::int64_t tensor_alignment = 64;  // bytes
 // The framed bytes; equal manifests give equal bytes.
 std::string encode_manifest(const Manifest& manifest);
 
-// `path` is for messages. Error(damaged_data), Error(unsafe_path), Error(mismatch) for a newer
-// version.
+// `path` is used in messages. Throws Error(damaged_data), Error(unsafe_path), or Error(mismatch)
+// for a newer version.
 Manifest decode_manifest(std::string_view bytes, const std::string& path);
 
-// The file's bytes; Error(damaged_data) where the directory has none.
+// Reads the manifest file of a checkpoint; Error(damaged_data) where the directory has none.
 std::string read_manifest_bytes(const Env& env, const std::string& checkpoint_directory);
 Manifest read_manifest(const Env& env, const std::string& checkpoint_directory);
 
@@ -36,10 +36,10 @@ void store_run_state(const RunState& state, Manifest& manifest);
 RunState run_state_of(const Manifest& manifest);
 
 std::int64_t tensor_bytes(const ManifestTensor& tensor);
-// With the zeros that follow it up to the next multiple of tensor_alignment.
+// The tensor's bytes including the zero padding up to the next multiple of tensor_alignment.
 std::int64_t stored_bytes(const ManifestTensor& tensor);
 
-// The index of the tensor of that name; none where there is none. Tensors stand by name.
+// The index of the tensor with that name, if any. The manifest lists tensors in order of name.
 std::optional<int> find_tensor(const Manifest& manifest, const std::string& name);
 
 // "[512, 64]"

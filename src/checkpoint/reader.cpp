@@ -11,8 +11,8 @@
 namespace switchyard {
 namespace {
 
-// A process may open a thousand files or so, and the job has others. Of a checkpoint with more each
-// is opened when it is read.
+// A process may have about a thousand files open, and the job needs others. In a checkpoint with
+// more files than this, each is opened only while it is read.
 constexpr int most_open = 256;
 
 std::unique_ptr<ReadableFile> open_listed(const Env& env, const std::string& directory,
@@ -61,7 +61,8 @@ std::shared_ptr<const ReadableFile> CheckpointReader::file(int index) const {
   return open_listed(env_, directory_, manifest_.files(index));
 }
 
-// A network file system takes even an open file away.
+// Runs `reading`; an error while the checkpoint's directory is gone becomes Error(missing_input).
+// This is needed because a network file system can lose even a file that is still open.
 void CheckpointReader::unless_deleted(const std::function<void()>& reading) const {
   try {
     reading();
@@ -97,7 +98,8 @@ void CheckpointReader::verify() const {
   for (int i = 0; i < manifest_.files_size(); ++i) verify_file(i);
 }
 
-// room(at): where the bytes from `at` on may stand, piece_bytes at most; they are read and hashed.
+// Reads and hashes the tensor's bytes piece by piece. room(at) returns the buffer for the bytes
+// from offset `at` on, at most piece_bytes.
 void CheckpointReader::check(const ManifestTensor& tensor,
                              const std::function<Block(std::int64_t at)>& room) const {
   unless_deleted([&] {

@@ -1,6 +1,6 @@
-// A committed checkpoint, opened: its manifest, and its files, of which every byte is checked as it
-// is read. Its files stay open, so that what was opened can be read to the end even where a trainer
-// deletes the checkpoint meanwhile. It holds a block of bytes at a time and is not collective.
+// A committed checkpoint, opened for reading: its manifest and its files, with every byte verified
+// as it is read. The files stay open, so the checkpoint can be read to its end even if a trainer
+// deletes it meanwhile. Buffers one block of bytes at a time. Nothing here is collective.
 #pragma once
 
 #include <functional>
@@ -19,28 +19,28 @@ namespace switchyard {
 
 class CheckpointReader {
  public:
-  // Reads the manifest and opens what it lists. Error(damaged_data) where a file is absent or of
-  // another size. `env` must outlive it.
+  // Reads the manifest and opens the files it lists. Error(damaged_data) where a file is absent or
+  // has a different size. `env` must outlive the reader.
   CheckpointReader(const Env& env, std::string directory);
-  // The same with the manifest's bytes, which another process has read.
+  // The same with manifest bytes that another process has read.
   CheckpointReader(const Env& env, std::string directory, std::string_view manifest);
 
   const std::string& directory() const { return directory_; }
   const Manifest& manifest() const { return manifest_; }
   RunState state() const { return run_state_of(manifest_); }
 
-  // Each throws Error(damaged_data) that names the file and what is wrong; Error(missing_input)
-  // where the checkpoint was deleted and cannot be read for that.
+  // All of the following throw Error(damaged_data) with the file's name and what is wrong, or
+  // Error(missing_input) where the checkpoint was deleted and can no longer be read.
 
-  // Reads a file whole: its size and its SHA-256.
+  // Reads a whole file and checks its size and its SHA-256.
   void verify_file(int index) const;
   void verify() const;  // all files
 
-  // Fills `into` with the tensor's elements and checks their checksum, their SHA-256 and the zeros
-  // after them. `into` means nothing after an error.
+  // Fills `into` with the tensor's elements and verifies their checksum, their SHA-256 and the zero
+  // padding after them. After an error the contents of `into` are undefined.
   void read(const ManifestTensor& tensor, std::span<float> into) const;
   Tensor<float> read(const ManifestTensor& tensor) const;  // [rows, cols]
-  // Checks the same and keeps nothing.
+  // Verifies the same and keeps no data.
   void verify(const ManifestTensor& tensor) const;
 
  private:
@@ -54,7 +54,8 @@ class CheckpointReader {
   const Env& env_;
   std::string directory_;
   Manifest manifest_;
-  std::vector<std::shared_ptr<const ReadableFile>> files_;  // none where they are too many
+  // Empty where there are too many to keep open.
+  std::vector<std::shared_ptr<const ReadableFile>> files_;
 };
 
 }  // namespace switchyard

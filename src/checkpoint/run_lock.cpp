@@ -14,7 +14,7 @@
 namespace switchyard {
 namespace {
 
-// Host and process, as the holder wrote them; a newcomer may come before it did.
+// The holder's host and process id as read from the lock file; they may not be written yet.
 std::string holder(int fd) {
   char text[256];
   const ssize_t size = ::pread(fd, text, sizeof text, 0);
@@ -25,8 +25,8 @@ std::string holder(int fd) {
 
 void name_holder(int fd) {
   const std::string text = "process " + std::to_string(::getpid()) + " on " + host_name() + "\n";
-  // It only tells people who holds the lock, and not always: a full disk does not stop the run
-  // here.
+  // The text only tells people who holds the lock; if a full disk prevents writing it, the run goes
+  // on.
   if (::ftruncate(fd, 0) == 0) (void)!::pwrite(fd, text.data(), text.size(), 0);
 }
 

@@ -1,15 +1,17 @@
-// One trainer to a run: an advisory lock on RUN/lock, which also says who holds it. The kernel
-// releases it when its process ends, however that happens; the file stays and is no obstacle.
+// At most one trainer per run: an advisory lock on RUN/lock, whose text says who holds it. The
+// kernel releases the lock however the process ends; the file that remains does not block a later
+// run.
 #pragma once
 
 #include <string>
 
 namespace switchyard {
 
-// Move-only; released on destruction. Process 0 alone takes it.
+// Move-only; released on destruction. Only process 0 takes the lock.
 class RunLock {
  public:
-  // The directory must exist. Error(output_not_writable) naming host and process of the holder.
+  // The directory must exist. Throws Error(output_not_writable) with the holder's host and process
+  // id where the lock is taken.
   explicit RunLock(const std::string& run_directory);
   RunLock(RunLock&& other) noexcept;
   RunLock& operator=(RunLock&& other) noexcept;

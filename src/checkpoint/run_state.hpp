@@ -1,5 +1,5 @@
-// What a checkpoint remembers of its run besides tensors: how far it is, what defines it, what
-// wrote it.
+// What a checkpoint stores about its run besides tensors: its progress, what defines the run, and
+// which build wrote it.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace switchyard {
 
-// Two builds with equal fields give equal bits; probe_products is the hash that tells unequal
-// machines.
+// Two builds with equal fields compute equal bits. probe_products is a hash of sample products that
+// differs between machines which compute different bits.
 struct BuildInfo {
   std::string version{}, commit{}, build_type{};
   std::string onednn_version{}, isa{}, mpi{};
@@ -17,16 +17,17 @@ struct BuildInfo {
 };
 
 struct RunState {
-  std::int64_t step = 0;                          // steps done
-  std::int64_t samples = 0;                       // samples consumed: the data cursor
-  std::string config_text{};                      // the resolved configuration, text format
+  std::int64_t step = 0;      // steps taken
+  std::int64_t samples = 0;   // samples consumed: the data cursor
+  std::string config_text{};  // the resolved configuration in protobuf text format
   std::string data_digest{}, tokenizer_digest{};  // SHA-256, hex
   BuildInfo build{};
-  std::string unwritten_records{};  // lines of the run's record up to this step that it lacks
+  std::string unwritten_records{};  // lines up to this step that metrics.jsonl lacks
   bool operator==(const RunState&) const = default;
 
-  // Weights from elsewhere, which no run has trained yet: there is no optimizer state, and what is
-  // fixed in a run is not fixed yet. Without a tokenizer digest any tokenizer may be theirs.
+  // Whether the weights were imported and no run has trained them yet. Then there is no optimizer
+  // state, and the options that a run fixes are still free. Without a tokenizer digest the weights
+  // may be used with any tokenizer.
   bool is_imported() const { return step == 0 && data_digest.empty(); }
 };
 

@@ -19,8 +19,8 @@ namespace {
 
 std::int64_t bytes_of(const NamedTensor& tensor) { return std::ssize(std::as_bytes(tensor.data)); }
 
-// What this process writes: its experts' tensors, unless another group's copy is the one that is
-// written, and its part of the dense ones. Collective.
+// The tensors that this process writes: those of its experts, unless the copy of another group is
+// the one that is written, and its part of the dense tensors. Collective.
 std::vector<NamedTensor> own_share(const Comm& comm, const Layout& layout,
                                    std::span<const NamedTensor> tensors) {
   std::vector<NamedTensor> share, dense;
@@ -67,8 +67,9 @@ Manifest assemble(const std::vector<std::string>& shard_reports, const Layout& l
   return manifest;
 }
 
-// Every tensor that this process knows of, once; and since experts are alike, as many tensors and
-// elements of each expert as of any other.
+// Throws Error(mismatch) unless every tensor known to this process was written exactly once and,
+// since all experts have the same shapes, each expert has as many tensors and elements as any
+// other.
 void require_each_tensor_once(const Manifest& manifest, const Layout& layout,
                               std::span<const NamedTensor> known) {
   const auto require = [](bool condition, const std::string& what) {
@@ -118,7 +119,8 @@ bool holds_valid_checkpoint(const Env& env, const std::string& directory) {
   }
 }
 
-// The temporary directory's name, or nothing where this step is saved already.
+// Creates the temporary directory and returns its name; "" where a valid checkpoint of this step
+// exists.
 std::string begin(Env& env, const std::string& parent, const std::string& final_name) {
   env.make_directories(parent);
   env.sync_directory(parent_directory(parent));
@@ -128,11 +130,13 @@ std::string begin(Env& env, const std::string& parent, const std::string& final_
   return temporary;
 }
 
-// The shards are durable; from here process 0 alone acts.
+// Writes the manifest and renames the directory. The shards must be durable. Only process 0 calls
+// it.
 void commit(Env& env, const Target& target, const Manifest& manifest) {
   const auto file = env.create(target.temporary_path() + "/" + manifest_name);
   const std::string bytes = encode_manifest(manifest);
-  decode_manifest(bytes, target.temporary_path());  // what we would not read back, we do not write
+  // Never write a manifest that could not be read back.
+  decode_manifest(bytes, target.temporary_path());
   file->append(std::as_bytes(std::span(bytes)));
   file->sync();
   file->close();
@@ -142,13 +146,14 @@ void commit(Env& env, const Target& target, const Manifest& manifest) {
   try {
     env.sync_directory(target.parent);
   } catch (const Error&) {
-    // The rename may not survive a power cut, so nobody may build on it.
+    // The rename might not survive a power failure, so undo it before another process relies on it.
     env.rename(target.final_path(), target.temporary_path());
     throw;
   }
 }
 
-// After a failure: best effort, what remains is never taken for a checkpoint. Collective.
+// Cleans up after a failed save, as far as possible; leftovers are never mistaken for a checkpoint.
+// Collective.
 void remove_attempt(Env& env, const Comm& comm, const Target& target) {
   const auto quietly = [](auto&& action) {
     try {
@@ -169,8 +174,9 @@ TensorStream stream_of(std::span<const NamedTensor> tensors) {
 }
 
 struct Contents {
-  std::function<TensorStream()> own_share;  // what this process is to write; collective
-  std::span<const NamedTensor> known;       // must be there when all have written
+  std::function<TensorStream()> own_share;  // the tensors for this process to write; collective
+  // Tensors that must be present after all processes have written.
+  std::span<const NamedTensor> known;
 };
 
 std::string save(Env& env, const Comm& comm, const Layout& layout,

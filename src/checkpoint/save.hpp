@@ -1,12 +1,12 @@
-// Writing a checkpoint: all of it or nothing. The directory is written under another name, made
-// durable, and renamed last; a reader never sees half of one.
+// Writes a checkpoint completely or not at all. The directory is written under a temporary name,
+// made durable, and renamed last, so that a reader never sees an incomplete checkpoint.
 //
 //   step-00000100.tmp-<attempt>/   shard-00000.bin … one per process, MANIFEST last
 //   step-00000100/                 the same after the rename: the commit
 //
 // Worked example, R = 2, dense tensors a (400 bytes) and b (300), experts e0 e1 of 100 bytes each:
-// both processes begin with the 100 bytes of their expert; a, the largest, goes to process 0, b to
-// process 1.
+// each process starts with the 100 bytes of its expert; a, the largest tensor, goes to process 0, b
+// to process 1.
 #pragma once
 
 #include <span>
@@ -22,24 +22,25 @@
 
 namespace switchyard {
 
-// Saves state.step into `checkpoints_directory` (made if absent). `tensors`: all dense tensors, in
-// the same order on every process, and this process's experts. Each tensor is written once: a dense
-// one by the process that plan_dense_writers names, an expert's by the owner in group 0. A valid
-// checkpoint of the same step is left as it is, a damaged one replaced. Returns the checkpoint's
-// directory when it is durable. An error of any process fails the save on all, with its reason, and
-// removes what was written. Collective.
+// Saves step state.step in `checkpoints_directory`, which is created if absent. `tensors`: all
+// dense tensors, in the same order on every process, and those of this process's experts. Each
+// tensor is written once: a dense one by the process that plan_dense_writers names, an expert's by
+// its owner in group 0. A valid checkpoint of the same step is kept, a damaged one replaced.
+// Returns the checkpoint's directory once it is durable. An error on any process fails the save on
+// all of them, with its reason, and what was written is removed. Collective.
 std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
                             const std::string& checkpoints_directory, const RunState& state,
                             std::span<const NamedTensor> tensors);
 
-// The same from one process, of tensors that are made one after another: memory need hold one.
+// The same on one process, for tensors that are produced one after another, so that only one need
+// be in memory at a time.
 std::string save_checkpoint(Env& env, const Comm& alone, const Layout& layout,
                             const std::string& checkpoints_directory, const RunState& state,
                             const TensorStream& next_tensor);
 
-// writer[i]: the process that writes dense tensor i. Largest first (earlier first on ties), each to
-// the process with the fewest bytes so far (lowest first on ties); load: the bytes each process
-// begins with.
+// writer[i]: the process that writes dense tensor i. Assigns tensors in order of decreasing size
+// (ties: earlier first), each to the process with the fewest bytes so far (ties: lowest first).
+// load: the bytes with which each process starts. Not collective.
 std::vector<Rank> plan_dense_writers(std::span<const std::int64_t> bytes,
                                      std::vector<std::int64_t> load);
 

@@ -19,7 +19,8 @@ std::optional<std::string> contradiction(const Manifest& manifest, const Checkpo
   return entry.directory + " holds step " + std::to_string(manifest.step());
 }
 
-// A committed checkpoint, whose name must tell the truth too. What is wrong, or nothing.
+// Verifies a committed checkpoint, including that its directory name states its step. Returns what
+// is wrong, or nullopt.
 std::optional<std::string> damage_of(const Env& env, const CheckpointEntry& entry) {
   try {
     const CheckpointReader reader(env, entry.directory);
@@ -31,7 +32,8 @@ std::optional<std::string> damage_of(const Env& env, const CheckpointEntry& entr
   }
 }
 
-// The newest of those that are there and not among the damaged. Collective.
+// The newest existing checkpoint that is not in `damaged`; nullopt where none was ever committed.
+// Throws Error(damaged_data) where all are damaged. Collective.
 std::optional<CheckpointEntry> newest_but(const Env& env, const Comm& comm,
                                           const std::string& checkpoints_directory,
                                           const std::set<std::int64_t>& damaged) {
@@ -49,16 +51,16 @@ std::optional<CheckpointEntry> newest_but(const Env& env, const Comm& comm,
   return CheckpointEntry{*step_of(base_name(directory)), directory};
 }
 
-// Collective.
+// Whether process 0 sees the directory. Collective.
 bool is_there(const Env& env, const Comm& comm, const std::string& directory) {
   return !on_first(comm, [&] { return std::string(env.exists(directory) ? "yes" : ""); }).empty();
 }
 
-// Of a checkpoint that a user named: there is no other to fall back to. Collective.
+// Opens a checkpoint that the user named, with no other to fall back to. Collective.
 CheckpointReader open_named(const Env& env, const Comm& comm, const std::string& directory) {
   try {
     return open_valid(env, comm, directory);
-  } catch (const Error& error) {  // the same on all processes
+  } catch (const Error& error) {  // the same error on all processes
     const std::string hint =
         "give the run's directory instead: its newest valid checkpoint is then used";
     if (!is_there(env, comm, directory))
@@ -68,7 +70,7 @@ CheckpointReader open_named(const Env& env, const Comm& comm, const std::string&
   }
 }
 
-// Whether a user's path is a checkpoint's, and no run's.
+// Whether the user's path names a checkpoint rather than a run directory.
 bool names_a_checkpoint(const Env& env, const std::string& path) {
   if (!env.exists(path)) {
     throw Error(ExitCode::missing_input, "there is no checkpoint or run at " + path,
@@ -142,8 +144,9 @@ std::optional<CheckpointReader> open_newest_valid(const Env& env, const Comm& co
       if (const auto lie = contradiction(reader.manifest(), *entry))
         throw Error(ExitCode::damaged_data, *lie);
       return reader;
-    } catch (const Error& error) {                           // the same on all processes
-      if (!is_there(env, comm, entry->directory)) continue;  // a trainer has saved a newer one
+    } catch (const Error& error) {  // the same error on all processes
+      // Deleted after a trainer saved a newer one.
+      if (!is_there(env, comm, entry->directory)) continue;
       if (error.code() != ExitCode::damaged_data) throw;
       damaged.insert(entry->step);
       log.warning("checkpoint of step " + std::to_string(entry->step) +

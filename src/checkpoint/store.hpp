@@ -1,5 +1,6 @@
-// The checkpoints of one run: which there are, which is the newest valid one, which may go. A
-// directory's name says whether it is complete; only reading it says whether it is whole.
+// The checkpoints of one run: which exist, which is the newest valid one, and which may be deleted.
+// A directory's name tells whether the checkpoint was committed; only reading it tells whether it
+// is undamaged.
 #pragma once
 
 #include <cstdint>
@@ -21,45 +22,47 @@ struct CheckpointEntry {
 };
 
 std::string checkpoint_name(std::int64_t step);  // 100 -> "step-00000100"
-// Back again; nothing for any other name, temporary ones included.
+// The step in a checkpoint directory's name; nullopt for any other name, including temporary ones.
 std::optional<std::int64_t> step_of(const std::string& name);
 
-// The committed ones, newest first; none where the directory is absent. Not collective.
+// The committed checkpoints, newest first; empty where the directory is absent. Not collective.
 std::vector<CheckpointEntry> list_checkpoints(const Env& env,
                                               const std::string& checkpoints_directory);
 
-// Reads all of it: the manifest's frame and contents, each file's size and SHA-256.
-// Error(damaged_data) names the file and what is wrong. Not collective.
+// Reads the whole checkpoint: the manifest's frame and contents, and the size and SHA-256 of each
+// file. Error(damaged_data) names the file and what is wrong. Not collective.
 void verify_checkpoint(const Env& env, const std::string& checkpoint_directory);
 
-// Opens a checkpoint on every process and reads all of it, each process its share of the files. All
-// have the manifest that process 0 read. Error(damaged_data) as above, Error(missing_input) where
-// one does not see the directory, on every process. Collective.
+// Opens a checkpoint on every process and verifies all of it; the processes divide the files among
+// them. All use the manifest that process 0 read. On every process: Error(damaged_data) as above,
+// Error(missing_input) where one of them does not see the directory. Collective.
 CheckpointReader open_valid(const Env& env, const Comm& comm,
                             const std::string& checkpoint_directory);
 
-// The newest that verifies; each damaged one is passed over with a warning, and one that a trainer
-// deletes meanwhile without. None where none was ever committed; Error(damaged_data) where all are
-// damaged: never a silent fresh start. All processes have the same. Collective.
+// Opens the newest checkpoint that verifies. A damaged checkpoint is skipped with a warning, one
+// that a trainer deletes meanwhile without a warning. Returns nullopt where none was ever
+// committed; throws Error(damaged_data) where all are damaged, so that a run never silently starts
+// over. The result is the same on all processes. Collective.
 std::optional<CheckpointReader> open_newest_valid(const Env& env, const Comm& comm,
                                                   const std::string& checkpoints_directory,
                                                   Log& log);
 
-// A checkpoint by a user's path: a checkpoint's directory, or a run (its newest valid checkpoint).
-// Error(missing_input) where there is none, Error(damaged_data). Collective.
+// Opens a checkpoint by the user's path: a checkpoint's directory, or a run's (its newest valid
+// checkpoint). Error(missing_input) where there is none, Error(damaged_data). Collective.
 CheckpointReader open_checkpoint(const Env& env, const Comm& comm, const std::string& path,
                                  Log& log);
 
-// Deletes all but the newest valid checkpoint and the keep_last - 1 before it, after a successful
-// save. A damaged one newer than that is left for its owner to look at. Process 0 alone calls it.
+// Deletes all but the newest valid checkpoint and the keep_last - 1 before it; called after a
+// successful save. Damaged checkpoints newer than that are kept for the user to inspect. Only
+// process 0 calls it.
 void apply_retention(Env& env, const std::string& checkpoints_directory, int keep_last);
 
-// Deletes one checkpoint: first renamed to a name that is none, so that half of it is never seen.
-// Process 0 alone calls it.
+// Deletes one checkpoint, after renaming it to a name that is not a checkpoint's, so that no reader
+// sees a partly deleted one. Only process 0 calls it.
 void retire_checkpoint(Env& env, const std::string& checkpoints_directory, const std::string& name);
 
-// Deletes what interrupted saves and deletions left. Process 0 alone calls it, holding the run's
-// lock.
+// Deletes the leftovers of interrupted saves and deletions. Only process 0 calls it, while it holds
+// the run's lock.
 void clean_leftovers(Env& env, const std::string& checkpoints_directory);
 
 }  // namespace switchyard

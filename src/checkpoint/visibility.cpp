@@ -13,13 +13,13 @@ namespace {
 
 constexpr std::string_view prefix = ".seen-by-all-";
 
-// Unlike any that another start has left in a directory of the same name.
+// A file name that no other start can have left in the directory.
 std::string new_sign() {
   std::random_device device;
   return std::string(prefix) + std::to_string(device()) + "-" + std::to_string(device());
 }
 
-// By listing the directory: that makes a network file system look again.
+// Lists the directory, because that makes a network file system refresh its view.
 bool sees(const Env& env, const std::string& directory, const std::string& sign) {
   try {
     return std::ranges::count(env.list_directory(directory), sign) > 0;
@@ -51,7 +51,7 @@ void write_and_remove(Env& env, const std::string& path) {
 void remove_quietly(Env& env, const std::string& path) {
   try {
     env.remove_file(path);
-  } catch (const Error&) {  // the next start does
+  } catch (const Error&) {  // the next start removes it
   }
 }
 

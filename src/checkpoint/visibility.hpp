@@ -1,5 +1,5 @@
-// Do all processes of a job see one directory? Found out before a step is taken, since each process
-// writes its part of a checkpoint into it. It knows nothing of checkpoints.
+// Checks that all processes of a job see the same directory, before the first step, because each
+// process will write its part of a checkpoint into it. It knows nothing of checkpoints.
 #pragma once
 
 #include <chrono>
@@ -10,14 +10,14 @@
 
 namespace switchyard {
 
-// Throws Error(output_not_writable) on every process, naming the host, where one does not see in
-// `directory` what process 0 has just written there, or may not write there itself. A network file
-// system may take some time to show it: `patience`. One process looks for those of its host that
-// see the same. What was written is removed. Collective.
+// Throws Error(output_not_writable), which names the host, on every process where one process does
+// not see in `directory` a file that process 0 has just written, or cannot write there itself.
+// `patience` is the time that a network file system may take to show the file. One process per host
+// checks on behalf of those with the same view. The files are removed afterwards. Collective.
 void require_seen_by_all(Env& env, const Comm& comm, const std::string& directory,
                          std::chrono::milliseconds patience);
 
-// Whether a file's name is one that a killed process may have left there.
+// Whether the name is that of a check file, which a killed process may have left behind.
 bool is_left_over_sign(const std::string& name);
 
 }  // namespace switchyard

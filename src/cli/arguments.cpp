@@ -23,7 +23,7 @@ std::vector<std::string> option_names(const po::options_description& options) {
               hint.empty() ? help : hint);
 }
 
-// Takes the words that nothing else takes.
+// The name of the catch-all for words that no option takes.
 constexpr char excess[] = "a word too many";
 
 void refuse_excess(const Command& command, const po::variables_map& values) {
@@ -34,7 +34,7 @@ void refuse_excess(const Command& command, const po::variables_map& values) {
              " --help` shows what it takes");
 }
 
-// `--output "$RUN"` with RUN unset.
+// Refuses an empty value, as from `--output "$RUN"` with RUN unset.
 void refuse_empty(const Command& command, const po::variables_map& values) {
   for (const auto& [name, value] : values) {
     const auto* text = boost::any_cast<std::string>(&value.value());

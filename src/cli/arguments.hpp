@@ -1,5 +1,5 @@
-// The words after a command, by Boost.Program_options with our manners: no guessing of
-// abbreviations, a misspelt option gets the nearest name, every mistake is an Error(usage) that
+// Parses the words after a command with Boost.Program_options, but without guessing abbreviations.
+// A misspelt option gets the nearest name as a hint, and every mistake is an Error(usage) that
 // names the command.
 #pragma once
 
@@ -11,10 +11,10 @@
 
 namespace switchyard {
 
-// Declared options with po::value<T>(): `required()` where the command cannot do without, and
-// `multitoken()->composing()` where an option takes several words or may be repeated. Words that
-// are no option fill `positional`; without it they are refused. `--help` never arrives here: main
-// answers it.
+// `options` are declared with po::value<T>(): `required()` for those that the command needs,
+// `multitoken()->composing()` for those that take several words or may be repeated. Words that
+// belong to no option fill `positional`; without it they are refused. main handles `--help` before
+// this is called.
 boost::program_options::variables_map parse_arguments(
     const Command& command, std::span<const std::string> arguments,
     const boost::program_options::options_description& options,

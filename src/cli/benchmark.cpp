@@ -1,4 +1,5 @@
-// `switchyard benchmark`: the machine's rates and a model's steps beside them, without any data.
+// `switchyard benchmark`: the machine's rates and, next to them, a model's training steps, without
+// any data.
 #include "benchmark/benchmark.hpp"
 
 #include <iostream>
@@ -96,18 +97,18 @@ const Command benchmark_command{
 
   --config FILE     configuration, a file or the name of a shipped one; several merge in order
   --set PATH=VALUE  one option, after all files; `switchyard options` lists them
-  --steps N         steps to measure, after two that are left out; 10 where it is not said
-  --json FILE       writes all figures there too
+  --steps N         steps to measure, after two that are not counted; default: 10
+  --json FILE       also writes all figures to FILE
   --force-load-balancing
-                    token t of a routing group goes to expert t mod E, whatever its router says:
-                    what balanced experts would take
+                    token t of a routing group goes to expert t mod E, whatever its router says,
+                    to measure perfectly balanced experts
 
-Measures the rate of oneDNN's products on all processes and threads at once (a yardstick of
-2048 x 2048 x 2048, and the model's own as its layers issue them), sweeps of memory, the exchange
-of rows and the sum of gradients; then training steps of the model, and the yardstick once more.
-It needs no data: rows are full of token ids drawn from Zipf's law, and dropout and jitter are 0.
-Utilisation is the model's operations per second, by the formula of `switchyard describe`, over the
-yardstick's.
+Measures the rate of oneDNN's matrix products on all processes and threads at once (a yardstick of
+2048 x 2048 x 2048, and the model's own products as its layers issue them), memory bandwidth, the
+exchange of rows and the sum of gradients; then training steps of the model, and the yardstick once
+more. It needs no data: rows are full of token ids drawn from Zipf's law, and dropout and jitter are
+0. Utilisation is the model's operations per second, by the formula of `switchyard describe`,
+relative to the yardstick's.
 
 example:
   launch/local.sh -n 2 -t 1 benchmark --config bench_tiny --json tiny.json

@@ -50,7 +50,7 @@ std::string command_help(const Command& command) {
       std::string("switchyard ") + command.name + ": " + command.summary + "\n\n" + command.help;
   const std::string scripted = "launch/local.sh -n 2 -t 1 ";
   const std::size_t at = text.find(scripted);
-  if (at != std::string::npos && launch_directory().empty())  // a copy of the program alone
+  if (at != std::string::npos && launch_directory().empty())  // the program has been copied alone
     text.replace(at, scripted.size(), "OMP_NUM_THREADS=1 mpirun -n 2 switchyard ");
   return text;
 }

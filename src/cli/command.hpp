@@ -1,5 +1,5 @@
-// What a command is to main: a name, one line, its help, and a function. One file a command; the
-// table in command.cpp lists only what exists.
+// A command as main sees it: a name, one line, its help, and a function. Each command has one file;
+// the table in command.cpp lists only existing ones.
 #pragma once
 
 #include <span>
@@ -10,33 +10,33 @@
 
 namespace switchyard {
 
-// How many processes a command is for.
+// How many processes a command may be started with.
 enum class Processes {
-  one,    // a world of more is refused
-  first,  // rank 0 works, the others wait
-  all     // they share the work
+  one,    // more than one process is an error
+  first,  // rank 0 works and the others wait
+  all     // all processes share the work
 };
 
 struct Command {
   const char* name;
   const char* summary;  // one line
   const char* help;     // usage, options, an example
-  // Results to stdout, messages to stderr, from rank 0 alone. Throws Error for a user's mistake.
-  // Every process of `world` calls it.
+  // Prints results to stdout and messages to stderr, from rank 0 only. Throws Error for a user's
+  // mistake. Collective over `world`.
   ExitCode (*run)(const Comm& world, std::span<const std::string> arguments);
   Processes processes;
-  // A signal asks it to save and leave (train/stop.hpp); the others end at once.
+  // On a signal the command saves and exits (train/stop.hpp); other commands end at once.
   bool saves_when_stopped = false;
 };
 
 std::span<const Command> commands();
 
-// Throws Error(usage) with the nearest name.
+// Throws Error(usage) with the nearest name for an unknown command.
 const Command& find_command(const std::string& name);
 
-// What `switchyard help` prints: every command with its line.
+// The text of `switchyard help`: every command with its summary.
 std::string program_help();
-// What `switchyard help COMMAND` and `switchyard COMMAND --help` print.
+// The text of `switchyard help COMMAND` and `switchyard COMMAND --help`.
 std::string command_help(const Command& command);
 
 extern const Command train_command, evaluate_command, compare_command, prepare_command,

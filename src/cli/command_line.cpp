@@ -29,8 +29,8 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-// Relative where it lies below the working directory; never a bare name, which a shell would look
-// for in PATH.
+// A relative path if `file` is below the working directory, but never a bare name, which a shell
+// would look up in PATH.
 std::string from_here(const fs::path& file) {
   std::error_code unknown;
   const fs::path here = fs::current_path(unknown);
@@ -39,7 +39,7 @@ std::string from_here(const fs::path& file) {
   return path.find('/') == std::string::npos ? "./" + path : path;
 }
 
-// Whether launch/local.sh finds this very program by itself.
+// Whether launch/local.sh would find this same program by default.
 bool is_launched_by_default(const fs::path& program) {
   std::error_code missing;
   const fs::path launch = launch_directory();
@@ -50,12 +50,12 @@ bool is_launched_by_default(const fs::path& program) {
 
 fs::path local_script() { return launch_directory() / "local.sh"; }
 
-// "n1:2,n2:2", each host once, in the order of its first rank. That ranks may come to lie elsewhere
-// than they do now changes no number.
+// "n1:2,n2:2", each host once, in the order of its first rank. Ranks may be placed differently than
+// in this job, which does not change any number.
 std::string host_list(std::span<const std::string> hosts) {
   std::vector<std::pair<std::string, int>> counts;
   for (const std::string& host : hosts) {
-    // From behind: the ranks of a host mostly follow each other.
+    // Search from the end, since the ranks of a host are mostly consecutive.
     auto known = std::ranges::find(counts.rbegin(), counts.rend(), host,
                                    &std::pair<std::string, int>::first);
     if (known == counts.rend()) {
@@ -117,7 +117,7 @@ std::string mpirun_line(const Mpirun& run, std::span<const std::string> words) {
 }  // namespace
 
 std::string local_command_line(int processes, int threads, std::span<const std::string> words) {
-  if (launch_directory().empty()) {  // a copy of the program alone
+  if (launch_directory().empty()) {  // the program has been copied alone
     return processes == 1
                ? threads_text(threads) + " " + program_command_line(words)
                : mpirun_line({.processes = processes, .threads = threads, .hosts = ""}, words);

@@ -1,5 +1,5 @@
-// `switchyard compare`: runs beside each other, a line a run, and the options in which they differ.
-// The figures are record/run_summary's; this file finds the runs and arranges them.
+// `switchyard compare`: several runs in a table, one line per run, and the options in which they
+// differ. record/run_summary computes the figures; this file finds the runs and prints the table.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -28,12 +28,12 @@ namespace switchyard {
 namespace {
 
 struct ComparedRun {
-  std::string name;  // as the user wrote it
+  std::string name;  // as given by the user
   RunConfig config;
   RunSummary summary;
 };
 
-// What a run wrote itself is not the user's mistake, whatever is wrong with it.
+// The program wrote this file itself, so no error in it is reported as the user's mistake.
 RunConfig read_config(const std::string& path) {
   try {
     return load_config(std::vector{path}, {});
@@ -43,9 +43,9 @@ RunConfig read_config(const std::string& path) {
   }
 }
 
-// Of a run that goes on meanwhile: what it has written by now.
+// The records so far; the run may still be in progress.
 std::vector<StepRecord> read_steps(const Env& env, const std::string& path) {
-  if (!env.exists(path)) return {};  // it has just been started
+  if (!env.exists(path)) return {};  // the run has only just started
   const std::string text = read_file(env, path, std::numeric_limits<std::int64_t>::max());
   return read_records(text, path);
 }
@@ -68,7 +68,7 @@ ComparedRun read_run(const Env& env, const std::string& name) {
 
 using Table = std::vector<std::vector<std::string>>;
 
-// The first column to the left, the others to the right, each as wide as its widest cell.
+// Aligns the first column left and the others right, each as wide as its widest cell.
 void print_table(std::ostream& out, const Table& table) {
   std::vector<std::size_t> widths(table.front().size());
   for (const auto& row : table) {
@@ -116,12 +116,13 @@ void print_figures(std::ostream& out, std::span<const ComparedRun> runs) {
   }
 }
 
-// Text is a path: it says where, not what.
+// Whether the option is text, that is a path: it says where the data is, not what it is.
 bool says_where(const OptionField& option) {
   return option.field().cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
 }
 
-// Those that say where come last. They are not left out: losses on other data do not compare.
+// Options that are paths come last. They are not omitted, since losses on different data are not
+// comparable.
 void print_differences(std::ostream& out, std::span<const ComparedRun> runs) {
   Table table = {{"option"}};
   for (const ComparedRun& run : runs) table.front().push_back(run.name);
@@ -142,7 +143,7 @@ void print_differences(std::ostream& out, std::span<const ComparedRun> runs) {
   }
 }
 
-// All its digits: read back, it is the same number. Empty where there is none.
+// Prints enough digits to read back the same number; "" where there is no value.
 template <class Value>
 std::string exact(const std::optional<Value>& value) {
   if (!value) return "";
@@ -150,7 +151,7 @@ std::string exact(const std::optional<Value>& value) {
   return {text, std::to_chars(text, text + sizeof text, *value).ptr};
 }
 
-// Of what `figures` shows, and more, every digit.
+// The values that `figures` shows, and some more, with all digits.
 std::vector<std::string> csv_cells(const ComparedRun& run) {
   const RunSummary& summary = run.summary;
   const auto step = [](const auto& figure) {
@@ -184,7 +185,7 @@ std::vector<std::string> csv_cells(const ComparedRun& run) {
           exact(summary.diverged_at)};
 }
 
-// RFC 4180: in quotes where a comma, a quote or a line's end would mislead.
+// Quoted by RFC 4180 if it contains a comma, a quote or a line break.
 std::string csv_cell(const std::string& text) {
   if (text.find_first_of(",\"\n\r") == text.npos) return text;
   std::string quoted = "\"";
@@ -208,7 +209,7 @@ void print_csv(std::ostream& out, std::span<const ComparedRun> runs) {
   for (const ComparedRun& run : runs) print_csv_row(out, csv_cells(run));
 }
 
-// A field of a record; none where it is not set.
+// A field of a record; nullopt where it is unset.
 template <class Value>
 std::string cell(bool is_set, Value value) {
   return exact(is_set ? std::optional(value) : std::nullopt);
@@ -279,26 +280,26 @@ ExitCode run_compare(const Comm&, std::span<const std::string> arguments) {
 
 const Command compare_command{
     .name = "compare",
-    .summary = "puts runs beside each other: a line a run, and the options in which they differ",
+    .summary = "compares runs: one line per run, and the options in which they differ",
     .help =
         R"help(usage: switchyard compare [--csv | --steps-csv] RUN...
 
-Reads what each run has recorded of itself, finished or not, and prints
+Reads the records of each run, finished or not, and prints
 
   steps      taken, of train.steps
   tokens     encoder and decoder positions of these steps
-  minutes    of training, all starts together; evaluating and saving left out
+  minutes    of training over all starts, without evaluation and saving
   eval/loss  of the newest evaluation: nats per target token, on validation data
-  best       the least eval/loss, and after which step
-  tokens/s   median over the steps, the first left out
+  best       the lowest eval/loss, and its step
+  tokens/s   median over all steps but the first
   dropped    share of tokens whose expert was full, mean over the steps
 
-then each option in which the runs differ, defaults written out; paths last. Losses compare
-where the data are the same.
+then each option in which the runs differ, including defaults; paths come last. Losses are
+comparable only if the data are the same.
 
-  --csv  a line a run for other programs, all digits, and besides the mean training loss
-         of the last fifth of the steps, load imbalance, memory and parameters
-  --steps-csv  a line for each step of each run, the first column its RUN: losses,
+  --csv  one line per run for other programs, with all digits; also the mean training
+         loss over the last fifth of the steps, load imbalance, memory and parameters
+  --steps-csv  one line per step of each run, with RUN in the first column: losses,
          gradient norm, learning rate, drops, load, milliseconds, tokens per second
 
 example:

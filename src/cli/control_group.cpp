@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Where a controller's groups lie, and the names of the files that say what a group may take.
+// Where a controller's groups are mounted, and the names of the files that contain their limits.
 struct Hierarchy {
   const char* controller;  // "" for version 2, which has one hierarchy for all
   std::vector<std::string> mounts;
@@ -27,13 +27,14 @@ const std::vector<std::string>& mounts_of_version_2() {
   return mounts;
 }
 
-// A line of /proc/self/cgroup is `4:memory:/a/b`, or `0::/a/b` of version 2.
+// Whether a line of /proc/self/cgroup is for this controller: `4:memory:/a/b`, or `0::/a/b` in
+// version 2.
 bool is_of(const std::string& controllers, const std::string& controller) {
   return ("," + controllers + ",").find("," + controller + ",") != std::string::npos;
 }
 
-// This process's group in a hierarchy, "/a/b"; the topmost where no line says it, or where it says
-// a place outside of what is mounted here.
+// This process's group in a hierarchy, "/a/b". The topmost group where no line names it, or where
+// its path lies outside of what is mounted here.
 std::string group_of(const std::string& root, const std::string& controller) {
   std::ifstream file(root + "/proc/self/cgroup");
   for (std::string number, controllers, path; std::getline(file, number, ':') &&
@@ -44,8 +45,8 @@ std::string group_of(const std::string& root, const std::string& controller) {
   return "/";
 }
 
-// From the process's own group up to the mounted one. Seen from inside a container, its own group
-// often is the mounted one, under a path that exists outside alone.
+// All groups from the process's own up to the mounted root. Inside a container, the process's own
+// group often is the mounted root, under a path that exists only outside.
 std::vector<fs::path> groups(const std::string& root, const Hierarchy& hierarchy) {
   std::vector<fs::path> found;
   const std::string own = group_of(root, hierarchy.controller);
@@ -59,7 +60,7 @@ std::vector<fs::path> groups(const std::string& root, const Hierarchy& hierarchy
   return found;
 }
 
-// The number in a file that holds one; nothing for "max", or where there is no such file.
+// The number in a file that contains one; nullopt for "max" or where the file is absent.
 std::optional<std::int64_t> number_in(const fs::path& path) {
   std::ifstream file(path);
   std::int64_t number = 0;
@@ -67,7 +68,7 @@ std::optional<std::int64_t> number_in(const fs::path& path) {
   return number;
 }
 
-// The number after `name` in a file of lines `name number`.
+// The number after `name` in a file with lines of the form `name number`.
 std::int64_t number_after(const std::string& name, const fs::path& path) {
   std::ifstream file(path);
   std::string word;

@@ -1,6 +1,6 @@
-// What the control groups (cgroups) of this process leave it of memory and of processor time. Every
-// group from its own up to the root has a say, in version 1 and in version 2. Knows nothing of what
-// is to be done with it.
+// The memory and processor time that control groups (cgroups) leave to this process. Every group
+// from the process's own up to the root may set a limit, in version 1 and in version 2. It does not
+// know what the limits are used for.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace switchyard {
 
-// Bytes: the least, over the groups, of the limit minus what is used, where page cache that can be
-// dropped is not counted as used. Nothing where no group has a limit. `root` stands before every
-// path, for tests.
+// Bytes: the minimum over the groups of the limit minus the usage, where droppable page cache does
+// not count as used. nullopt where no group has a limit. `root` is prepended to every path, for
+// tests.
 std::optional<std::int64_t> memory_left_to_groups(const std::string& root = "");
 
-// Cores' worth of processor time, the least over the groups; nothing where none has a quota.
+// Processor time in cores, the minimum over the groups; nullopt where no group has a quota.
 std::optional<double> processor_quota_of_groups(const std::string& root = "");
 
 }  // namespace switchyard

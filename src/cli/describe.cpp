@@ -1,6 +1,6 @@
-// `switchyard describe`: what a configuration means on so many processes, before anything is
-// started: who hosts what, parameters, operations, traffic, memory, capacity. The figures are
-// plan/'s; this file only arranges them.
+// `switchyard describe`: what a configuration means for a given number of processes, before
+// anything is started: which process hosts what, parameters, operations, traffic, memory, capacity.
+// plan/ computes the figures; this file only prints them.
 #include <omp.h>
 
 #include <cstdio>
@@ -47,7 +47,7 @@ void row(std::ostream& out, const std::string& name, const std::string& value,
   out << "\n";
 }
 
-// "1.25e+12", four figures.
+// "1.250e+12": four significant digits.
 std::string scientific(std::int64_t number) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3e", static_cast<double>(number));
@@ -98,7 +98,7 @@ void print_parameters(std::ostream& out, const Plan& plan) {
   }
   row(out, "norms", grouped(count.norms));
   row(out, "total", grouped(count.total()));
-  row(out, "active a token", grouped(count.active()));
+  row(out, "active per token", grouped(count.active()));
 }
 
 void print_operations(std::ostream& out, const Plan& plan) {
@@ -115,7 +115,7 @@ void print_operations(std::ostream& out, const Plan& plan) {
   if (operations.recomputed > 0) row(out, "besides, recomputed", scientific(operations.recomputed));
 }
 
-// What an expert can take of a group, and what is dropped for it.
+// The expert capacity per routing group, and the share of tokens dropped because of it.
 std::string places_text(const MoeConfig& moe, const CapacityPlan& capacity) {
   if (moe.dropless) return "dropless";
   const std::string places = grouped(capacity.capacity) + " places";
@@ -144,7 +144,7 @@ void print_capacity(std::ostream& out, const Plan& plan) {
 }
 
 void print_traffic(std::ostream& out, const Plan& plan) {
-  title(out, "bytes between processes a step");
+  title(out, "bytes between processes per step");
   std::int64_t exchanged = 0;
   for (const bool decoder : {false, true}) {
     const int layers = plan.model().sparse_layers(decoder);
@@ -167,9 +167,9 @@ void print_traffic(std::ostream& out, const Plan& plan) {
     most.dense_bytes = std::max(most.dense_bytes, traffic.dense_bytes);
     most.expert_bytes = std::max(most.expert_bytes, traffic.expert_bytes);
   }
-  row(out, "dense gradients", bytes_text(most.dense_bytes), "sent by a process");
+  row(out, "dense gradients", bytes_text(most.dense_bytes), "sent per process, at most");
   if (plan.is_sparse())
-    row(out, "experts' gradients", bytes_text(most.expert_bytes), "sent by a process");
+    row(out, "experts' gradients", bytes_text(most.expert_bytes), "sent per process, at most");
 }
 
 void print_memory(std::ostream& out, const Plan& plan) {
@@ -246,11 +246,11 @@ const Command describe_command = {
 
   --config FILE     configuration, a file or the name of a shipped one; several merge in order
   --set PATH=VALUE  one option, after all files; `switchyard options` lists them
-  --processes R     as many processes as the run would have; 1 where it is not said
+  --processes R     number of processes of the run; default: 1
 
-Prints who hosts what, the parameters, the operations of a step, each expert's capacity and
-what uniform routing would drop, the bytes between processes, and the memory of each process
-by part. It needs no data and no mpirun; OMP_NUM_THREADS counts as it would in the run.
+Prints which process hosts what, the parameters, the operations per step, each expert's capacity
+and what uniform routing would drop, the bytes sent between processes, and the memory of each
+process by part. It needs no data and no mpirun; OMP_NUM_THREADS counts as in the run.
 
 example:
   switchyard describe --config base_128 --processes 16

@@ -1,5 +1,6 @@
-// `switchyard evaluate`: the quality of a checkpoint on validation data, beside two marks that need
-// no training, what it writes into the gaps of real passages, and which pieces its experts take.
+// `switchyard evaluate`: the quality of a checkpoint on validation data, compared with two
+// baselines that need no training; what it predicts for the gaps of real passages; and which pieces
+// its experts take.
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
@@ -38,15 +39,15 @@ namespace po = boost::program_options;
 struct EvaluateArguments {
   std::string checkpoint, data, experts;
   std::vector<std::string> sets;
-  std::int64_t samples = 0;  // 0: train.eval_samples of the run
+  std::int64_t samples = 0;  // 0: the run's train.eval_samples
   std::int64_t show = 0;
   bool untrained = false, unigram = false;
-  // Of a file of examples alone:
+  // Only for a file of examples:
   bool per_example = false;
   std::optional<double> capacity_factor;
 };
 
-// What each kind of data cannot do.
+// Refuses options that the kind of data does not support.
 void require_fitting(const EvaluateArguments& arguments) {
   const std::pair<bool, const char*> of_prepared_data[] = {
       {arguments.show > 0, "--show"},
@@ -98,7 +99,7 @@ EvaluateArguments parse_evaluate(std::span<const std::string> words) {
   return arguments;
 }
 
-// --data, or what the run itself is measured by.
+// --data, or else the data with which the run itself is validated.
 std::string data_path(const EvaluateArguments& arguments, const RunConfig& config) {
   if (!arguments.data.empty()) return arguments.data;
   if (is_example_file(config.data().validation())) return config.data().validation();
@@ -129,7 +130,7 @@ void require_sparse(const ModelConfig& model, const std::string& checkpoint) {
               "leave --experts out, or give a run with moe.num_experts above 0");
 }
 
-// Means over targets, as the table shows them.
+// One line of the printed table: means over targets.
 struct TableRow {
   std::string model;
   double loss, loss_text;
@@ -150,10 +151,11 @@ void print_table(std::ostream& out, const Evaluation& counts, std::span<const Ta
   }
 }
 
-// The unigram model learns from this many training samples at most: enough for its few parameters.
+// The unigram model is fitted to at most this many training samples, which suffice for its few
+// parameters.
 constexpr std::int64_t unigram_training_samples = 16384;
 
-// What the command has when its arguments are understood.
+// What the command works on, after its arguments have been checked.
 struct Evaluated {
   const Comm& world;
   const Settings& settings;
@@ -218,7 +220,7 @@ void show_experts(std::ostream& out, Env& env, const std::string& path, const To
 }
 
 struct Saved {
-  const CheckpointReader& checkpoint;  // verified
+  const CheckpointReader& checkpoint;  // already verified
   RunState state;
   RunConfig config;
 };
@@ -251,7 +253,7 @@ void evaluate_prepared(const Comm& world, Env& env, Log& log, const Saved& saved
                       settings.model.moe.num_experts);
   Transformer model(settings.model, layout, world.rank(), settings.seed,
                     Transformer::Gradients::no);
-  std::vector<TableRow> rows;  // the evaluated models first, in the order of `evaluations`
+  std::vector<TableRow> rows;  // evaluated models first, in the order of `evaluations`
   std::vector<Evaluation> evaluations;
   const auto measure = [&](const std::string& name, const Keep& keep) {
     evaluations.push_back(evaluate_model(job, layout, model, keep));
@@ -310,39 +312,39 @@ const Command evaluate_command{
 
   --checkpoint DIR  a checkpoint, or a run: its newest valid one
   --data DIR        prepared data, whose validation stream is used; default: the run's own
-  --set PATH=VALUE  one option of the run, such as train.batch_size=8; none that makes another
-                    model of it
+  --set PATH=VALUE  one option of the run, such as train.batch_size=8, but none that changes
+                    the model itself
   --samples N       validation samples, the first N; default: train.eval_samples of the run
-  --show N          prints N passages with their gaps, the truth and the model's filling: its
-                    most likely token at each place, given the true ones before it
-  --experts FILE    writes which pieces go to which expert, layer by layer; prints each
+  --show N          prints N passages with their gaps, the true text and the model's: its most
+                    likely token at each position, given the true ones before it
+  --experts FILE    writes which pieces are routed to which expert in each layer; prints each
                     expert's load and most typical pieces
-  --untrained       measures the same model before training too
-  --unigram         and a model that knows each token's frequency alone
+  --untrained       also measures the same model before training
+  --unigram         also measures a unigram model, which knows only each token's frequency
 
-Losses are nats per target token. eval/loss is over all targets; eval/loss_text over text pieces
-alone, for sentinels and the end of a sequence are nearly free. Runs on any number of processes
+Losses are nats per target token. eval/loss is over all targets, eval/loss_text over text pieces
+only, since sentinels and the end of a sequence are nearly free. Runs on any number of processes
 up to the run's parallel.virtual_ranks.
 
-FILE has a header, then a line for each sparse layer, expert and piece that met:
+FILE has a header, then one line per sparse layer, expert and piece that occurred together:
 
   layer, expert
   piece, id      what the layer reads (▁ begins a word); in the decoder the piece
                  before the target, and <pad> before the first
-  count          how often the piece wanted the expert, had it room or not
-  share          of the piece's occurrences in this layer, those that wanted this expert
+  count          how often the piece chose the expert, before capacity
+  share          of the piece's occurrences in this layer, those that chose this expert
 
 Its fields are separated by tabs and never quoted. An existing FILE is replaced.
 
---data FILE.jsonl is a file of examples, a line {"inputs": X, "targets": Y} each, where X and
-Y are texts or arrays of ids; other keys are passed over. All of it is measured, or the first
---samples, an example a row, in rows as long as the longest of their batch; without capacity
-and in FLOAT32 whatever the run has, unless --set moe.eval_dropless=false or
---set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats per target token, and tokens,
-the target tokens.
+--data FILE.jsonl is a file of examples, one line {"inputs": X, "targets": Y} each, where X and
+Y are texts or arrays of ids; other keys are ignored. All of them are measured, or the first
+--samples, one example per row, in rows as long as the longest of their batch. There is no
+capacity limit and the precision is FLOAT32, whatever the run has, unless --set
+moe.eval_dropless=false or --set train.precision=BFLOAT16. Prints JSON: cross_entropy, in nats
+per target token, and tokens, the number of target tokens.
 
-  --per-example        each example's sum and count too
-  --capacity-factor F  with_capacity: the same once more where experts have capacity F
+  --per-example        also each example's sum and count
+  --capacity-factor F  with_capacity: the same again with capacity factor F
 
 example:
   switchyard evaluate --checkpoint runs/tiny --untrained --unigram --show 2

@@ -21,7 +21,7 @@
 namespace switchyard {
 namespace {
 
-// "moe.num_experts: 4 -> 8"
+// Whether a changed option, as in "moe.num_experts: 4 -> 8", changes the model itself.
 bool changes_the_model(const std::string& change) {
   constexpr std::array shapes = {"moe.num_experts", "moe.encoder_sparse_step",
                                  "moe.decoder_sparse_step", "moe.sparse_place"};
@@ -29,7 +29,7 @@ bool changes_the_model(const std::string& change) {
   return option.starts_with("model.") || std::ranges::find(shapes, option) != shapes.end();
 }
 
-// What the model is evaluated under. Files of examples are measured without capacity and in FLOAT32
+// The configuration for the evaluation. Files of examples are evaluated dropless and in FLOAT32
 // unless the user says otherwise.
 RunConfig example_config(const RunConfig& saved, const ExampleEvaluation& job, int processes) {
   RunConfig config = saved;
@@ -48,7 +48,7 @@ void require_tokenizer_of_run(const RunState& state, const std::optional<Tokeniz
               "set data.tokenizer to the model's own spiece.model");
 }
 
-// Collective.
+// One evaluation under `settings`. Collective.
 ExampleFigure measure(const Comm& world, const ExampleEvaluation& job, const Settings& settings,
                       const ExampleFileSource& source) {
   const MoeConfig& moe = settings.model.moe;
@@ -88,7 +88,7 @@ RunConfig changed_for_evaluation(const RunConfig& config, const std::vector<std:
                 "what the saved model is cannot change; leave the option out");
   }
   RunConfig checked = changed;
-  checked.mutable_data()->clear_tokenizer();  // for other data than the run's
+  checked.mutable_data()->clear_tokenizer();  // it is for the examples, not for the run's data
   if (!sets.empty()) validate(checked, processes);
   return changed;
 }

@@ -15,20 +15,21 @@
 namespace switchyard {
 
 struct ExampleEvaluation {
-  const CheckpointReader& checkpoint;  // verified
+  const CheckpointReader& checkpoint;  // already verified
   std::string file;
   std::vector<std::string> sets;
-  std::optional<double> capacity_factor;  // of a second figure
-  std::int64_t samples = 0;               // the first so many; 0: all
+  std::optional<double> capacity_factor;  // for a second figure with this capacity
+  std::int64_t samples = 0;               // how many, from the first on; 0: all
   bool per_example = false;
 };
 
-// `config` with `sets`, for the evaluation of a saved model. Error(usage) for a change of the model
-// itself. Not collective.
+// `config` with the assignments `sets` applied, for evaluating a saved model. Error(usage) where
+// they would change the model itself. Not collective.
 RunConfig changed_for_evaluation(const RunConfig& config, const std::vector<std::string>& sets,
                                  int processes);
 
-// Prints on process 0: dropless and in FLOAT32 unless a set says otherwise. Collective.
+// Evaluates dropless and in FLOAT32 unless a set says otherwise, and prints on process 0.
+// Collective.
 void evaluate_examples(const Comm& world, const Env& env, Log& log, const ExampleEvaluation& job);
 
 }  // namespace switchyard

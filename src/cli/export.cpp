@@ -1,4 +1,4 @@
-// `switchyard export`: a checkpoint in, a Hugging Face directory out.
+// `switchyard export`: writes a checkpoint as a Hugging Face directory.
 #include <charconv>
 #include <iostream>
 
@@ -29,7 +29,7 @@ struct ExportArguments {
   std::int64_t shard_bytes = 0;
 };
 
-// "5GB" as Hugging Face writes it: powers of 1000.
+// Parses a size in Hugging Face's notation, "5GB", with powers of 1000.
 std::int64_t parse_size(const std::string& text) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -77,8 +77,8 @@ std::optional<std::string> read_if(const Env& env, const std::string& directory,
   return bytes && sha256_hex(*bytes) == sha256 ? std::move(bytes) : std::nullopt;
 }
 
-// The tokenizer that the model was trained with: the imported one with all that belongs to it, or
-// the one of its data.
+// Copies the tokenizer that the model was trained with: the imported one with its companion files,
+// or that of its data.
 void export_tokenizer(Env& env, Log& log, const RunState& state, const DataOptions& options,
                       const std::string& imported, const std::string& to) {
   const std::string data = options.has_tokenizer()
@@ -99,7 +99,7 @@ void export_tokenizer(Env& env, Log& log, const RunState& state, const DataOptio
   kept::write(env, to, kept::tokenizer, model);
 }
 
-// Unset, it is what span corruption fills.
+// Fills in data.target_length, if unset, with the length that span corruption fills.
 RunConfig with_target_length(RunConfig config) {
   if (!config.data().has_target_length())
     config.mutable_data()->set_target_length(fit_segment(read_settings(config).spans).targets);
@@ -154,16 +154,15 @@ const Command export_command{
         R"help(usage: switchyard export CHECKPOINT|RUN [OPTION]... --output DIR
 
   --dtype TYPE           float32 (default) or bfloat16, to which weights are rounded
-  --max-shard-size SIZE  a new file where the bytes of a file's tensors, its header not
-                         counted, would pass SIZE; a larger tensor has a file of its own.
-                         Bytes, or a whole number with KB, MB or GB (powers of 1,000);
-                         default 5GB
+  --max-shard-size SIZE  starts a new file where a file's tensors, without its header, would
+                         exceed SIZE; a larger tensor gets a file of its own. Bytes, or a
+                         whole number with KB, MB or GB (powers of 1,000); default 5GB
   --output DIR           a new directory: config.json, generation_config.json,
                          model.safetensors or its shards and their index, spiece.model
 
-Of a run its newest valid checkpoint. A model with experts becomes a Switch Transformer, one
-without a T5. What an imported model's config.json said is kept. Process 0 works alone, a
-tensor at a time.
+For a run, its newest valid checkpoint. A model with experts becomes a Switch Transformer, one
+without experts a T5. What an imported model's config.json said is kept. Process 0 works alone,
+one tensor at a time.
 
 example:
   switchyard export runs/tiny --output tiny-hf

@@ -34,7 +34,7 @@ Failure describe(const std::exception& failure) {
   return {ExitCode::unexpected, failure.what()};
 }
 
-// In one piece, since several processes may write to one terminal.
+// Written in one call, since several processes may share a terminal.
 void print(const std::string& who, const std::string& text) {
   std::cout.flush();
   std::cerr << who + text + "\n" << std::flush;
@@ -58,7 +58,8 @@ ExitCode report_failure(const std::exception& failure, const Comm& ending) {
   const auto [code, text] = describe(failure);
   if (!all_arrive_within(ending, patience)) {
     print(whereabouts(ending), text);
-    // mpirun forwards our words by another way than the abort: let them arrive before its own.
+    // mpirun forwards stderr on a different path than the abort: give the message time to arrive
+    // before mpirun's own.
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     abort_job(static_cast<int>(code));
   }

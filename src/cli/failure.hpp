@@ -1,4 +1,5 @@
-// How the program ends when it cannot go on: what is printed, by whom, and with which exit code.
+// How the program ends when it cannot continue: what is printed, by which process, and with which
+// exit code.
 #pragma once
 
 #include <exception>
@@ -8,13 +9,13 @@
 
 namespace switchyard {
 
-// A failure before there is a job: prints it and says which code to exit with.
+// For a failure before the job exists: prints it and returns the exit code.
 ExitCode report_failure(const std::exception& failure);
 
-// A failure in a job of several processes; `ending` is a duplicate of the world that carries
-// nothing else. Where all processes failed within two seconds, a failure alike on all is printed
-// once, from rank 0, and every process returns to leave in good order. A process that finds itself
-// alone in failing prints its rank, host and reason and ends the whole job, since the others would
+// For a failure in a job of several processes; `ending` is a duplicate of the world that is used
+// for nothing else. If all processes fail within two seconds and the failure is the same on all,
+// rank 0 prints it once and every process returns, to exit in good order. If a process is alone in
+// failing, it prints its rank, host and reason and aborts the whole job, since the others would
 // wait for it for ever.
 ExitCode report_failure(const std::exception& failure, const Comm& ending);
 

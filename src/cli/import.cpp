@@ -1,5 +1,5 @@
-// `switchyard import`: a Hugging Face directory in, a run with its weights out. The run has taken
-// no step: the first training of it decides everything but the model.
+// `switchyard import`: makes a run from a Hugging Face directory's weights. The run has taken no
+// step; its first training decides everything except the model.
 #include <iostream>
 
 #include "cli/arguments.hpp"
@@ -46,7 +46,7 @@ ImportArguments parse_import(std::span<const std::string> words) {
   return arguments;
 }
 
-// The configuration of the directory's model, and the text that says so.
+// The model's configuration according to config.json, and that file's text.
 struct Described {
   RunConfig config;
   std::string path, text;  // config.json
@@ -68,7 +68,8 @@ Described read_config(const Env& env, const ImportArguments& arguments) {
   return {std::move(config), path, *text, std::move(losses)};
 }
 
-// A few bytes of config.json can describe more tensors than memory could list.
+// A config.json of a few bytes can describe more tensors than fit in memory, so the number of
+// weights is compared first.
 void require_as_many_tensors(const ModelConfig& model, const SafetensorsReader& weights) {
   std::int64_t at_least = 0;
   for (const bool decoder : {false, true}) {
@@ -103,8 +104,9 @@ void require_rows(const Tokenizer& tokenizer, const std::string& path, const Mod
               "it is the tokenizer of another model: take it out, or put the right one there");
 }
 
-// Of the tokenizer that the run takes along, after a trial of it; "" without one. A whole one
-// without T5's conventions goes along too: examples that are ids need none.
+// The SHA-256 of the tokenizer that is copied into the run, after a trial of it; "" without one. A
+// valid tokenizer without T5's conventions is copied too, since examples given as ids do not need
+// it.
 std::string tokenizer_digest(const Env& env, Log& log, const std::string& directory,
                              const ModelOptions& model) {
   const auto bytes = kept::read(env, directory, kept::tokenizer);
@@ -140,7 +142,8 @@ void import_directory(Env& env, const Comm& alone, Log& log, const ImportArgumen
       .tokenizer_digest = tokenizer_digest(env, log, arguments.directory, config.model()),
       .build = build_info()};
 
-  // Its checkpoint comes first: a run without one would be trained from random weights.
+  // The configuration appears last, after the checkpoint: a run without a checkpoint would be
+  // trained from random weights.
   StagingDirectory staging(env, arguments.output, base_name(RunPaths{""}.config()));
   const RunPaths run{staging.directory()};
   keep_companions(env, arguments.directory, run.hugging_face());
@@ -184,12 +187,12 @@ const Command import_command{
   DIR               config.json and model.safetensors, or its shards and their index;
                     F32, F16 or BF16. spiece.model and generation_config.json are kept
   --set PATH=VALUE  one option of the run, such as parallel.virtual_ranks=4
-  --output RUN      a new run, of step 0
+  --output RUN      a new run, at step 0
 
-Process 0 works alone, a tensor at a time. The model's options come from config.json. What
-belongs to training may still be set when `train --output RUN` takes the first step;
-expert_capacity has no counterpart here: see moe.capacity_factor. The coefficients of the
-router's losses weigh a mean over layers there and each layer here: they are converted.
+Process 0 works alone, one tensor at a time. The model's options come from config.json. Options
+of training may still be set when `train --output RUN` takes the first step. expert_capacity has
+no counterpart in this program: see moe.capacity_factor. The coefficients of the router losses
+are converted: Hugging Face's weigh a mean over layers, this program's each layer.
 
 example:
   switchyard import switch-base-8 --output runs/base8

@@ -1,4 +1,5 @@
-// `switchyard inspect`: what a checkpoint holds, that it is whole, and hashes to compare it by.
+// `switchyard inspect`: the contents of a checkpoint, whether it is undamaged, and hashes for
+// comparison.
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -70,8 +71,8 @@ ExitCode run_inspect(const Comm& world, std::span<const std::string> arguments) 
 const Command inspect_command = {"inspect", "lists, hashes and verifies a checkpoint",
                                  R"help(usage: switchyard inspect CHECKPOINT|RUN [--hash]
 
-Reads and verifies every byte of a checkpoint, of a run its newest valid one, and prints what it
-holds. With --hash: the SHA-256 of each tensor, then of all; equal on any number of processes.
+Reads and verifies every byte of a checkpoint (for a run, its newest valid one) and prints its
+contents. With --hash: the SHA-256 of each tensor, then of all; equal for any number of processes.
 
 example: switchyard inspect runs/tiny --hash
 )help",

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::max();
 
-// MemAvailable, which /proc/meminfo gives in units of 1024 bytes.
+// MemAvailable from /proc/meminfo, which is in units of 1024 bytes.
 std::int64_t available_on_host() {
   std::ifstream file("/proc/meminfo");
   std::string name;
@@ -42,7 +42,7 @@ Layout layout_of(const Comm& world, const Settings& settings) {
   return {settings.virtual_ranks, world.size(), settings.groups, settings.model.moe.num_experts};
 }
 
-// needed: bytes of a process's arrays. Collective.
+// Adds up the demand of each host's processes. needed: bytes of a process's arrays. Collective.
 std::map<std::string, Host> demand_of_hosts(const Comm& world,
                                             const std::function<std::int64_t(Rank)>& needed) {
   const AvailableMemory here = available_memory().value_or(AvailableMemory{unknown});
@@ -54,14 +54,15 @@ std::map<std::string, Host> demand_of_hosts(const Comm& world,
     const auto i = static_cast<std::size_t>(p.value);
     Host& host = hosts[names[i]];
     ++host.processes;
-    host.needed += needed(p);  // the program itself is there already
+    host.needed += needed(p);  // the program itself is already loaded
     if (available[2 * i] < host.available.bytes)
       host.available = {available[2 * i], available[2 * i + 1] != 0};
   }
   return hosts;
 }
 
-// what: "training"; hint: what to do. Collective.
+// Throws Error(machine_cannot) where a host has less memory than its processes need. what:
+// "training"; hint: what to do. Collective.
 void require_room(const Comm& world, const std::function<std::int64_t(Rank)>& needed,
                   const std::string& what, const std::string& hint) {
   for (const auto& [name, host] : demand_of_hosts(world, needed)) {
@@ -142,7 +143,7 @@ void require_memory_to_evaluate(const Comm& world, const Settings& settings,
   longest.examples = true;
   longest.spans.input_length = input_length;
   longest.spans.target_length = target_length;
-  longest.model.recompute = Recompute::attention;  // its weights are not kept
+  longest.model.recompute = Recompute::attention;  // evaluation does not keep attention weights
   const Layout layout = layout_of(world, longest);
   const auto needed = [&](Rank p) {
     const ProcessMemory training =

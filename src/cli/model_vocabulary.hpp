@@ -1,4 +1,4 @@
-// How many rows the embedding has, model.vocab_size, against the data that a run takes.
+// Reconciles the number of embedding rows, model.vocab_size, with the data of a run.
 #pragma once
 
 #include <string>
@@ -8,16 +8,16 @@
 
 namespace switchyard {
 
-// Where the model is from whose rows the ids of prepared data need: a configuration that can still
-// be changed, a run that has begun, or an import.
+// What determines the model whose embedding must have a row for every id of the data: a
+// configuration that can still be changed, a run that has begun, or an import.
 enum class ModelOrigin { configuration, run, import };
 
-// Throws Error(usage) unless model.vocab_size is that of the data, padded or not; an imported model
-// may have any more rows.
+// Throws Error(usage) unless model.vocab_size equals the vocabulary size of the data, padded or
+// not; an imported model may have any larger number of rows.
 void require_vocabulary(const ModelOptions& model, ModelOrigin origin, const Dataset& data);
 
-// Sets model.vocab_size where it is unset, for what needs no data: to that of data.train, or T5's
-// without any. Says where it is from.
+// Sets model.vocab_size if it is unset, for commands that need no data: to that of data.train, or
+// to T5's if there is no data. Returns where the value comes from.
 std::string resolve_vocabulary(RunConfig& config);
 
 }  // namespace switchyard

@@ -1,4 +1,4 @@
-// `switchyard options`: what can be configured, in run.proto's own words.
+// `switchyard options`: lists what can be configured, with the comments of run.proto.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 
@@ -22,7 +22,8 @@ using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::SourceLocation;
 
-// The descriptors compiled into protobuf's code carry no comments; those of the embedded set do.
+// The descriptors compiled into the program have no comments, so a descriptor set with comments is
+// embedded.
 class Comments {
  public:
   Comments() {
@@ -47,7 +48,7 @@ class Comments {
   DescriptorPool pool_;
 };
 
-// Each line of `text`, indented; protobuf leaves the blank after the slashes.
+// Prints each line of `text` indented; protobuf leaves the space after the slashes.
 void print_indented(std::ostream& out, const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) out << "     " << line << "\n";
@@ -89,7 +90,7 @@ void print_option(std::ostream& out, const OptionField& option, const Comments& 
   }
 }
 
-// `wanted`: "" for all, a block ("model") or one option ("model.d_model").
+// `wanted`: "" for all options, a block ("model") or one option ("model.d_model").
 std::string options_text(const std::string& wanted) {
   const Comments comments;
   std::ostringstream out;
@@ -139,8 +140,8 @@ const Command options_command = {"options",
                                  "prints every configuration option with its default and meaning",
                                  R"help(usage: switchyard options [BLOCK | BLOCK.OPTION]
 
-A configuration file holds options by block, the command line sets single ones as
-BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run goes on.
+A configuration file contains options grouped by block; the command line sets single ones as
+BLOCK.OPTION=VALUE. Those marked `fixed in a run` cannot change when a run is resumed.
 
 example: switchyard options moe
 )help",

@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-// Only a regular file may be replaced: /dev/null is to stay what it is.
+// Only a regular file may be replaced; writing to /dev/null must not replace it.
 void require_writable_here(Env& env, const std::string& path, const std::string& option) {
   std::error_code unknown;
   const auto status = std::filesystem::symlink_status(path, unknown);

@@ -1,4 +1,4 @@
-// The file that a command is told to write its result to.
+// The file to which a command writes its result.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace switchyard {
 
-// Finds out before minutes of work rather than after: Error(output_not_writable) where `path`,
-// which `option` ("--json") names, cannot be written. What is there stays as it is. Collective.
+// Checks before minutes of work rather than after: throws Error(output_not_writable) where `path`,
+// given by `option` ("--json"), cannot be written. An existing file is not changed. Collective.
 void require_writable(const Comm& world, Env& env, const std::string& path,
                       const std::string& option);
 

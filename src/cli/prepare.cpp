@@ -1,4 +1,4 @@
-// `switchyard prepare`: text in, a data directory out. The work is data/prepare.hpp's.
+// `switchyard prepare`: makes a data directory from text. data/prepare.hpp does the work.
 #include "data/prepare.hpp"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ po::options_description known_options() {
   return known;
 }
 
-// Options that belong to a tokenizer which is trained.
+// Reads the options that only apply where a tokenizer is trained.
 void read_training_options(const po::variables_map& values, PrepareOptions& options) {
   if (values.count("character-coverage"))
     options.character_coverage = values["character-coverage"].as<double>();
@@ -114,22 +114,23 @@ const Command prepare_command = {
     R"help(usage: switchyard prepare --input PATTERN... --vocab-size N --output DIR [option...]
 
   --input PATTERN...       files to train on: .txt (a blank line ends a document), .jsonl or
-                           .json (one object a line, its text under "text"), each also .gz;
-                           patterns such as 'c4/*.json.gz'; ** is directories of all depths
-  --validation PATTERN...  files to validate on, left out of those to train on; otherwise
+                           .json (one object per line, its text under "text"), each also
+                           .gz; patterns such as 'c4/*.json.gz'; ** matches directories of
+                           any depth
+  --validation PATTERN...  files to validate on, removed from those to train on; otherwise
                            every 100th document is held out
   --vocab-size N           pieces of the SentencePiece tokenizer that is trained
   --character-coverage C   share of the characters that get pieces, 0.98 to 1; otherwise 1
                            where up to 1,000 are distinct, else 0.9995
-  --byte-fallback          256 pieces are bytes, which spell what has no piece of its own
+  --byte-fallback          256 pieces are bytes, which spell characters without a piece
   --tokenizer FILE         a SentencePiece model to use instead, such as T5's spiece.model
   --lines                  in .txt files each line is a document
-  --text-key NAME          the text of a JSON line is under this key
+  --text-key NAME          the key of the text in a JSON line
   --output DIR             a new directory: train.{bin,idx}, validation.{bin,idx},
                            tokenizer.model, dataset.textproto
 
-Damaged lines are counted and passed over, up to 100 or 1 % of the lines; so are bytes that
-are not UTF-8. What a piece cannot spell is counted as unknown.
+Damaged lines are counted and skipped, up to 100 or 1 % of the lines; bytes that are not UTF-8
+are counted and replaced. Characters that no piece spells are counted as unknown.
 
 example: switchyard prepare --input 'books/*.txt' --vocab-size 8000 --output data/books
 )help",

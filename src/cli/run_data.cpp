@@ -33,7 +33,7 @@ std::string epochs_text(const TrainOptions& train, std::int64_t samples) {
   return "; " + grouped(train.steps()) + " steps are " + text + " epochs";
 }
 
-// The prepared data whose validation stream is used, where it is not the training data's.
+// The prepared data for validation, where it is separate from the training data.
 std::optional<Dataset> open_validation(const Env& env, const DataOptions& options,
                                        const Dataset& training) {
   if (!options.has_validation()) return std::nullopt;
@@ -156,7 +156,7 @@ class ExampleData final : public RunData {
   std::int64_t target_length_ = 0;
 };
 
-// "" where there is none.
+// The path of the tokenizer; "" where there is none.
 std::string tokenizer_path(const Env& env, const RunPaths& run, const DataOptions& data) {
   if (data.has_tokenizer()) return data.tokenizer();
   for (const std::string& path : {run.hugging_face() + "/" + hugging_face_files::tokenizer,

@@ -1,5 +1,5 @@
-// What a run trains on and is measured by, of either kind: prepared data, or files of examples.
-// Opens and checks; what the data is for is the trainer's business.
+// The training and validation data of a run, either prepared data or files of examples. It opens
+// and checks the data; the trainer decides how they are used.
 #pragma once
 
 #include <memory>
@@ -18,42 +18,43 @@
 
 namespace switchyard {
 
-// What to do where hosts do not see the same file.
+// The hint for hosts that do not see the same file.
 inline constexpr const char* same_files_hint =
     "give every host the same files: copy them anew, or put them where all hosts see them";
 
-// Error(mismatch) that says what differs where the processes see manifests that differ: each reads
-// its own, perhaps from its own host's disk. Collective.
+// Error(mismatch), which says what differs, where processes see different manifests: each process
+// reads its own, possibly from the local disk of its host. Collective.
 void require_same_data(const Comm& world, const Dataset& data);
 
 class RunData {
  public:
   virtual ~RunData() = default;
-  // Reads all of it, on each host as it sees it. Error(damaged_data) or what else is wrong, with
-  // its place. Collective.
+  // Reads all of the data, on each host as that host sees it. Throws Error(damaged_data), or
+  // another error, with the place. Collective.
   virtual void verify(const Comm& world, const Env& env) const = 0;
-  // Refers to this object.
+  // The result refers to this object, which must outlive it.
   virtual TrainingData training_data() const = 0;
 };
 
-// By what the run's directory holds.
+// The origin of the model, judged by the contents of the run's directory.
 ModelOrigin model_origin(const Env& env, const RunPaths& run);
 
-// What config.data says; fills in model.vocab_size where it is unset. Error(mismatch): the
+// Opens the data of config.data; fills in model.vocab_size if it is unset. Error(mismatch) where
 // processes see different data. Collective.
 std::unique_ptr<RunData> open_run_data(const Comm& world, const Env& env, const RunPaths& run,
                                        RunConfig& config);
 
-// Tried in a child process before it is trusted. Not collective.
+// Loads a tokenizer model after a trial in a child process, since a damaged one may crash. Not
+// collective.
 Tokenizer open_tokenizer(const Env& env, const std::string& path);
 
-// The tokenizer for the texts of a file of examples: data.tokenizer, else what the run was imported
-// with, else that of its prepared data; none where there is none. Error(usage): it has more pieces
-// than model.vocab_size, if that is set. Collective.
+// The tokenizer for the texts in a file of examples: data.tokenizer, else the one the run was
+// imported with, else that of its prepared data; nullopt where there is none. Error(usage) where it
+// has more pieces than model.vocab_size, if that is set. Collective.
 std::optional<Tokenizer> find_tokenizer(const Comm& world, const Env& env, const RunPaths& run,
                                         const RunConfig& config);
 
-// Reads every example, each process its share; the largest lengths. Collective.
+// Reads every example, each process a share of them; returns the largest lengths. Collective.
 ExampleLengths verify_examples(const Comm& world, const ExampleFileSource& source);
 
 }  // namespace switchyard

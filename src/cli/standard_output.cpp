@@ -16,7 +16,7 @@ namespace switchyard {
 StandardOutput::StandardOutput() {
   open_standard_streams();
   descriptor_ = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (descriptor_ < 0) return;  // no descriptor is free: all stays as it is
+  if (descriptor_ < 0) return;  // no descriptor is free: leave everything as it is
   dup2(STDERR_FILENO, STDOUT_FILENO);
   buffer_ = std::make_unique<__gnu_cxx::stdio_filebuf<char>>(descriptor_, std::ios::out);
   former_ = std::cout.rdbuf(buffer_.get());

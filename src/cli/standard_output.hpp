@@ -1,5 +1,5 @@
-// The program's standard output, kept to what commands print there: it is for machines to read.
-// Knows nothing of what is printed.
+// Keeps the program's standard output to what commands print, since machines read it. It knows
+// nothing of what is printed.
 #pragma once
 
 #include <memory>
@@ -7,10 +7,10 @@
 
 namespace switchyard {
 
-// While it lives, std::cout writes to the standard output that the program was started with, and
-// the descriptor of that name leads to standard error: there goes what libraries have to say, such
-// as oneDNN's lines under ONEDNN_VERBOSE. Standard streams that are closed become /dev/null, so
-// that no file is opened in their place and written to by mistake. Made before any thread.
+// While this object lives, std::cout writes to the original standard output, and descriptor 1
+// refers to standard error. Output of libraries, such as oneDNN's under ONEDNN_VERBOSE, therefore
+// goes to standard error. Standard streams that are closed are opened as /dev/null, so that no
+// later file gets their descriptor and is written to by mistake. Must be created before any thread.
 class StandardOutput {
  public:
   StandardOutput();
@@ -18,8 +18,8 @@ class StandardOutput {
   StandardOutput(const StandardOutput&) = delete;
   StandardOutput& operator=(const StandardOutput&) = delete;
 
-  // Throws Error(io_error) where not all that was printed could be written. A reader that has gone
-  // has read what it wanted.
+  // Throws Error(io_error) where not everything printed could be written. A reader that has closed
+  // its pipe is no error: it has read what it wanted.
   void finish();
 
  private:

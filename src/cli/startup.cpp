@@ -79,7 +79,7 @@ std::string crowding_advice(int processes, int threads, const Cores& cores,
   const int fitting = std::min(processes, usable);
   const std::string wish = std::to_string(processes) + " x " + std::to_string(threads) + " threads";
   return "warning: " + wish +
-         (processes * threads <= usable ? " are bound to " + count(cores.bound) + " a process"
+         (processes * threads <= usable ? " are bound to " + count(cores.bound) + " per process"
           : by_quota                    ? " share the time of " + count(usable) +
                            ", the CPU quota of their control group, and slow each other down"
                      : " share " + count(usable) + " of this host and slow each other down") +

@@ -1,5 +1,5 @@
-// Checks of a job's circumstances before a command runs: one program on one kind of machine,
-// started by the launcher it believes in, with no more threads than cores.
+// Checks the conditions of a job before a command runs: that all processes run one program on one
+// kind of machine, started by a launcher of this MPI, with no more threads than cores.
 #pragma once
 
 #include <optional>
@@ -15,34 +15,37 @@
 
 namespace switchyard {
 
-// Throws Error(mismatch) when another MPI's launcher started the program as one of several tasks.
+// Throws Error(mismatch) where the launcher of another MPI started the program as one of several
+// tasks.
 void require_own_launcher(const Comm& world);
 
-// Whether this process may use fewer cores than its host has.
+// Whether this process is restricted to fewer cores than its host has.
 bool is_bound_to_cores();
 
-// Throws Error(mismatch) when processes run different programs, were given other words, or would
+// Throws Error(mismatch) where processes run different programs, have different arguments, or would
 // compute different bits. Collective.
 void require_one_job(const Comm& world, std::span<const std::string> words);
 
-// Warns of BFLOAT16 on a CPU without bf16 products, where it saves memory and traffic but no time.
+// Warns about BFLOAT16 on a CPU without bf16 instructions, where it saves memory and traffic but no
+// time.
 void warn_of_slow_precision(Precision precision, Bfloat16Support support, Log& log);
 
-// Error(mismatch) where processes have different ones: each reads its files itself, perhaps from
-// its own host's disk. Collective.
+// Error(mismatch) where processes have different configurations: each reads its files itself,
+// possibly from the local disk of its host. Collective.
 void require_one_configuration(const Comm& world, const RunConfig& config);
 
-// Warns, on rank 0, where the threads of a host's processes exceed the cores they may use; with the
-// command line that would fit. `words` is the command with its arguments. Collective.
+// Warns on rank 0 where the processes of a host have more threads than cores they may use, and
+// suggests a command line that fits. `words` is the command with its arguments. Collective.
 void warn_of_crowding(const Comm& world, std::span<const std::string> words);
 
 struct Cores {
   int of_host = 1;
-  int bound = 1;                // to which each process is bound
-  std::optional<double> quota;  // the time of so many that the control group may take
+  int bound = 1;                // cores that each process is bound to
+  std::optional<double> quota;  // cores' worth of time that the control group allows
 };
 
-// The line of advice for `processes` x `threads` on a host with these cores; "" where all is well.
+// The advice for `processes` x `threads` on a host with these cores; "" where there is nothing to
+// say.
 std::string crowding_advice(int processes, int threads, const Cores& cores,
                             std::span<const std::string> words);
 

@@ -1,5 +1,5 @@
-// `switchyard train`: from words and files to a training job. Everything a user can get wrong is
-// found here, alike on every process, before a model exists.
+// `switchyard train`: from arguments and files to a training job. Every mistake that a user can
+// make is found here, in the same way on every process, before a model is built.
 #include <omp.h>
 
 #include <filesystem>
@@ -48,8 +48,8 @@ std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
-// Without --config a run goes on with its own configuration. Data paths become absolute, since the
-// run may be resumed from another directory.
+// The configuration of the start. Without --config, a run continues with its own. Data paths become
+// absolute, since the run may be resumed from another directory.
 RunConfig configure(const Env& env, const TrainArguments& arguments, int processes) {
   std::vector<std::string> files = arguments.configs;
   const RunPaths paths{arguments.output};
@@ -75,7 +75,7 @@ RunConfig configure(const Env& env, const TrainArguments& arguments, int process
   return config;
 }
 
-// A run that goes on has its data already: what is wrong with it is told in the run's terms.
+// Opens the data. For a run that already has its data, errors are explained in terms of the run.
 std::unique_ptr<RunData> open_data(const Comm& world, const Env& env, const std::string& output,
                                    RunConfig& config) {
   const RunPaths run{output};
@@ -105,7 +105,7 @@ std::string continue_command(const Comm& world, const std::string& host,
 }
 
 ExitCode run_train(const Comm& world, std::span<const std::string> words) {
-  const StopSignals signals;  // shares the requests that came since main began
+  const StopSignals signals;  // includes requests since the start of main
   const TrainArguments arguments = parse_train(words);
   PosixEnv env;
   RunConfig config = configure(env, arguments, world.size());
@@ -142,19 +142,20 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
 
 const Command train_command{
     .name = "train",
-    .summary = "trains a model on prepared data or on examples, or goes on with a run",
+    .summary = "trains a model on prepared data or on examples, or continues a run",
     .help =
         R"help(usage: switchyard train [--config FILE]... [--set PATH=VALUE]... --output RUN
 
   --config FILE     configuration, a file or the name of a shipped one; several merge in order.
-                    Without it a run goes on with its own configuration.
+                    Without it a run continues with its own configuration.
   --set PATH=VALUE  one option, after all files; `switchyard options` lists them
   --output RUN      the run's directory: config.textproto, metrics.jsonl, log.txt, checkpoints/.
-                    Where it has a checkpoint, training goes on from the newest.
-  --restart         begins a run again at step 1 whose checkpoints are gone; refused without
+                    If it has a checkpoint, training continues from the newest.
+  --restart         begins a run whose checkpoints are gone again at step 1, which is
+                    otherwise refused
 
 Ctrl-C, TERM, HUP or `touch RUN/stop` finishes the step, saves and exits with 75; so does
-train.max_minutes. The same command goes on, on any number of processes up to
+train.max_minutes. The same command continues the run on any number of processes up to
 parallel.virtual_ranks, with the same numbers. train.steps, train.max_minutes, intervals and
 checkpoint.keep_last may change between starts.
 

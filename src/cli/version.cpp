@@ -24,7 +24,8 @@ std::string hexadecimal(const unsigned char* bytes, std::size_t size) {
   return text;
 }
 
-// Called for the program first, then for its libraries: looks at the program's notes alone.
+// A dl_iterate_phdr callback. It is called for the program first and then for its libraries; only
+// the program's notes are read.
 int read_build_id(dl_phdr_info* object, std::size_t, void* id) {
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = object->dlpi_phdr[i];

@@ -11,9 +11,9 @@ namespace {
 
 std::int64_t length(auto range) { return static_cast<std::int64_t>(range.size()); }
 
-// Puts a node on a stack that holds everything to its left, folded as far as it goes. A node
-// without anything to its right is its parent; siblings are joined: `join` adds the top value to
-// the one below it and removes it.
+// Pushes a node onto a stack that holds all nodes to its left, folded as far as possible. A node
+// whose right sibling covers no leaves is renamed to its parent. Two siblings at the top are
+// joined: `join` adds the top value to the one below and removes it.
 template <class Join>
 void push_node(Buffer<TreeNode>& stack, TreeNode node, std::int64_t leaves, Join join) {
   const auto rename = [leaves](TreeNode& n) {
@@ -47,7 +47,8 @@ void add(std::span<T> sum, std::span<const T> term) {
   for (std::int64_t i = 0; i < n; ++i) s[i] += t[i];
 }
 
-// Folds consecutive nodes in place; afterwards `values` begins with the values of what is returned.
+// Folds consecutive nodes in place and returns the folded nodes; `values` is replaced by their
+// values.
 template <class T>
 Buffer<TreeNode> fold(std::span<const TreeNode> nodes, Buffer<std::span<T>>& values,
                       std::int64_t leaves) {
@@ -71,11 +72,11 @@ Buffer<TreeNode> leaf_nodes(std::int64_t first, std::int64_t last) {
   return nodes;
 }
 
-// Who sends what: known to every process by arithmetic.
+// Which nodes each process sends; every process computes this from the partition alone.
 struct LeafExchange {
   std::int64_t leaves = 0;
   Buffer<Buffer<TreeNode>> covers;  // [R]
-  std::size_t rounds = 0;           // round r carries the r-th node of every cover
+  std::size_t rounds = 0;           // in round r each process sends the r-th node of its cover
 
   explicit LeafExchange(const LeafPartition& partition) : leaves(partition.leaves()) {
     for (std::size_t p = 0; p + 1 < partition.first.size(); ++p) {
@@ -85,8 +86,8 @@ struct LeafExchange {
   }
 };
 
-// One chunk of the elements, small enough for int counts. Piece j of it, [floor(jn/R),
-// floor((j+1)n/R)), is summed by process j. room: [rounds, R, ceil(n/R)] for what is received.
+// Reduces one chunk of the elements, small enough for int counts. Process j sums piece j of the
+// chunk, [floor(jn/R), floor((j+1)n/R)). room [rounds, R, ceil(n/R)]: receive buffer.
 template <class T>
 void reduce_chunk(const Comm& comm, const LeafExchange& exchange,
                   std::span<const std::span<T>> nodes, std::span<T> room, std::span<T> result) {
@@ -98,7 +99,7 @@ void reduce_chunk(const Comm& comm, const LeafExchange& exchange,
   const std::int64_t piece = piece_sizes[static_cast<std::size_t>(own)];
   const Buffer<int> nothing(counts.size(), 0);
 
-  // Only what a process has in that round is filled.
+  // pieces[p] has one entry for each round in which process p sends a node.
   Buffer<Buffer<std::span<T>>> pieces(exchange.covers.size());
   for (std::size_t round = 0; round < exchange.rounds; ++round) {
     T* const base = room.data() + static_cast<std::int64_t>(round) * processes * piece;

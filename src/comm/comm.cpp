@@ -68,8 +68,8 @@ bool may_write_into(const std::string& directory) {
   return access((directory + "/").c_str(), W_OK | X_OK) == 0;
 }
 
-// MPI_Init makes files of its own there, and the directory too where it may, except where mpirun
-// has made them already.
+// MPI_Init creates files in TMPDIR, and TMPDIR itself where it can, unless mpirun has created them
+// already.
 void require_temporary_directory() {
   const char* wanted = getenv("TMPDIR");
   if (getenv("OMPI_COMM_WORLD_RANK") || !wanted || may_write_into(wanted)) return;
@@ -87,8 +87,8 @@ void require_temporary_directory() {
 
 Session::Session(int& argc, char**& argv) : has_mpi_(has_launcher()) {
   if (!has_mpi_) return;
-  // Under another MPI's launcher Open MPI would start a daemon beside the program, which would die
-  // of a Ctrl-C that means "save and stop".
+  // Under the launcher of another MPI, Open MPI would start a daemon beside the program. A Ctrl-C
+  // that means "save and stop" would kill that daemon.
   setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   setenv("HOME", "/", 0);  // PMIx crashes without one where the user has no name either
   require_temporary_directory();
@@ -106,7 +106,8 @@ Session::Session(int& argc, char**& argv) : has_mpi_(has_launcher()) {
 }
 
 Session::~Session() {
-  // Finalizing is collective too: an error's reason is printed, then abort_job() ends the others.
+  // MPI_Finalize is collective, so it is skipped while an exception unwinds: the error's reason is
+  // printed first, then abort_job() ends the other processes.
   if (has_mpi_ && std::uncaught_exceptions() == 0) MPI_Finalize();
 }
 

@@ -1,8 +1,8 @@
-// Owners of MPI: the session (init to finalize) and a communicator, and the collectives the program
-// needs, on spans. The only folder that includes <mpi.h>; every call is checked and a failure
-// throws with the call's name and MPI's own text. Every function here that takes a Comm is
-// collective over it unless it says otherwise. In a Comm of one process nothing has to travel, and
-// none of them calls MPI.
+// RAII owners of the MPI session (init to finalize) and of a communicator, and the collectives that
+// the program needs, on spans. comm/ is the only folder that includes <mpi.h>. Every MPI call is
+// checked; a failure throws with the call's name and MPI's own text. Every function here that takes
+// a Comm is collective over it unless its comment says otherwise. In a Comm of one process no data
+// has to travel, and no function calls MPI.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@
 
 namespace switchyard {
 
-// MPI_Init_thread … MPI_Finalize where a launcher started this process. Where none did there is
-// this process alone and MPI stays out of it: it would need a temporary directory that can be
-// written, a home, and processes beside this one. One in a program, made before any Comm and
-// destroyed after all.
+// MPI_Init_thread … MPI_Finalize where an MPI launcher started this process. Without a launcher the
+// job is this process alone and MPI is not used: it would need a writable temporary directory, a
+// home directory and helper processes. One per program, created before any Comm and destroyed after
+// all.
 class Session {
  public:
   Session(int& argc, char**& argv);
@@ -35,7 +35,7 @@ class Session {
   bool has_mpi_ = false;
 };
 
-// A duplicated communicator, or this process alone; move-only. MPI_ERRORS_RETURN is installed.
+// A duplicated communicator, or this process alone. Move-only. MPI_ERRORS_RETURN is installed.
 class Comm {
  public:
   static Comm world(const Session& session);
@@ -66,29 +66,29 @@ void barrier(const Comm& comm);
 // T: float, double, std::int32_t, std::int64_t, std::uint64_t, char, std::byte.
 template <class T>
 void broadcast(const Comm& comm, std::span<T> data, Rank root);
-// Sizes may differ: the string of `root` on every process.
+// Returns the string of `root` on every process; the lengths may differ.
 std::string broadcast_string(const Comm& comm, const std::string& text, Rank root);
-// One string a process, in rank order, on every process.
+// Returns one string per process, in rank order, on every process.
 std::vector<std::string> all_gather_strings(const Comm& comm, const std::string& text);
 
-// Every process gives `count` elements; the result holds them in rank order.
+// Every process contributes `count` elements; the result holds them in rank order.
 template <class T>
 Buffer<T> all_gather(const Comm& comm, std::span<const T> data);
 // Sizes may differ between processes; the result is their concatenation in rank order.
 template <class T>
 Buffer<T> all_gather_v(const Comm& comm, std::span<const T> data);
 
-// Element-wise; exact, so independent of the order of the processes.
+// Element-wise maximum. It is exact, so it does not depend on the order of the processes.
 void all_reduce_max(const Comm& comm, std::span<std::int64_t> data);
 void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data);
 
-// One element for each process and back: result[p] is what process p sent to this one.
+// Sends one element to each process: result[p] is what process p sent to this one.
 Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);
 
-// Rows of `width` elements: send_rows[p] rows go to process p, in order; recv_rows[p] come from it.
-// One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and never overflow an
-// int. send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T: float, bfloat16,
-// std::int64_t.
+// Sends rows of `width` elements: send_rows[p] rows go to process p, in order; recv_rows[p] come
+// from it. One MPI_Alltoallv on a contiguous row datatype, so that counts are rows and do not
+// overflow an int. send: [sum send_rows, width], recv: [sum recv_rows, width], both packed. T:
+// float, bfloat16, std::int64_t.
 template <class T>
 void all_to_all_rows(const Comm& comm, std::span<const T> send,
                      std::span<const std::int64_t> send_rows, std::span<T> recv,

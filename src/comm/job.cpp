@@ -15,7 +15,7 @@ namespace {
 
 bool is_set(const char* name) { return std::getenv(name) != nullptr; }
 
-// What a launcher says of the number of processes, where it says it.
+// The number of processes as announced by a launcher in the environment, if it does.
 std::optional<EnvironmentVariable> promised_size() {
   const bool is_task = is_set("SLURM_STEP_ID") && is_set("SLURM_PROCID");
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
@@ -26,7 +26,7 @@ std::optional<EnvironmentVariable> promised_size() {
   return std::nullopt;
 }
 
-// The first line in which they differ, of each; of a text that has ended an empty one.
+// The first line of each text in which the two differ; "" for a text that has already ended.
 std::pair<std::string, std::string> first_lines_that_differ(std::string a, std::string b) {
   const auto line_end = [](const std::string& text) {
     return std::min(text.find('\n'), text.size());
@@ -67,7 +67,8 @@ Comm within_host(const Comm& comm) {
   check_mpi(
       MPI_Comm_split_type(comm.handle().comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &sharing),
       "MPI_Comm_split_type");
-  auto first = static_cast<int>(comm.rank().value);  // the host's, who names it
+  auto first =
+      static_cast<int>(comm.rank().value);  // rank 0 of this host; its rank identifies the host
   check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, sharing), "MPI_Bcast");
   check_mpi(MPI_Comm_free(&sharing), "MPI_Comm_free");
   return comm.split(first, static_cast<int>(comm.rank().value));
@@ -75,7 +76,7 @@ Comm within_host(const Comm& comm) {
 
 std::optional<Difference> find_difference(const Comm& comm, const std::string& text) {
   const std::string first = broadcast_string(comm, text, Rank{0});
-  // The lowest rank that differs is the largest of these; 0 where none does.
+  // The lowest rank that differs has the largest `order`; all are 0 where no rank differs.
   std::int64_t order = text == first ? 0 : comm.size() - comm.rank().value;
   all_reduce_max(comm, std::span(&order, 1));
   if (order == 0) return std::nullopt;

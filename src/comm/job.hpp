@@ -1,4 +1,5 @@
-// Is this process in the job it believes to be in? Checks at start, before any work.
+// Checks at start, before any work, that this process is in the job it believes to be in: its
+// launcher, its host, and that all ranks agree.
 #pragma once
 
 #include <optional>
@@ -21,17 +22,17 @@ const char* mpi_name();  // "Open MPI"
 // Whether mpirun, or another launcher that MPI can join, started this process. Not collective.
 bool has_launcher();
 
-// A launcher's promise of several processes that MPI knows nothing of: the world is 1 although this
-// is one of several tasks that another launcher started (OMPI_COMM_WORLD_SIZE, PMI_SIZE, or
-// SLURM_STEP_NUM_TASKS in a task of a step). An allocation of many tasks promises nothing yet: its
-// script is one process. Not collective.
+// The environment variable in which a launcher announces several processes although MPI's world has
+// size 1: this process is then one of several tasks that a launcher of another MPI started
+// (OMPI_COMM_WORLD_SIZE, PMI_SIZE, or SLURM_STEP_NUM_TASKS in a task of a job step). A Slurm
+// allocation of several tasks alone does not count, since its batch script is one process. Not
+// collective.
 std::optional<EnvironmentVariable> foreign_launcher(int world_size);
 
-// The processes that share memory with this one: its host's, in the order of their ranks.
-// Collective.
+// The processes on this host (those that share memory), in rank order. Collective.
 Comm within_host(const Comm& comm);
 
-// Two processes that do not have the same text.
+// Two processes whose texts differ.
 struct Difference {
   Rank rank;               // the lowest that differs from rank 0
   std::string first_host;  // rank 0's
@@ -39,13 +40,14 @@ struct Difference {
   std::string first, other;
 };
 
-// Where `text` is not rank 0's; nothing where it is the same everywhere. No process ever holds more
-// than two texts. Collective.
+// Compares `text` with rank 0's; nullopt where all are equal. No process ever holds more than two
+// texts. Collective.
 std::optional<Difference> find_difference(const Comm& comm, const std::string& text);
 
-// Throws Error(mismatch) on every rank when `text` is not rank 0's everywhere: the first rank that
-// differs, both hosts and both texts, of longer ones the first lines that differ. `label` says what
-// is compared, "build", and `hint` what to do about a difference. Collective.
+// Throws Error(mismatch) on every rank unless `text` is the same on all ranks. The message names
+// the first rank that differs, both hosts and both texts (for multi-line texts, the first lines
+// that differ). `label` says what is compared, such as "build"; `hint` what to do about a
+// difference. Collective.
 void require_equal_on_all_ranks(
     const Comm& comm, const std::string& label, const std::string& text,
     const std::string& hint = "start the same program on machines of the same kind");

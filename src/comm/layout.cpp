@@ -8,13 +8,13 @@
 namespace switchyard {
 namespace {
 
-// `items` shared out over `parts` parts: part p has the items [floor(p items / parts),
-// floor((p+1) items / parts)).
+// Divides `items` among `parts`: part p has the items [floor(p items / parts), floor((p+1) items /
+// parts)).
 std::int64_t first_item(std::int64_t part, std::int64_t items, std::int64_t parts) {
   return part * items / parts;
 }
 
-// The part that has `item`: the largest p with p items / parts < item + 1.
+// The part that contains `item`: the largest p with p items / parts < item + 1.
 std::int64_t part_of(std::int64_t item, std::int64_t items, std::int64_t parts) {
   return ((item + 1) * parts - 1) / items;
 }
@@ -70,7 +70,8 @@ Interval<VirtualRank> Layout::members(GroupId g) const {
   return share<VirtualRank>(g.value, virtual_ranks_, groups_);
 }
 
-// A group's virtual ranks are whole processes' or inside one process, by the constructor's rule.
+// By the constructor's rule, a group's virtual ranks either fill whole processes or lie within one
+// process.
 Interval<Rank> Layout::processes_of(GroupId g) const {
   const Interval<VirtualRank> ranks = members(g);
   return {host(ranks.first), Rank{host(VirtualRank{ranks.last.value - 1}).value + 1}};

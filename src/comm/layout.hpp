@@ -1,5 +1,5 @@
-// Who hosts what: virtual rank -> process, (expert, group) -> process. Pure arithmetic on V, R, G,
-// E; knows nothing of MPI, tensors or time.
+// Where everything lives: virtual rank -> process, (expert, group) -> process. Pure arithmetic on
+// V, R, G, E; knows nothing of MPI, tensors or time.
 //
 // Worked example, V = 4, R = 2, G = 1, E = 4: process 0 hosts v0 v1 and experts e0 e1, process 1
 // hosts v2 v3 and e2 e3. With R = 3: v0 | v1 | v2 v3 and e0 | e1 | e2 e3.
@@ -13,9 +13,9 @@ namespace switchyard {
 
 class Layout {
  public:
-  // V virtual ranks on R processes; E experts (0: a dense model), each copied in G groups of V/G
-  // consecutive virtual ranks. Throws Error(usage) when R > V, when G does not divide V, or when G
-  // > 1 and neither R divides G nor G divides R.
+  // V virtual ranks on R processes; E experts (0: a dense model), each replicated in G groups of
+  // V/G consecutive virtual ranks. Throws Error(usage) when R > V, when G does not divide V, or
+  // when G > 1 and neither R divides G nor G divides R.
   Layout(int virtual_ranks, int processes, int groups, int experts);
 
   int virtual_ranks() const { return virtual_ranks_; }
@@ -28,11 +28,10 @@ class Layout {
 
   GroupId group(VirtualRank v) const;
   Interval<VirtualRank> members(GroupId g) const;
-  Interval<Rank> processes_of(GroupId g) const;  // those that host its virtual ranks
-  Interval<GroupId> groups_of(Rank p) const;     // those whose experts p may hold a share of
-  Rank owner(ExpertId e, GroupId g) const;       // the process that computes e for g's rows
-  Interval<ExpertId> owned_experts(
-      Rank p) const;  // the same set in each of p's groups; may be empty
+  Interval<Rank> processes_of(GroupId g) const;    // those that host g's virtual ranks
+  Interval<GroupId> groups_of(Rank p) const;       // those in which p may own experts
+  Rank owner(ExpertId e, GroupId g) const;         // the process that computes e for tokens of g
+  Interval<ExpertId> owned_experts(Rank p) const;  // the same set in each group of p; may be empty
 
  private:
   int virtual_ranks_, processes_, groups_, experts_;

@@ -1,5 +1,5 @@
-// What comm's own .cpp files share about MPI: the one check of return codes, element types, counts
-// that fit an int. Nothing outside comm/ includes this.
+// What comm's own .cpp files share about MPI: the check of return codes, element types, and
+// conversion of counts to int. Nothing outside comm/ includes this file.
 #pragma once
 
 #include <mpi.h>
@@ -18,14 +18,14 @@ namespace switchyard {
 // Throws std::runtime_error with the call's name and MPI's text unless `code` is MPI_SUCCESS.
 void check_mpi(int code, const char* call);
 
-// The int that MPI wants; throws std::runtime_error when the count does not fit one.
+// Converts a count to the int that MPI takes; throws std::runtime_error when it does not fit.
 int int_count(std::int64_t count);
 Buffer<int> int_counts(std::span<const std::int64_t> counts);
 // offsets[i] = counts[0] + … + counts[i-1]
 Buffer<int> int_offsets(std::span<const std::int64_t> counts);
 
 struct Comm::Handle : InStorage {
-  MPI_Comm comm = MPI_COMM_NULL;  // of this process alone where MPI has not been started
+  MPI_Comm comm = MPI_COMM_NULL;  // null for a Comm of this process alone without MPI
   int size = 1, rank = 0;
 
   Handle() = default;
@@ -35,13 +35,14 @@ struct Comm::Handle : InStorage {
   }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
-  // Freeing is collective: while one process unwinds from an error the others would never join it.
+  // MPI_Comm_free is collective: while this process unwinds from an error, the others would never
+  // join the call.
   ~Handle() {
     if (comm != MPI_COMM_NULL && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
   }
 };
 
-// A committed row of `width` elements.
+// A committed MPI datatype for a row of `width` elements.
 class RowType {
  public:
   RowType(MPI_Datatype element, std::int64_t width) {
@@ -67,7 +68,7 @@ MPI_Datatype mpi_type() {
   if constexpr (std::is_same_v<T, std::uint64_t>) return MPI_UINT64_T;
   if constexpr (std::is_same_v<T, char>) return MPI_CHAR;
   if constexpr (std::is_same_v<T, std::byte>) return MPI_BYTE;
-  if constexpr (std::is_same_v<T, bfloat16>) return MPI_UINT16_T;  // moved, never added
+  if constexpr (std::is_same_v<T, bfloat16>) return MPI_UINT16_T;  // only transferred, never summed
 }
 
 }  // namespace switchyard

@@ -1,5 +1,5 @@
-// Do all processes reach this point, or does one of them wait in vain? Tells a mistake that every
-// process found alike from a surprise on one of them, without risking to hang.
+// Checks whether all processes reach a given point. This distinguishes a mistake that every process
+// found alike from an error on some of them only, without the risk of hanging.
 #pragma once
 
 #include <chrono>
@@ -9,8 +9,8 @@
 namespace switchyard {
 
 // True on every process when all processes of `comm` call this within `patience` of one another.
-// False where the others did not come: then `comm` is of no more use, and the job is best aborted.
-// `comm` carries nothing else.
+// False where some did not arrive: then `comm` can no longer be used, and the job should be
+// aborted. `comm` must not be used for anything else.
 bool all_arrive_within(const Comm& comm, std::chrono::milliseconds patience);
 
 }  // namespace switchyard

@@ -10,8 +10,8 @@
 namespace switchyard {
 namespace {
 
-// What travels: 'r' and the result, or 'e', the exit code's byte, the message, NUL, the hint, NUL
-// and the host.
+// The message each process sends: 'r' and the result, or 'e', the exit code as one byte, the
+// message, NUL, the hint, NUL and the host.
 std::string outcome_of(const std::function<std::string()>& work) {
   const auto failure = [](ExitCode code, const std::string& message, const std::string& hint) {
     return std::string("e") + static_cast<char>(code) + message + '\0' + hint + '\0' + host_name();
@@ -40,14 +40,14 @@ std::optional<Failure> failure_of(const std::string& outcome) {
                  .host = outcome.substr(hint_end + 1)};
 }
 
-// Process 0 often works alone, for all; naming it would only puzzle.
+// Process 0 often works alone on behalf of all, so naming it in the message would only confuse.
 [[noreturn]] void throw_failure(const Failure& failure, std::size_t rank) {
   const std::string who =
       rank == 0 ? "" : "process " + std::to_string(rank) + " on " + failure.host + ": ";
   throw Error(failure.code, who + failure.message, failure.hint);
 }
 
-// Whether no process of this host with a lower rank has this view. Collective.
+// Whether this process is the lowest rank on its host with this view. Collective.
 bool is_first_with_view(const Comm& comm, const std::string& view) {
   const Comm here = within_host(comm);
   const std::vector<std::string> views = all_gather_strings(here, view);

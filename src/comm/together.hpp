@@ -1,5 +1,5 @@
-// One outcome for all processes: work that may fail on some of them either succeeds everywhere or
-// throws everywhere, with the same words. It knows nothing of checkpoints.
+// One outcome for all processes: work that may fail on some of them either succeeds on all or
+// throws the same Error on all. It knows nothing of checkpoints.
 #pragma once
 
 #include <functional>
@@ -10,16 +10,17 @@
 
 namespace switchyard {
 
-// Runs `work` on every process and returns all results in rank order. Where it throws on any, every
-// process throws the lowest such rank's Error. `work` may call no collective. Collective.
+// Runs `work` on every process and returns all results in rank order. Where it throws on some
+// processes, every process throws the Error of the lowest such rank. `work` must not call a
+// collective. Collective.
 std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work);
 void all_or_none(const Comm& comm, const std::function<void()>& work);
 
-// The same where the processes of a host that see the same do the work once: those whose `view` is
-// the same text. The Error says on which host, where there are several processes. Collective.
+// Like together, but processes of one host that see the same files do the work once: those with
+// equal `view`. The Error names the host where there are several processes. Collective.
 void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work);
 
-// The same where process 0 alone works: its result, or its Error, on every process. Collective.
+// Runs `work` on process 0 alone; its result, or its Error, reaches every process. Collective.
 std::string on_first(const Comm& comm, const std::function<std::string()>& work);
 
 }  // namespace switchyard

@@ -1,5 +1,5 @@
-// The configurations that ship, built into the program: a copy of it alone knows them too.
-// launch/cmake/built_in_configs.cmake writes the table from configs/.
+// The configurations that ship with the program, compiled into it, so that a copy of the binary
+// alone has them too. launch/cmake/built_in_configs.cmake generates the table from configs/.
 #pragma once
 
 #include <span>

@@ -17,7 +17,7 @@ std::string lower_case(std::string_view text) {
 }  // namespace
 
 int edit_distance(std::string_view a, std::string_view b) {
-  // distance[i][j]: between the first i letters of a and the first j of b.
+  // distance[i][j]: edit distance between the first i letters of a and the first j of b.
   std::vector<std::vector<int>> distance(a.size() + 1, std::vector<int>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) {
     for (std::size_t j = 0; j <= b.size(); ++j) {

@@ -1,5 +1,5 @@
-// "Did you mean …?": the name a misspelt word most likely stands for. Knows nothing of what the
-// names are.
+// "Did you mean …?": the name that a misspelt word most likely stands for. Knows nothing of what
+// the names mean.
 #pragma once
 
 #include <span>
@@ -8,11 +8,12 @@
 
 namespace switchyard {
 
-// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+// The number of insertions, deletions, replacements and swaps of adjacent letters that turn `a`
+// into `b`.
 int edit_distance(std::string_view a, std::string_view b);
 
-// The closest of `names` by edit distance, case ignored, where at most a third of the word differs
-// or where the word (three letters or more) is the name's beginning; otherwise "".
+// The closest of `names` by edit distance, ignoring case, if at most a third of the word differs or
+// if the word (three letters or more) is a prefix of the name; otherwise "".
 std::string nearest(std::string_view word, std::span<const std::string> names);
 
 }  // namespace switchyard

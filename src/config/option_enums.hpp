@@ -1,5 +1,5 @@
-// The choices of run.proto as the program's own enums. Both have the same values in the same order
-// (settings_test.cpp holds them to it), so a choice has one name, that of run.proto.
+// Conversion between the enums of run.proto and the program's own. Both list the same values in the
+// same order (checked by settings_test.cpp), so each choice has one name, that of run.proto.
 #pragma once
 
 #include <google/protobuf/descriptor.h>
@@ -14,7 +14,7 @@
 
 namespace switchyard {
 
-// run.proto's enum beside each of ours.
+// The descriptor of run.proto's enum for each of the program's enums.
 const google::protobuf::EnumDescriptor& option_enum(RoutingMethod);
 const google::protobuf::EnumDescriptor& option_enum(SecondPolicy);
 const google::protobuf::EnumDescriptor& option_enum(DropPolicy);
@@ -28,13 +28,13 @@ const google::protobuf::EnumDescriptor& option_enum(Precision);
 const google::protobuf::EnumDescriptor& option_enum(Recompute);
 const google::protobuf::EnumDescriptor& option_enum(ScheduleConfig::Shape);
 
-// "EXPERT_CHOICE"
+// The name of a value as run.proto spells it, such as "EXPERT_CHOICE".
 template <class Ours>
 std::string option_name(Ours value) {
   return option_enum(value).FindValueByNumber(static_cast<int>(value))->name();
 }
 
-// Ours of run.proto's value.
+// The program's value for a value of run.proto's enum.
 template <class Ours, class Theirs>
 Ours from_option(Theirs value) {
   return static_cast<Ours>(static_cast<int>(value));

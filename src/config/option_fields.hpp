@@ -1,4 +1,4 @@
-// The options of a run as a flat list, read from run.proto's own descriptors; so that loading,
+// The options of a run as a flat list, derived from the descriptors of run.proto, so that loading,
 // checking, comparing and printing them need no second list.
 #pragma once
 
@@ -18,19 +18,20 @@ struct OptionField {
   bool fixed_in_run() const;
 };
 
-// Every field below `root` that is not a block of others, in the order of the file.
+// Every field below `root` that is not itself a message, in the order of run.proto.
 std::vector<OptionField> option_fields(const google::protobuf::Descriptor& root);
 
-// The message that holds the field itself: `config.model()` for "model.d_model".
+// The message that directly contains the field: `config.model()` for "model.d_model".
 const google::protobuf::Message& holder(const google::protobuf::Message& config,
                                         const OptionField& option);
 
-// The value in effect as text format writes it ("128", "RELU", "[a, b]" for a list); "unset" where
-// nothing is set and there is no default.
+// The effective value in protobuf text format ("128", "RELU", "[a, b]" for a list); "unset" where
+// the field is unset and has no default.
 std::string value_text(const google::protobuf::Message& config, const OptionField& option);
 
-// The path of the option that `name`, not found in the block `in`, most likely means: one of that
-// name in another block, else the nearest in this one, else the nearest anywhere, else "".
+// The path of the option that `name`, which is not in the block `in`, most likely means: an option
+// of that name in another block, else the nearest name in this block, else the nearest anywhere,
+// else "".
 std::string suggest_option(const google::protobuf::Descriptor& root,
                            const google::protobuf::Descriptor& in, std::string_view name);
 

@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Where things that ship may lie, the likeliest first.
+// Directories in which files that ship with the program may be, most likely first.
 std::vector<fs::path> shipped_directories() {
   const fs::path program = program_path(), directory = program.parent_path();
   std::vector<fs::path> found;
@@ -24,7 +24,7 @@ std::vector<fs::path> shipped_directories() {
   return found;
 }
 
-// The first of them that has such a directory with this in it.
+// The subdirectory `name` of the first of them in which it contains the file `with`.
 fs::path shipped(const std::string& name, const std::string& with) {
   for (const fs::path& directory : shipped_directories()) {
     std::error_code unknown;

@@ -35,7 +35,7 @@ std::string did_you_mean(const std::string& name) {
   return name.empty() ? list_options : "did you mean " + name + "?";
 }
 
-// The n-th text between double quotes, from 0.
+// The n-th double-quoted part of `text`, counted from 0.
 std::string quoted(const std::string& text, int n) {
   std::size_t begin = text.find('"');
   for (int i = 0; i < 2 * n && begin != std::string::npos; ++i) begin = text.find('"', begin + 1);
@@ -55,7 +55,7 @@ std::string one_of(const EnumDescriptor& type) {
   return "it is one of " + list;
 }
 
-// The parser reports an unknown field at the token after its name; a user looks for the name.
+// The parser reports an unknown field at the token after its name; users look for the name itself.
 int column_of(const std::string& text, const TextFormatError& error, const std::string& name) {
   std::size_t start = 0;
   for (int line = 0; line < error.line; ++line) start = text.find('\n', start) + 1;
@@ -64,7 +64,7 @@ int column_of(const std::string& text, const TextFormatError& error, const std::
   return at == std::string::npos ? error.column : static_cast<int>(at);
 }
 
-// What to do about the parser's complaint.
+// What the user can do about a parser error.
 std::string syntax_hint(const std::string& message) {
   const auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
   if (says("the end of the file")) return "a value is missing, or the } that closes a block";
@@ -120,7 +120,8 @@ constexpr char extension[] = ".textproto";
 }
 
 struct ConfigText {
-  std::string place, text;  // for messages, and what is there
+  // `place` names the source in messages; `text` is its content.
+  std::string place, text;
 };
 
 ConfigText read_config_file(const std::filesystem::path& path) {
@@ -135,11 +136,13 @@ ConfigText read_config_file(const std::filesystem::path& path) {
   return {path.string(), std::move(text)};
 }
 
-// A file; else a shipped configuration, by the file beside the program, or built into it.
+// Finds a configuration: a file of that name; else a shipped configuration, from the file beside
+// the program or from those built into it.
 ConfigText find_config(const std::string& name) {
   const auto is_file = [](const std::filesystem::path& path) {
     std::error_code unknown;
-    const auto status = std::filesystem::status(path, unknown);  // a pipe of the shell's is fine
+    // Anything but a directory will do: a pipe, as from a shell's <(…), is accepted too.
+    const auto status = std::filesystem::status(path, unknown);
     return std::filesystem::exists(status) && !std::filesystem::is_directory(status);
   };
   if (is_file(name)) return read_config_file(name);
@@ -153,7 +156,8 @@ ConfigText find_config(const std::string& name) {
   refuse_name(name);
 }
 
-// An empty file would be the defaults, and the parser has no words for bytes that are no text.
+// An empty file would silently mean all defaults, and the parser has no useful message for binary
+// input.
 void require_text(const std::string& text, const std::string& file) {
   const auto is_control = [](unsigned char c) { return c < ' ' && !std::isspace(c); };
   if (std::any_of(text.begin(), text.end(), is_control)) {
@@ -205,8 +209,8 @@ std::string demand(const FieldDescriptor& field) {
   }
 }
 
-// Sets the field, or adds to the list. The value is text format's, but for what `--set` makes
-// easier: strings without quotes, enum values in lower case.
+// Sets the field, or appends to it if it is a list. The value is in protobuf text format, except
+// that `--set` also accepts strings without quotes and enum values in lower case.
 void parse_value(Message& block, const FieldDescriptor& field, const std::string& value,
                  const std::string& assignment) {
   if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !is_quoted(value)) {
@@ -240,7 +244,7 @@ struct Assignment {
   std::string path, value;
 };
 
-// "model.d_model=128", or in one word of the shell "model.d_model = 128".
+// Splits "model.d_model=128"; spaces around "=" are allowed where the shell passes one word.
 Assignment split_assignment(const std::string& assignment) {
   const std::size_t equals = assignment.find('=');
   const std::string path = assignment.substr(0, equals);
@@ -278,7 +282,7 @@ void write_out_defaults(Message& message) {
   }
 }
 
-// "path: before -> after" for every difference in a field that `counts`.
+// "path: before -> after" for every option that differs and for which `counts` is true.
 template <class Predicate>
 std::vector<std::string> changes(const RunConfig& before, const RunConfig& after,
                                  const Predicate& counts) {

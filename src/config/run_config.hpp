@@ -1,5 +1,5 @@
-// From files and `--set` to one RunConfig, back to text, and the difference of two. Parses and
-// merges only: whether the values make sense is validate.hpp's business.
+// From configuration files and `--set` to one RunConfig, back to text, and the difference of two.
+// It only parses and merges; whether the values make sense is checked in config/validate.hpp.
 #pragma once
 
 #include <span>
@@ -10,33 +10,34 @@
 
 namespace switchyard {
 
-// Files merge in order, then each of `sets` ("model.d_model=128"): the last one wins, a repeated
-// field replaces the earlier one. A file that is not there is looked for among the shipped
-// configurations by name ("tiny"), first beside the program and then in it. What depends on other
-// options is filled in: model.d_kv, model.num_decoder_layers. Throws Error(missing_input), or
-// Error(usage) with file:line:column or the assignment, and the nearest name where one is unknown.
+// Merges files in order, then each of `sets` ("model.d_model=128"). Later values win, and a
+// repeated field replaces the earlier list. A file that does not exist is looked up by name among
+// the shipped configurations ("tiny"), first beside the program and then inside it. Options whose
+// default depends on others are filled in: model.d_kv, model.num_decoder_layers. Throws
+// Error(missing_input), or Error(usage) with file:line:column or the assignment, and the nearest
+// known name for an unknown one.
 RunConfig load_config(std::span<const std::string> files, std::span<const std::string> sets);
 
-// One RunConfig from text; `name` stands in error messages.
+// Parses one RunConfig; `name` stands for the text in error messages.
 RunConfig parse_config(const std::string& text, const std::string& name);
 
-// Every option with the value in effect, defaults written out; options that are unset and have no
-// default are left out. Parsing it gives the same configuration again.
+// Every option with its effective value, defaults included; options that are unset and have no
+// default are omitted. Parsing the text gives the same configuration again.
 std::string resolved_text(const RunConfig& config);
 
-// "model.d_model: 128 -> 256" for every difference.
+// "model.d_model: 128 -> 256" for every option that differs.
 std::vector<std::string> changed_fields(const RunConfig& before, const RunConfig& after);
-// The same for the fields that a resumed run may not change.
+// The same, for the options that a resumed run may not change.
 std::vector<std::string> changed_fixed_fields(const RunConfig& before, const RunConfig& after);
 
 // Names of the configurations that ship with the program, sorted.
 std::vector<std::string> shipped_configs();
 
-// Merges one "path=value" into `config`. A string needs no quotes, an enum value may be lower case,
-// a list is separated by commas.
+// Merges one "path=value" into `config`. Strings need no quotes, enum values may be lower case, and
+// list elements are separated by commas.
 void set_option(google::protobuf::Message& config, const std::string& assignment);
 
-// MergeFrom, except that a list in `from` replaces the one in `into`.
+// Like MergeFrom, except that a list in `from` replaces the one in `into`.
 void merge_config(const google::protobuf::Message& from, google::protobuf::Message& into);
 
 }  // namespace switchyard

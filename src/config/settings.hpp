@@ -1,5 +1,5 @@
-// The configuration of a run as plain structs: the messages of run.proto are read here, once, and
-// nowhere further down.
+// The configuration of a run as plain structs. The messages of run.proto are read here and nowhere
+// in the layers below.
 #pragma once
 
 #include <cstdint>
@@ -17,31 +17,32 @@ struct Settings {
   ModelConfig model;
   int virtual_ranks = 1;  // V
   int groups = 1;         // G
-  // data.train is a file of examples; it has rows of spans.input_length and spans.target_length.
+  // Whether data.train is a file of examples, with rows of spans.input_length and
+  // spans.target_length.
   bool examples = false;
   SpanCorruptionConfig spans;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
-  double gradient_clipping = 0;  // largest global norm; 0: any
+  double gradient_clipping = 0;  // largest global norm; 0: no clipping
 
   std::int64_t batch_size = 0;  // B: rows of the global batch
-  int accumulation_steps = 1;   // A: its parts
+  int accumulation_steps = 1;   // A: parts that the batch is divided into (gradient accumulation)
   std::int64_t steps = 0;       // of the whole run
   std::uint64_t seed = 1;
-  std::optional<double> max_minutes;  // of one start
+  std::optional<double> max_minutes;  // wall-clock limit of one start
   std::int64_t log_interval = 1;
   std::int64_t eval_interval = 0;  // 0: only at the end
   std::int64_t eval_samples = 0;
-  bool tensorboard = false;              // event files are written
+  bool tensorboard = false;              // whether event files are written
   std::int64_t checkpoint_interval = 0;  // 0: only at the end, or when stopped
   int keep_last = 1;
 
-  // Rows that pass through the model at once, over all virtual ranks.
+  // Rows that pass through the model at once, over all virtual ranks: one micro-step.
   std::int64_t rows_at_once() const { return batch_size / accumulation_steps; }
 };
 
-// `config` is valid and names its vocabulary: unset, model.vocab_size is the data's, which the
-// caller has filled in.
+// `config` must be valid and must name its vocabulary: where model.vocab_size is unset, the caller
+// fills in that of the data first.
 Settings read_settings(const RunConfig& config);
 
 }  // namespace switchyard

@@ -17,8 +17,8 @@
 namespace switchyard {
 namespace {
 
-// Collects sentences; each rule is one line below. A rule holds for what is set or has a default,
-// and no rule admits NaN or infinity.
+// Collects sentences about what is wrong; each rule below takes one line. A rule applies to options
+// that are set or have a default, and no rule accepts NaN or infinity.
 class Problems {
  public:
   explicit Problems(const RunConfig& config)
@@ -66,7 +66,8 @@ class Problems {
   std::string sentences_;
 };
 
-// Beyond any model that could be trained, and far from where products of sizes overflow.
+// Larger than any model that could be trained, and small enough that products of sizes do not
+// overflow.
 constexpr double largest_width = 1 << 20, most_layers = 1 << 12, most_experts = 1 << 16,
                  most_rows = 1 << 20;
 
@@ -113,8 +114,8 @@ void check_moe_numbers(Problems& problems) {
   }
 }
 
-// Which routings the sparse layers have. What no layer has is not asked for consistency: an option
-// without effect harms nobody.
+// The routing methods that the model's sparse layers use. Options of unused methods are not checked
+// for consistency: an option without effect does no harm.
 class Routings {
  public:
   explicit Routings(const RunConfig& config) {
@@ -141,7 +142,7 @@ class Routings {
   }
 
  private:
-  // As ModelConfig::is_sparse places them.
+  // Places sparse layers like ModelConfig::is_sparse.
   static bool has_sparse_layer(const MoeOptions& moe, int step, int blocks) {
     const int first = moe.sparse_place() == MoeOptions::LAST ? step - 1 : std::min(1, step - 1);
     return moe.num_experts() > 0 && step > 0 && first < blocks;
@@ -334,7 +335,7 @@ void check_division(const RunConfig& config, int processes, Problems& problems) 
           "; each takes an equal part of it");
 }
 
-// The objective's own arithmetic refuses what it cannot fill.
+// fit_segment throws where the spans cannot fill the row lengths.
 void check_spans(const DataOptions& data) {
   SpanCorruptionConfig spans;
   spans.input_length = data.input_length();

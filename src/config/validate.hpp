@@ -6,7 +6,7 @@
 namespace switchyard {
 
 // Throws one Error(usage) with a sentence for each contradiction or value out of range.
-// `processes`: the size of the world.
+// `processes`: the number of MPI processes. Not collective.
 void validate(const RunConfig& config, int processes);
 
 }  // namespace switchyard

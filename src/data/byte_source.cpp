@@ -74,7 +74,7 @@ class GzipFile final : public ByteSource {
     return into.size() - stream_.avail_out;
   }
   std::int64_t consumed() const override { return file_.consumed() - stream_.avail_in; }
-  // What is passed over must be unpacked all the same.
+  // Skipped bytes have to be decompressed all the same.
   void skip_to(std::int64_t offset) override {
     std::vector<char> unpacked(buffer_.size());
     while (consumed() < offset && read(unpacked) > 0) {

@@ -23,7 +23,8 @@ std::string plural(std::int64_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-// "3 bytes in 2 lines were not UTF-8, the first 0xE9 in line 7: Latin-1, by its look".
+// Describes repairs: "3 bytes in 2 lines were not UTF-8, the first 0xE9 in line 7: Latin-1, by its
+// look".
 std::string describe(const Repairs& repairs) {
   char byte[8];
   std::snprintf(byte, sizeof byte, "0x%02X", repairs.first_byte);

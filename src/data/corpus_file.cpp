@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t longest_document = std::size_t{16} << 20;
 
-// Told apart before anything is made of it.
+// Recognises other kinds of files before anything is decoded.
 void require_text(const std::string& path) {
   std::string beginning(foreign_text_sample, '\0');
   beginning.resize(open_bytes(path)->read(beginning));

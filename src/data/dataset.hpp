@@ -1,5 +1,5 @@
-// A prepared data directory, opened and checked: its tokenizer and its two token streams. Knows the
-// manifest (dataset.textproto) and no objective.
+// A prepared data directory, opened and checked: its tokenizer and its two token streams. It knows
+// the manifest (dataset.textproto) and no training objective.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace switchyard {
 
-// The files of a data directory. A stream's name takes ".bin" and ".idx".
+// The files of a data directory. The name of a stream is completed by ".bin" and ".idx".
 namespace dataset_files {
 inline constexpr const char* manifest = "dataset.textproto";
 inline constexpr const char* tokenizer = "tokenizer.model";
@@ -19,10 +19,10 @@ inline constexpr const char* train = "train";
 inline constexpr const char* validation = "validation";
 }  // namespace dataset_files
 
-// What the manifest says of one stream.
+// The manifest's entry for one stream.
 struct SplitInfo {
   TokenFileWriter::Summary summary;
-  std::string source;  // for people
+  std::string source;  // a description for people
 };
 
 struct DatasetManifest {
@@ -32,14 +32,14 @@ struct DatasetManifest {
 };
 
 std::string to_text(const DatasetManifest& manifest);
-// Error(damaged_data) names `path` and line; Error(mismatch) for a newer format.
+// Error(damaged_data) with `path` and the line; Error(mismatch) for a newer format.
 DatasetManifest parse_manifest(const std::string& text, const std::string& path);
 
 class Dataset {
  public:
-  // Checks the manifest, the tokenizer's hash and the structure and sizes of the token files. The
-  // tokens are not read: verify() does. Error(missing_input): no prepared data there;
-  // Error(damaged_data); Error(mismatch): tokenizer.model is not the one the tokens were made with.
+  // Checks the manifest, the tokenizer's hash, and the structure and sizes of the token files. It
+  // does not read the tokens; verify() does. Error(missing_input): there is no prepared data;
+  // Error(damaged_data); Error(mismatch): tokenizer.model is not the one that made the tokens.
   static Dataset open(const Env& env, const std::string& directory);
 
   const std::string& directory() const { return directory_; }
@@ -49,17 +49,18 @@ class Dataset {
   const TokenFile& train() const { return train_; }
   const TokenFile& validation() const { return validation_; }
 
-  // What a run on the training stream is bound to: 64 hex digits each.
+  // The identity of the training data that a run depends on: 64 hex digits each.
   std::string data_digest() const;
   const std::string& tokenizer_digest() const { return manifest_.tokenizer_sha256; }
 
-  // Tells what this process sees there from what another may see on its own disk or under another
-  // mount: equal on processes of one host that read the same files.
+  // Identifies the files that this process sees, as opposed to those that another process may see
+  // on its own disk or under another mount. Equal for processes on one host that read the same
+  // files.
   std::string view(const Env& env) const;
-  // Reads both streams whole and compares their hashes: Error(damaged_data) names the file. One
-  // process of those with the same view need do it.
+  // Reads both streams completely and verifies their hashes: Error(damaged_data) names the file. It
+  // suffices that one of the processes with the same view calls it.
   void verify(const Env& env) const;
-  void verify_validation(const Env& env) const;  // that stream alone
+  void verify_validation(const Env& env) const;  // the validation stream only
 
  private:
   Dataset(std::string directory, DatasetManifest manifest, Tokenizer tokenizer, TokenFile train,

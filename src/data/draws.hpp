@@ -1,5 +1,6 @@
-// Unbiased integers in sequence from one item of a RandomStream, for algorithms that consume an
-// unforeseeable number of them (rejection). The sequence is a pure function of (stream, item).
+// A sequence of unbiased random integers from one item of a RandomStream, for algorithms that
+// consume an unpredictable number of them (rejection sampling). The sequence is a pure function of
+// (stream, item).
 #pragma once
 
 #include <array>
@@ -14,8 +15,8 @@ class Draws {
  public:
   Draws(const RandomStream& stream, std::uint64_t item) : stream_(stream), item_(item) {}
 
-  // Uniform in [0, bound), 1 <= bound < 2^32: words past the last whole multiple of bound are drawn
-  // again.
+  // Uniform in [0, bound), 1 <= bound < 2^32. Words beyond the last whole multiple of bound are
+  // rejected.
   std::uint32_t below(std::uint64_t bound) {
     assert(bound >= 1 && bound < (std::uint64_t{1} << 32));
     const std::uint64_t accepted = (std::uint64_t{1} << 32) / bound * bound;

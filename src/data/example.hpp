@@ -1,4 +1,4 @@
-// What training consumes: one example, a pure function of its sample number. Data knows neither
+// What training consumes: one example as a pure function of its sample number. It knows neither
 // experts nor ranks.
 #pragma once
 
@@ -9,14 +9,14 @@
 namespace switchyard {
 
 struct Example {
-  Buffer<std::int32_t> inputs;   // no more ids than a row has positions, no padding
-  Buffer<std::int32_t> targets;  // the same; EOS last where they were a text
+  Buffer<std::int32_t> inputs;   // at most one id per row position, no padding
+  Buffer<std::int32_t> targets;  // the same; EOS is last if they were text
 };
 
 class ExampleSource {
  public:
   virtual ~ExampleSource() = default;
-  // Any number at any time, from any thread.
+  // Samples may be requested in any order and from any thread.
   virtual Example example(std::int64_t sample) const = 0;
 };
 

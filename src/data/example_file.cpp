@@ -22,8 +22,8 @@ ExampleFile::ExampleFile(const Env& env, const std::string& path)
 void ExampleFile::scan() {
   Sha256 hash;
   std::string buffer;
-  Line line{0, 0, 1};  // the one that is being read
-  bool blank = true;   // what was read of it
+  Line line{0, 0, 1};  // the current line
+  bool blank = true;   // whether the current line is blank so far
   for (std::int64_t at = 0; at < file_->size();) {
     buffer.resize(static_cast<std::size_t>(std::min(piece_bytes, file_->size() - at)));
     const auto bytes = std::as_writable_bytes(std::span(buffer));

@@ -1,5 +1,5 @@
-// A file of examples, a JSON line each: where its lines are, and any one of them at a time. In
-// memory stand 24 bytes per line. Knows nothing of what a line says.
+// A file of examples, one JSON line each: an index of its lines, and access to any one of them.
+// Keeps 24 bytes per line in memory. It knows nothing of a line's contents.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ bool is_example_file(std::string_view path);
 
 class ExampleFile {
  public:
-  // Reads the file once, for its lines and its hash; blank lines count for nothing.
-  // Error(missing_input): no such file, or no line in it; Error(damaged_data): a line longer than
-  // 16 MiB, with its place.
+  // Reads the file once for its line index and its hash; blank lines are ignored.
+  // Error(missing_input): the file is absent or has no lines; Error(damaged_data), with its place:
+  // a line longer than 16 MiB.
   ExampleFile(const Env& env, const std::string& path);
 
   const std::string& path() const { return path_; }
   const std::string& sha256() const { return sha256_; }  // 64 hex digits
   std::int64_t size() const { return std::ssize(lines_); }
 
-  // Of example i, 0 … size()-1, from any thread.
+  // The line of example i, 0 … size()-1. May be called from any thread.
   std::string line(std::int64_t i) const;
   std::string place(std::int64_t i) const;  // "file.jsonl:7"
 

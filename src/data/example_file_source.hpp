@@ -1,5 +1,5 @@
-// Examples of a file, one per sample: ids as they stand there, texts encoded. Knows the order in
-// which a run sees them and what a row can hold.
+// The examples of a file, one per sample: ids unchanged, texts encoded. It knows the order in which
+// a run sees them and the length of a row.
 #pragma once
 
 #include "base/buffer.hpp"
@@ -12,11 +12,11 @@
 namespace switchyard {
 
 struct ExampleRules {
-  std::int64_t vocab_size = 0;  // ids are below
-  // Positions of a row; 0: as many as the example has.
+  std::int64_t vocab_size = 0;  // every id must be smaller
+  // Positions per row; 0: no limit.
   std::int64_t input_length = 0, target_length = 0;
-  const Tokenizer* tokenizer = nullptr;  // without it there may be no texts
-  bool sentinels_in_text = true;         // <extra_id_0> is one; otherwise letters
+  const Tokenizer* tokenizer = nullptr;  // null: texts are errors
+  bool sentinels_in_text = true;  // whether <extra_id_0> in a text is a sentinel or just letters
 };
 
 struct ExampleLengths {
@@ -25,21 +25,21 @@ struct ExampleLengths {
 
 class ExampleFileSource final : public ExampleSource {
  public:
-  // Sample i of a run: each epoch has every example once, in the order of (seed, epoch). The file
-  // and the tokenizer must outlive it.
+  // Sample i of a run: each epoch contains every example once, in an order given by (seed, epoch).
+  // The file and the tokenizer must outlive the source.
   static ExampleFileSource training(const ExampleFile& file, const ExampleRules& rules,
                                     std::uint64_t seed);
   // Sample i is example i.
   static ExampleFileSource validation(const ExampleFile& file, const ExampleRules& rules);
 
-  // An array of ids as it is; a text as its pieces, sentinels and EOS. Error(damaged_data): see
-  // parse_example_line(); Error(usage): longer than a row, or a text and no tokenizer. Each names
-  // file:line.
+  // An array of ids unchanged; a text as its pieces, sentinels and EOS. Error(damaged_data): see
+  // parse_example_line(); Error(usage): the example is longer than a row, or is text without a
+  // tokenizer. Errors name file:line.
   Example example(std::int64_t sample) const override;
 
   std::int64_t size() const { return file_->size(); }
-  // The same of examples first … end-1 of the file, whatever the order. Returns the largest
-  // lengths.
+  // Checks examples first … end-1 in the order of the file; throws like example(). Returns the
+  // largest lengths.
   ExampleLengths verify(std::int64_t first, std::int64_t end) const;
 
  private:

@@ -9,8 +9,8 @@ namespace switchyard {
 
 namespace {
 
-// Events instead of a document tree: a line of 16 MiB of brackets then costs nothing. The first
-// problem ends the reading.
+// Parses by events instead of building a document, so that a 16 MiB line of brackets takes no
+// memory. The first problem ends the parsing.
 class ExampleHandler final : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit ExampleHandler(std::int64_t vocab_size) : vocab_size_(vocab_size) {}
@@ -74,7 +74,7 @@ class ExampleHandler final : public nlohmann::json_sax<nlohmann::json> {
     return refuse("not JSON at byte " + std::to_string(byte));
   }
 
-  // What is wrong with the line that was read; "" if nothing.
+  // What is wrong with the line; "" if nothing.
   std::string problem() const {
     for (const Side& side : sides_) {
       if (problem_.empty() && !side.given) return "no " + side.name;
@@ -94,7 +94,7 @@ class ExampleHandler final : public nlohmann::json_sax<nlohmann::json> {
   bool inside_ids() const { return side_ != nullptr && depth_ == 2; }
   std::vector<std::int32_t>& ids() { return std::get<1>(side_->value); }
 
-  // A value that is neither a text nor an id in its place.
+  // Called for a value that is neither a text nor, where one is expected, an id.
   bool other(const std::string& what) {
     if (depth_ == 0) return refuse("no JSON object");
     if (side_ == nullptr) return true;
@@ -111,7 +111,7 @@ class ExampleHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   std::int64_t vocab_size_;
   std::array<Side, 2> sides_ = {Side{"inputs"}, Side{"targets"}};
-  Side* side_ = nullptr;  // whose value is being read
+  Side* side_ = nullptr;  // the side whose value is being read
   int depth_ = 0;
   std::string problem_;
 };
@@ -124,7 +124,7 @@ ExampleLine parse_example_line(const std::string& line, const std::string& place
     throw Error(ExitCode::damaged_data, place + ": " + problem,
                 "a line is {\"inputs\": X, \"targets\": Y}, each a text or an array of ids");
   };
-  // The parser takes a NUL for the end of its input.
+  // The JSON parser treats NUL as the end of its input.
   if (const std::size_t nul = line.find('\0'); nul != line.npos)
     refuse("not JSON at byte " + std::to_string(nul + 1));
   ExampleHandler handler(vocab_size);

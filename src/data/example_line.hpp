@@ -1,5 +1,5 @@
-// One line of a file of examples: from JSON to texts or ids. Knows no file, no tokenizer and no
-// length of rows.
+// One line of a file of examples: from JSON to texts or ids. It knows no file, no tokenizer and no
+// row length.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ struct ExampleLine {
   TextOrIds inputs, targets;
 };
 
-// {"inputs": X, "targets": Y}, each a text or an array of at least one id in [0, vocab_size); other
-// keys are passed over. Anything else is Error(damaged_data) that begins with `place`, "file:line".
+// Parses {"inputs": X, "targets": Y}, each a text or an array of at least one id in [0,
+// vocab_size); other keys are ignored. For anything else throws Error(damaged_data), whose message
+// starts with `place`, "file:line".
 ExampleLine parse_example_line(const std::string& line, const std::string& place,
                                std::int64_t vocab_size);
 

@@ -33,7 +33,7 @@ std::string_view first_component(std::string_view pattern) {
   return pattern.substr(0, pattern.find('/'));
 }
 
-// Where the first component `**` begins; npos: there is none.
+// Where the first component `**` begins; npos if there is none.
 std::size_t find_all_depths(std::string_view pattern) {
   for (std::size_t at = 0; at < pattern.size();) {
     const std::string_view component = first_component(pattern.substr(at));
@@ -56,7 +56,7 @@ std::string escaped(const std::string& path) {
   return text;
 }
 
-// As a shell does it, behind a path that is taken as it is.
+// Shell globbing of `pattern` after the path `front`, which is taken literally.
 Paths glob_behind(const std::string& front, std::string_view pattern) {
   glob_t found{};
   const std::string whole = escaped(front) + std::string(pattern);
@@ -67,8 +67,8 @@ Paths glob_behind(const std::string& front, std::string_view pattern) {
   return paths;
 }
 
-// `front` ("" or ending in '/') and all directories below it, each ending in '/'. Hidden ones and
-// links to directories are passed over, as shells do.
+// Adds `front` ("" or ending in '/') and all directories below it, each ending in '/'. Skips hidden
+// directories and links to directories, as shells do.
 void add_directories(const std::string& front, Paths& directories) {
   directories.push_back(front);
   std::error_code error;
@@ -84,11 +84,11 @@ void add_directories(const std::string& front, Paths& directories) {
                 "check its permissions, or name what is to be read without **");
 }
 
-// `front`: a path as it is, "" or ending in '/'; `pattern`: what follows it.
+// `front`: a literal path, "" or ending in '/'; `pattern`: what follows it.
 void add_matches(std::string front, std::string_view pattern, Paths& found) {
   while (first_component(pattern) != all_depths) {
     const std::string_view name = first_component(pattern);
-    if (name.size() < pattern.size() && name.empty()) {  // a '/' at the beginning, or a second one
+    if (name.size() < pattern.size() && name.empty()) {  // a leading or a repeated '/'
       front += '/';
     } else if (!exists(front + std::string(name))) {
       break;
@@ -134,7 +134,7 @@ using Identity = std::pair<dev_t, ino_t>;
               "check the path and its permissions");
 }
 
-// Error(missing_input) where it is anything but a regular file.
+// The device and inode of a file. Error(missing_input) unless it is a regular file.
 Identity identity_of_file(const std::string& file) {
   struct stat status;
   if (::stat(file.c_str(), &status) != 0) refuse_unreadable(file, errno);
@@ -188,7 +188,7 @@ std::vector<std::string> remove_files(std::vector<std::string>& files,
 std::int64_t bytes_on_disk(std::span<const std::string> files) {
   std::int64_t bytes = 0;
   for (const std::string& file : files) {
-    std::error_code unreadable;  // said by open_bytes when its turn comes
+    std::error_code unreadable;  // open_bytes reports it when it opens the file
     const auto size = fs::file_size(file, unreadable);
     if (!unreadable) bytes += static_cast<std::int64_t>(size);
   }

@@ -14,14 +14,14 @@ using namespace std::string_view_literals;
 struct Kind {
   std::string_view begins;
   const char* name;
-  const char* remedy;  // before the file's name
+  const char* remedy;  // printed before the file's name
 };
 
 constexpr const char* to_utf8_from_16 = "convert it: iconv -f UTF-16 -t UTF-8 ";
 constexpr const char* to_utf8_from_32 = "convert it: iconv -f UTF-32 -t UTF-8 ";
 constexpr const char* unpack = "unpack it, or leave out ";
 
-// UTF-32's mark before UTF-16's, which begins it.
+// UTF-32's byte order mark is tried before UTF-16's, which is a prefix of it.
 constexpr std::array kinds = {
     Kind{"\xFF\xFE\0\0"sv, "text in UTF-32", to_utf8_from_32},
     Kind{"\0\0\xFE\xFF"sv, "text in UTF-32", to_utf8_from_32},
@@ -43,8 +43,8 @@ constexpr std::array kinds = {
   throw Error(ExitCode::damaged_data, path + " is " + what, hint);
 }
 
-// Where the NULs of a text without a byte order mark lie tells how wide its characters are and
-// which end comes first.
+// In text without a byte order mark, the positions of NUL bytes reveal the width of characters and
+// the byte order.
 void refuse_nuls(const std::string& path, std::string_view beginning) {
   std::array<std::size_t, 4> nuls{};
   for (std::size_t i = 0; i < beginning.size(); ++i) nuls[i % 4] += beginning[i] == '\0' ? 1 : 0;
@@ -73,11 +73,11 @@ void refuse_json_documents(const std::string& path, std::string_view beginning) 
   const std::string_view blanks = " \t\r\n";
   beginning.remove_prefix(std::min(beginning.find_first_not_of(blanks), beginning.size()));
   if (beginning.starts_with('['))
-    refuse(path, "a JSON array, not one object a line", "write lines: jq -c '.[]' " + path);
+    refuse(path, "a JSON array, not one object per line", "write lines: jq -c '.[]' " + path);
   const std::string_view first_line = beginning.substr(0, beginning.find('\n'));
   if (first_line.starts_with('{') && first_line.size() < beginning.size() &&
       first_line.find_last_not_of(blanks) == 0)
-    refuse(path, "JSON that goes over several lines, not one object a line",
+    refuse(path, "JSON that goes over several lines, not one object per line",
            "write lines: jq -c . " + path);
 }
 
@@ -101,7 +101,7 @@ void refuse_nul(const std::string& place) {
 }
 
 bool looks_like_latin1(std::string_view line) {
-  std::size_t alone = 0, together = 0;  // bytes that are not ASCII
+  std::size_t alone = 0, together = 0;  // non-ASCII bytes without and with a non-ASCII neighbour
   for (std::size_t i = 0; i < line.size(); ++i) {
     if (is_ascii(line[i])) continue;
     const bool neighbour =

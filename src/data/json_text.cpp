@@ -8,7 +8,8 @@ namespace switchyard {
 
 namespace {
 
-// Events instead of a document tree: a line of 16 MiB of brackets then costs nothing.
+// Parses by events instead of building a document, so that a 16 MiB line of brackets takes no
+// memory.
 class TextHandler final : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit TextHandler(const std::string& key) : key_(key) {}
@@ -28,7 +29,7 @@ class TextHandler final : public nlohmann::json_sax<nlohmann::json> {
   bool start_object(std::size_t) override { return descend("an object"); }
   bool end_object() override { return ascend(); }
   bool start_array(std::size_t) override {
-    // An array is no line of ours: only inside the object may one stand.
+    // An array is only allowed inside the object, not as the line itself.
     return depth_ > 0 ? descend("an array") : refuse("a JSON array, not an object");
   }
   bool end_array() override { return ascend(); }
@@ -60,7 +61,7 @@ class TextHandler final : public nlohmann::json_sax<nlohmann::json> {
     if (++key_count_ > keys_shown + 1) return;
     keys_ += (keys_.empty() ? "" : ", ") + (key_count_ > keys_shown ? "…" : quoted(key));
   }
-  // A value that is no string under the key.
+  // Called for a value that is not a string.
   bool value(const char* what) {
     if (depth_ == 0) return refuse(std::string(what) + ", not a JSON object");
     if (wanted_ && other_.empty()) other_ = what;
@@ -82,12 +83,12 @@ class TextHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   const std::string& key_;
   std::optional<std::string> text_;
-  std::string keys_;  // those of the object, as they are shown
+  std::string keys_;  // the object's keys, as shown in messages
   int key_count_ = 0;
-  std::string other_;  // what stands under the key instead of a string
+  std::string other_;  // the kind of value under the key where it is no string
   std::string problem_;
   int depth_ = 0;
-  bool wanted_ = false;  // the next value is the one under the top-level key
+  bool wanted_ = false;  // whether the next value is that of the wanted top-level key
 };
 
 }  // namespace

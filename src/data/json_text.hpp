@@ -1,4 +1,4 @@
-// The one field that training reads of a JSON line.
+// Extracts the one field of a JSON line that training uses.
 #pragma once
 
 #include <optional>
@@ -8,12 +8,12 @@ namespace switchyard {
 
 struct JsonText {
   std::optional<std::string> text;
-  std::string problem;  // where there is no text: why
+  std::string problem;  // why there is no text, where there is none
 };
 
-// The string under this top-level key of a JSON object. There is none where the line is no JSON
-// object, is nested deeper than 64 levels, or has no such string: `problem` then names the byte, or
-// the keys that are there. Of repeated keys the first counts.
+// The string under this top-level key of a JSON object. There is none where the line is not a JSON
+// object, is nested deeper than 64 levels, or has no such string; `problem` then names the byte, or
+// the keys that exist. If the key is repeated, the first one counts.
 JsonText json_text(const std::string& line, const std::string& key);
 
 }  // namespace switchyard

@@ -56,7 +56,8 @@ LineReader::Result LineReader::next(std::string& line) {
 }
 
 void LineReader::skip_to(std::int64_t offset) {
-  const std::int64_t end = source_.consumed(), bytes = end - begin_;  // of the buffer, in the file
+  // Bytes: how many bytes of the file the buffer holds.
+  const std::int64_t end = source_.consumed(), bytes = end - begin_;
   if (offset >= end) {
     at_ = filled_ = 0;
     source_.skip_to(offset);
@@ -67,7 +68,7 @@ void LineReader::skip_to(std::int64_t offset) {
     if (at <= at_) return;
     at_ = at;
   }
-  std::string rest;  // of the line that the offset fell into
+  std::string rest;  // the rest of the line that contains the offset
   next(rest);
   skipped_ = true;
 }

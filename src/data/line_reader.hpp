@@ -1,4 +1,4 @@
-// Lines of a byte source, of bounded length: a longer one is passed over without being kept.
+// Lines of bounded length from a byte source; a longer line is skipped without being stored.
 #pragma once
 
 #include <cstdint>
@@ -10,42 +10,43 @@
 
 namespace switchyard {
 
-// The longest line that is taken for text of a corpus or for an example, in bytes.
+// The longest line, in bytes, that is accepted as text of a corpus or as an example.
 inline constexpr std::int64_t longest_line = std::int64_t{16} << 20;
 
-// Nothing, or blanks.
+// Whether the line is empty or contains only blanks.
 bool is_blank(std::string_view line);
 
 class LineReader {
  public:
-  // Reads on from `source`, which must outlive it. Longer lines than `limit` bytes come out as
-  // too_long.
+  // Reads from `source`, which must outlive the reader, at its current position. Lines longer than
+  // `limit` bytes are returned as too_long.
   LineReader(ByteSource& source, std::size_t limit);
 
-  // Without its "\n" or "\r\n"; in a file that begins without "\n", "\r" alone ends a line too, as
-  // old Macintoshes wrote it. A byte order mark before the first line is dropped.
+  // The next line without its "\n" or "\r\n". In a file whose beginning has no "\n", a single "\r"
+  // ends a line too (classic Mac OS). A byte order mark before the first line is dropped.
   enum class Result { line, too_long, end };
   Result next(std::string& line);
 
-  // Goes on with the next line that begins behind this byte of the source's file (of a packed one
-  // about there), if it has not come so far. How many lines were passed over is not known.
+  // Continues with the next line that begins after byte `offset` of the source's file
+  // (approximately, for a compressed file), unless the reader is already past it. The number of
+  // skipped lines is unknown.
   void skip_to(std::int64_t offset);
 
-  // Of the last line: its number from 1, or 0 where lines were passed over before it; and its
-  // bytes.
+  // number: the last line's number, counted from 1; 0 where lines were skipped before it. The
+  // other: its length in bytes.
   std::int64_t number() const { return skipped_ ? 0 : number_; }
   std::int64_t length() const { return length_; }
   std::int64_t lines_read() const { return number_; }
 
  private:
   bool refill();
-  const char* line_end(const char* begin, const char* end) const;  // null: none
+  const char* line_end(const char* begin, const char* end) const;  // null: there is none
 
   ByteSource& source_;
   std::size_t limit_;
   std::vector<char> buffer_;
   std::size_t at_ = 0, filled_ = 0;
-  std::int64_t begin_ = 0;  // where in the source's file the buffer's bytes begin
+  std::int64_t begin_ = 0;  // offset in the source's file of the buffer's first byte
   std::int64_t number_ = 0, length_ = 0;
   bool skipped_ = false;
   bool by_returns_ = false;    // "\r" alone ends a line too

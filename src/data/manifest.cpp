@@ -1,4 +1,5 @@
-// dataset.textproto: between the protobuf message and the plain struct that the program uses.
+// dataset.textproto: conversion between the protobuf message and the plain struct that the program
+// uses.
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
@@ -74,7 +75,7 @@ DatasetManifest parse_manifest(const std::string& text, const std::string& path)
 
   DatasetManifest manifest;
   manifest.vocabulary.pieces = info.pieces();
-  constexpr std::int32_t most_pieces = 1 << 30;  // rows() then stays far from overflow
+  constexpr std::int32_t most_pieces = 1 << 30;  // so that rows() cannot overflow
   if (info.format_version() < 1 || info.pieces() <= Vocabulary::unknown ||
       info.pieces() > most_pieces || info.sentinels() != Vocabulary::sentinels ||
       info.vocab_size() != manifest.vocabulary.rows())

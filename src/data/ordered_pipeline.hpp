@@ -1,5 +1,5 @@
-// Sequences whose items are read ahead, worked on by many threads and handed over in order, in
-// bounded memory. Knows threads and order; not what the items are.
+// Processes sequences of items with many threads: items are read ahead, worked on concurrently and
+// consumed in order, in bounded memory. It knows threads and order, not what the items are.
 #pragma once
 
 #include <cassert>
@@ -20,18 +20,19 @@ namespace switchyard {
 
 template <class Item, class Result>
 struct PipelineStages {
-  // The next item of a sequence; none at its end. Called by one thread at a time for one sequence,
-  // and for several sequences at once.
+  // Returns the next item of a sequence; nullopt at its end. Never called concurrently for the same
+  // sequence, but possibly for several sequences at once.
   std::function<std::optional<Item>(std::size_t sequence)> read;
-  // Called for many items at once, by each thread (0 … threads-1) for one.
+  // Called concurrently for many items, one per thread (0 … threads-1).
   std::function<Result(Item, std::size_t thread)> work;
-  // Called on the thread that runs the pipeline, for all items of sequence 0, then 1, and so on.
+  // Called on the thread that runs the pipeline, in order: all items of sequence 0, then 1, and so
+  // on.
   std::function<void(Result)> consume;
 };
 
-// Example, three sequences and two threads: A reads 0.0 and works on it, B reads 0.1, finds that
-// sequence 0 is at its end and reads 1.0; the consumer takes 0.0, 0.1, 1.0 whichever is ready
-// first.
+// Example with three sequences and two threads: A reads item 0 of sequence 0 (0.0) and works on it;
+// B reads 0.1, works on it, finds sequence 0 at its end and reads 1.0. Items are consumed in the
+// order 0.0, 0.1, 1.0 whichever is ready first.
 template <class Item, class Result>
 class OrderedPipeline {
  public:
@@ -41,12 +42,12 @@ class OrderedPipeline {
       : stages_(stages), sequences_(sequences), threads_(threads) {
     assert(threads > 0);
   }
-  ~OrderedPipeline() { stop(); }  // before the threads are joined
+  ~OrderedPipeline() { stop(); }  // must precede the joining of threads
   OrderedPipeline(const OrderedPipeline&) = delete;
   OrderedPipeline& operator=(const OrderedPipeline&) = delete;
 
-  // Returns when all is consumed. What a stage throws comes out here, in its turn: after everything
-  // before it was consumed, and nothing after it. Called once.
+  // Returns when all items are consumed. An exception of any stage is rethrown here in its turn:
+  // after everything before it has been consumed, and nothing after it. To be called once.
   void run() {
     for (std::size_t i = 0; i < threads_; ++i) workers_.emplace_back([this, i] { work_along(i); });
     for (std::size_t s = 0; s < sequences_.size(); ++s)
@@ -62,17 +63,17 @@ class OrderedPipeline {
   using Outcome = std::variant<Result, std::exception_ptr>;
   struct Slot {
     std::optional<Item> item;        // until a thread takes it
-    std::optional<Outcome> outcome;  // once it is done
+    std::optional<Outcome> outcome;  // once the work is done
   };
   struct Sequence {
-    std::list<Slot> slots;  // read and not yet consumed
-    std::int64_t read = 0;  // items so far
+    std::list<Slot> slots;  // items read and not yet consumed
+    std::int64_t read = 0;  // number of items so far
     bool being_read = false, ended = false;
   };
   using Place = std::pair<std::size_t, std::int64_t>;  // sequence, item
 
-  // Items in flight, those being read included. What is read ahead in later sequences leaves half
-  // of them to the one that is consumed, which could not go on otherwise.
+  // The limit of items in flight, including those being read. Read-ahead in later sequences may use
+  // only half of it, since the sequence being consumed could not proceed otherwise.
   std::size_t most_in_flight() const { return 8 * threads_; }
   std::size_t most_ahead() const { return 4 * threads_; }
 
@@ -90,7 +91,7 @@ class OrderedPipeline {
     }
   }
 
-  // The first sequence that a thread may read on.
+  // The first sequence from which a thread may read the next item.
   std::optional<std::size_t> readable() {
     while (unended_ < sequences_.size() && sequences_[unended_].ended) ++unended_;
     for (std::size_t s = unended_; s < sequences_.size(); ++s) {
@@ -124,7 +125,7 @@ class OrderedPipeline {
     changed_.notify_all();
   }
 
-  // On the first item that waits.
+  // Works on the first waiting item.
   void work(std::size_t thread, Lock& lock) {
     Slot& slot = *waiting_.extract(waiting_.begin()).mapped();
     lock.unlock();
@@ -141,7 +142,7 @@ class OrderedPipeline {
     changed_.notify_all();
   }
 
-  // Nothing at the end of the sequence.
+  // The next outcome of sequence s; nullopt at its end.
   std::optional<Outcome> next_outcome(std::size_t s) {
     Lock lock(mutex_);
     Sequence& sequence = sequences_[s];
@@ -165,12 +166,12 @@ class OrderedPipeline {
   }
 
   const Stages& stages_;
-  std::mutex mutex_;  // guards all that follows but the threads
+  std::mutex mutex_;  // guards all of the following except the threads
   std::condition_variable changed_;
   std::vector<Sequence> sequences_;
-  std::map<Place, Slot*> waiting_;  // read, and taken by no thread
-  std::size_t consumed_ = 0;        // the sequence that is consumed
-  std::size_t unended_ = 0;         // all sequences before it are read to their end
+  std::map<Place, Slot*> waiting_;  // read, and not yet taken by a thread
+  std::size_t consumed_ = 0;        // the sequence being consumed
+  std::size_t unended_ = 0;         // all sequences before this one are read to their end
   std::size_t in_flight_ = 0;
   bool stopped_ = false;
   const std::size_t threads_;

@@ -25,11 +25,11 @@ constexpr std::int64_t largest_model = std::int64_t{256} << 20;
 constexpr std::size_t block_size = std::size_t{256} << 10;
 constexpr std::int64_t unknown_shown = 5;
 
-// A line every few seconds: how far, how fast, how long still. How far is told by the bytes of the
-// files, how fast by those of the text in them.
+// Logs a line every few seconds: progress in bytes of the files on disk, speed in bytes of their
+// text, and the remaining time.
 class TokenizingProgress {
  public:
-  // bytes: of all files as they lie on disk.
+  // bytes: of all files on disk.
   TokenizingProgress(Log& log, std::int64_t bytes) : log_(log), bytes_(bytes) {}
 
   void add(std::int64_t bytes, std::int64_t text_bytes) {
@@ -73,7 +73,7 @@ std::string joined(const std::vector<std::string>& patterns) {
   return text;
 }
 
-// The model's bytes and the name to call it by.
+// The tokenizer: trained, or read from the given model.
 Tokenizer make_tokenizer(const Env& env, const PrepareOptions& options,
                          const std::vector<std::string>& files, Log& log, std::string& model) {
   if (options.tokenizer) {
@@ -101,7 +101,7 @@ Tokenizer make_tokenizer(const Env& env, const PrepareOptions& options,
   return Tokenizer(model, "the trained tokenizer");
 }
 
-// What all files are tokenized with.
+// What the tokenization of all files shares.
 struct Job {
   const Tokenizer& tokenizer;
   const CorpusRules& rules;
@@ -112,10 +112,10 @@ struct Job {
 
 struct TokenizedDocument {
   std::vector<std::int32_t> ids;
-  std::vector<std::string> unknown;  // some of the characters that no piece has
+  std::vector<std::string> unknown;  // some of the characters that the tokenizer does not know
 };
 
-// A block of which only the damage is left, and its documents.
+// A block reduced to its damage records, and its tokenized documents.
 struct TokenizedBlock {
   CorpusBlock block;
   std::vector<TokenizedDocument> documents;
@@ -143,7 +143,7 @@ TokenizedBlock tokenize(CorpusBlock block, const CorpusRules& rules, TextEncoder
 
 using Consumer = std::function<void(const TokenizedDocument&)>;
 
-// Hands on every document that has tokens, in the files' order.
+// Passes on every document that has tokens, in the order of the files.
 CorpusReport tokenize(const std::vector<std::string>& files, const Job& job,
                       const Consumer& consume) {
   CorpusReport report;
@@ -182,7 +182,7 @@ void report_damage(const CorpusReport& report, Log& log) {
   for (const std::string& damage : report.damage) log.warning("  " + damage);
 }
 
-// A token stream as it is written, and what of it the tokenizer does not know.
+// A token stream being written, with statistics of what the tokenizer does not know.
 class Stream {
  public:
   Stream(Env& env, const std::string& path, std::int64_t rows) : writer_(env, path, rows) {}
@@ -200,7 +200,7 @@ class Stream {
   std::int64_t unknown() const { return unknown_; }
   TokenFileWriter::Summary finish() { return writer_.finish(); }
 
-  // Where more than one piece in a thousand is unknown.
+  // Warns where more than one piece in a thousand is unknown.
   void report_unknown(const std::string& name, Log& log) const {
     if (unknown_ * 1000 <= pieces_) return;
     std::ostringstream text;
@@ -215,7 +215,8 @@ class Stream {
   }
 
  private:
-  // "β" (U+03B2): a terminal may have no glyph for it, or obey it.
+  // "β" (U+03B2): with its code, since a terminal may have no glyph for it, or interpret it as a
+  // control character.
   static std::string shown(const std::string& character) {
     const char32_t code = utf8_code_point(character);
     const std::string quoted = '"' + character + '"';
@@ -231,8 +232,8 @@ class Stream {
   std::vector<std::string> examples_;
 };
 
-// The tokens of one set of files; where `held_out` is given, every 100th document, the first one
-// beginning, goes there instead.
+// Writes the tokens of one set of files to `stream`. If `held_out` is given, every 100th document,
+// beginning with the first, goes there instead.
 void write_splits(const std::vector<std::string>& files, const Job& job, Stream& stream,
                   Stream* held_out) {
   std::int64_t documents = 0;
@@ -252,8 +253,9 @@ void write_splits(const std::vector<std::string>& files, const Job& job, Stream&
                                         : "--lines if each line is a document of its own"));
 }
 
-// A copy in the training text makes of validation a test of memory. A few short lines often occur
-// twice; more than one in a hundred is worth a word.
+// Warns about validation documents that also occur in the training text, because they turn
+// validation into a test of memorisation. A few short lines often occur twice; only more than one
+// document in a hundred is reported as a warning.
 void report_shared(const PrepareResult& result, Log& log) {
   const std::int64_t held_out = result.manifest.validation.summary.documents;
   if (result.shared_documents * 100 <= held_out) return;
@@ -263,7 +265,7 @@ void report_shared(const PrepareResult& result, Log& log) {
       "was learnt by heart");
 }
 
-// What is validated on is not trained on.
+// Removes validation files from the training files.
 void leave_out_validation(std::vector<std::string>& files,
                           const std::vector<std::string>& validation, Log& log) {
   const auto removed = remove_files(files, validation);
@@ -280,12 +282,12 @@ void leave_out_validation(std::vector<std::string>& files,
                          " other files are validation files, and left out of the training text"));
 }
 
-// That a file is no text is known before hours of work.
+// Finds files that are not text before hours of work.
 void require_texts(const std::vector<std::string>& files, const CorpusRules& rules) {
   for (const std::string& file : files) CorpusFile(file, rules);
 }
 
-// "tokenizing 3 files, from t/1.txt to t/9.txt".
+// Logs "tokenizing 3 files, from t/1.txt to t/9.txt".
 void report_files(const std::vector<std::string>& train, const std::vector<std::string>& validation,
                   Log& log) {
   const auto describe = [](const std::vector<std::string>& files) {

@@ -1,5 +1,6 @@
-// Which tokens the i-th sample of a run reads: a pure function of the sample number, so that the
-// data cursor of a run is one integer and any position is reached at once, in O(1) memory.
+// Which tokens the i-th sample of a run consists of: a pure function of the sample number. The data
+// cursor of a run is therefore a single integer, and any position is reached in O(1) time and
+// memory.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 namespace switchyard {
 
 // A keyed bijection on [0, size): a balanced Feistel network of eight rounds over the smallest even
-// number of bits that holds size, walked on until it lands inside (fewer than four steps on
-// average).
+// number of bits that can represent size, applied repeatedly until the result is below size (cycle
+// walking; fewer than four applications on average).
 class Permutation {
  public:
   Permutation(const RandomStream& key, std::uint64_t size);
@@ -24,22 +25,23 @@ class Permutation {
   int half_bits_;
 };
 
-// A stream of `tokens` tokens cut into consecutive segments of n. In training, epoch e has
-// floor((tokens-n+1)/n) segments at an offset in [0, n) drawn from (seed, e), in an order permuted
+// A stream of `tokens` tokens divided into consecutive segments of n. In training, epoch e has
+// floor((tokens-n+1)/n) segments, starting at an offset in [0, n) drawn from (seed, e), in an order
+// permuted by (seed, e). Validation has one epoch: offset 0, original order, floor(tokens/n)
+// segments.
 // by (seed, e). In validation there is one epoch: offset 0, identity, floor(tokens/n) segments.
-//
-// Example: 1,000 tokens and n = 100 give floor(901/100) = 9 segments an epoch; sample 20 is
-// position 2 of epoch 2. With offset 37 in that epoch and the permutation taking 2 to 5, it reads
-// 537 … 636.
+// Example: 1,000 tokens and n = 100 give floor(901/100) = 9 segments per epoch; sample 20 is
+// position 2 of epoch 2. If that epoch has offset 37 and its permutation takes 2 to 5, the sample
+// is tokens 537 … 636.
 class SampleOrder {
  public:
   static SampleOrder training(std::int64_t tokens, std::int64_t segment_length, std::uint64_t seed);
   static SampleOrder validation(std::int64_t tokens, std::int64_t segment_length);
 
-  // Samples of an epoch; 0 where the stream is too short for one.
+  // Samples per epoch; 0 where the stream is too short for one.
   std::int64_t segments() const { return segments_; }
   std::int64_t segment_length() const { return segment_length_; }
-  // First token of a sample >= 0 (validation: < segments()). Needs segments() > 0.
+  // The first token of a sample >= 0 (in validation also < segments()). Requires segments() > 0.
   std::int64_t first_token(std::int64_t sample) const;
 
  private:

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t lengths_at_once = std::int64_t{1} << 16;
 
-// The documents of a stream that was written a moment ago, each as a hash of its tokens.
+// Reads a stream that was just written, and hashes the tokens of each document.
 class DocumentHashes {
  public:
   DocumentHashes(const Env& env, const std::string& path)
@@ -39,15 +39,15 @@ class DocumentHashes {
   }
 
  private:
-  // Of the next bytes of the stream, none where there is an unknown piece among them; 64 bits are
-  // never equal by chance in practice.
+  // The hash of the next `bytes` bytes of the stream; nullopt where they contain an unknown piece.
+  // Equal 64-bit hashes of different documents do not occur in practice.
   std::optional<std::uint64_t> next(std::int64_t bytes) {
     std::uint64_t hash = static_cast<std::uint64_t>(bytes);
     bool known = true;
     while (bytes > 0) {
       if (used_ == buffer_.size()) refill();
       const auto part = std::min(static_cast<std::size_t>(bytes), buffer_.size() - used_);
-      // No token lies across the end of the buffer, whose size is a multiple of four.
+      // No token spans the end of the buffer, whose size is a multiple of four.
       for (std::size_t end = used_ + part; used_ < end;) {
         const std::uint32_t token = next_token();
         known = known && token != Vocabulary::unknown;
@@ -99,7 +99,7 @@ std::int64_t count_shared_documents(const Env& env, const std::string& held_out,
   });
   std::int64_t count = 0;
   for (std::size_t i = 0, first = 0; i < hashes.size(); ++i) {
-    if (hashes[i] != hashes[first]) first = i;  // the mark stands at the first of equal ones
+    if (hashes[i] != hashes[first]) first = i;  // equal hashes are marked at the first of them
     count += shared[first] ? 1 : 0;
   }
   return count;

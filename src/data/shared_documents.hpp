@@ -1,5 +1,5 @@
-// How many documents two token streams have in common. Knows token files, not where their documents
-// came from.
+// Counts the documents that two token streams have in common. It knows token files, not the origin
+// of their documents.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace switchyard {
 
-// Documents of one stream (a path without extension) that occur in the other too, token for token.
-// One with an unknown piece is not counted: it cannot be told from others.
-// Reads both once; in memory stand nine bytes for each document of the first. Both have ids of the
-// same width. Errors are Env's.
+// The number of documents of one stream (a path without extension) that also occur in the other,
+// token for token. Documents with an unknown piece are not counted, since different texts would
+// look equal. Reads both streams once and keeps nine bytes in memory per document of the first.
+// Both must have ids of the same width. Throws the errors of Env.
 std::int64_t count_shared_documents(const Env& env, const std::string& held_out,
                                     const std::string& training);
 

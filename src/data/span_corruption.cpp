@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int64_t longest_segment = std::int64_t{1} << 20;
 
-// Halves to even, as the default rounding mode has it.
+// Rounds halves to even, as in the default rounding mode.
 std::int64_t round_to_even(double x) { return static_cast<std::int64_t>(std::nearbyint(x)); }
 
 void check_config(const SpanCorruptionConfig& config) {
@@ -81,7 +81,8 @@ SpanLengths fit_segment(const SpanCorruptionConfig& config) {
   const auto divide = [&](std::int64_t raw) {
     return divide_segment(raw, config.noise_density, config.mean_noise_span_length);
   };
-  // A segment one token short of the row always fits: each span hides a token and costs a sentinel.
+  // A segment one token shorter than the row always fits, since each span removes at least one
+  // token and adds one sentinel.
   SpanLengths lengths = divide(config.input_length - 1);
   for (SpanLengths longer = lengths; lengths.raw <= longest_segment; lengths = longer) {
     longer = divide(lengths.raw + 1);
@@ -96,7 +97,7 @@ Buffer<std::int64_t> random_composition(std::int64_t items, std::int64_t parts, 
   Buffer<std::int64_t> lengths;
   lengths.reserve(static_cast<std::size_t>(parts));
   // Selection sampling (Knuth, TAOCP 2, 3.4.2 S): of the items-1 gaps between items, parts-1 are
-  // cut.
+  // chosen as cuts.
   std::int64_t cuts_left = parts - 1, length = 1;
   for (std::int64_t gaps_left = items - 1; gaps_left > 0; --gaps_left) {
     if (draws.below(static_cast<std::uint64_t>(gaps_left)) < cuts_left) {

@@ -6,7 +6,7 @@ namespace switchyard {
 
 namespace {
 
-constexpr std::uint64_t validation_mask_seed = 0;  // whatever the run's seed is
+constexpr std::uint64_t validation_mask_seed = 0;  // independent of the run's seed
 
 void require_segment(const SampleOrder& order, const TokenFile& tokens, const std::string& path) {
   if (order.segments() > 0) return;

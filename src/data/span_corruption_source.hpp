@@ -1,4 +1,4 @@
-// Span corruption over a token stream: the examples that pre-training and its evaluation consume.
+// Span corruption over a token stream: the examples for pre-training and its evaluation.
 #pragma once
 
 #include "data/dataset.hpp"
@@ -10,17 +10,17 @@ namespace switchyard {
 
 class SpanCorruptionSource final : public ExampleSource {
  public:
-  // Sample i of a run: segments in the order of (seed, epoch), hidden spans of (seed, i), so that
-  // each epoch hides anew. The dataset must outlive it. Error(usage): see fit_segment();
-  // Error(missing_input): the stream is too short for one segment.
+  // Sample i of a run: segments in an order given by (seed, epoch), spans drawn from (seed, i), so
+  // that each epoch removes different spans. The dataset must outlive the source. Error(usage): see
+  // fit_segment(); Error(missing_input): the stream is too short for one segment.
   static SpanCorruptionSource training(const Dataset& data, const SpanCorruptionConfig& config,
                                        std::uint64_t seed);
-  // Segments in their own order, the same hidden spans in every run.
+  // Segments in stream order, with the same spans in every run.
   static SpanCorruptionSource validation(const Dataset& data, const SpanCorruptionConfig& config);
 
   Example example(std::int64_t sample) const override;
 
-  // Samples of an epoch; in validation: all there are, and sample numbers stay below.
+  // Samples per epoch. In validation, the number of samples: sample numbers must be smaller.
   std::int64_t segments() const { return order_.segments(); }
   const SpanLengths& lengths() const { return corruption_.lengths(); }
   std::int64_t target_length() const { return corruption_.target_length(); }

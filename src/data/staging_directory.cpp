@@ -17,14 +17,15 @@ namespace switchyard {
 
 namespace {
 
-// "a/./" -> "a", and "." stays: a name is needed to put the partial directory beside.
+// "a/./" -> "a", but "." stays. The partial directory is created next to a name, so the output
+// needs one.
 std::string without_trailing_dots(std::string path) {
   while (path.size() > 1 && (path.ends_with("/") || path.ends_with("/.")))
     path.resize(std::max<std::size_t>(path.find_last_of('/'), 1));
   return path;
 }
 
-// What a file system, its snapshots or a version control keep there is no content.
+// Files of the file system, its snapshots or version control do not count as content.
 bool counts_as_content(const std::string& name) {
   return !name.starts_with('.') && name != "lost+found";
 }
@@ -42,7 +43,7 @@ void require_free(const Env& env, const std::string& output) {
                 "choose a new directory for --output");
 }
 
-// A name that nothing stands under, and that a directory can be renamed to.
+// Throws unless nothing exists under that name and a directory can be renamed to it.
 void require_new(const std::string& output) {
   std::error_code none;
   if (std::filesystem::is_symlink(output, none))
@@ -55,7 +56,7 @@ void require_new(const std::string& output) {
                 "choose another --output");
 }
 
-// Whatever keeps the output from being made, it cannot be written.
+// Turns any error of `action` into Error(output_not_writable).
 template <class Action>
 void as_unwritable(Action&& action) {
   try {
@@ -101,7 +102,7 @@ StagingDirectory::StagingDirectory(Env& env, const std::string& output, const st
   removed_on_signal_.emplace(partial_);
   as_unwritable([&] {
     for (const std::string& name : env_.list_directory(partial_)) env_.remove_tree(path(name));
-    // That nothing can be written is known now, not after hours of work.
+    // Find out now, not after hours of work, whether files can be written.
     env_.create(path("writable"))->close();
     env_.remove_file(path("writable"));
   });
@@ -135,19 +136,19 @@ void StagingDirectory::commit() {
 }
 
 void StagingDirectory::move_into_output() {
-  require_free(env_, output_);  // a rename would replace what came meanwhile
+  require_free(env_, output_);  // a rename would replace files that have appeared meanwhile
   std::vector<std::string> names = env_.list_directory(partial_);
   std::stable_partition(names.begin(), names.end(),
                         [&](const std::string& name) { return name != last_; });
   for (const std::string& name : names) {
-    if (name == last_) env_.sync_directory(output_);  // all but it is there
+    if (name == last_) env_.sync_directory(output_);  // every other file is in place
     env_.rename(path(name), output_ + "/" + name);
   }
   env_.sync_directory(output_);
   try {
     env_.remove_tree(partial_);
   } catch (const Error&) {
-    // Empty and hidden, it harms nothing.
+    // Empty and hidden, it does no harm.
   }
 }
 

@@ -1,6 +1,6 @@
-// A directory that is complete or not there. Filled beside its place and renamed at the end: as
-// OUTPUT.partial where there is no OUTPUT yet, and as OUTPUT/.partial where there is one, which may
-// be `.`, a mount point or a link to a directory, none of which a rename could replace.
+// A directory that is either complete or absent. It is filled under a temporary name and renamed at
+// the end: OUTPUT.partial if OUTPUT does not exist, otherwise OUTPUT/.partial, since OUTPUT may be
+// `.`, a mount point or a link to a directory, none of which a rename could replace.
 #pragma once
 
 #include <optional>
@@ -13,24 +13,23 @@ namespace switchyard {
 
 class StagingDirectory {
  public:
-  // `last` is the file or directory by which readers know that all is there: of a directory that
-  // stood before it is the last to appear.
-  // Error(output_not_writable): the output exists and is not an empty directory (hidden files and
-  // lost+found count for nothing), cannot be made, or another process is filling it. What a killed
-  // process left half-made is removed.
+  // `last`: the file or directory by which readers recognise that the output is complete; in an
+  // output directory that existed before, it appears last. Error(output_not_writable): the output
+  // exists and is not an empty directory (hidden files and lost+found are ignored), cannot be
+  // created, or is being filled by another process. Leftovers of a killed process are removed.
   StagingDirectory(Env& env, const std::string& output, const std::string& last);
-  // Removes what commit() was not asked for; so does a signal that ends the process meanwhile.
+  // Removes everything unless commit() was called; so does a signal that ends the process.
   ~StagingDirectory();
   StagingDirectory(const StagingDirectory&) = delete;
   StagingDirectory& operator=(const StagingDirectory&) = delete;
 
   const std::string& directory() const { return partial_; }
   std::string path(const std::string& name) const { return partial_ + "/" + name; }
-  // Durable when it returns. Where it fails, all that was made stays, and the Error says where.
+  // Durable on return. If it fails, everything is kept, and the Error says where.
   void commit();
 
  private:
-  // An flock on a directory; the system drops it with the process.
+  // An flock on a directory; the kernel releases it when the process ends.
   class Lock {
    public:
     explicit Lock(const std::string& directory);
@@ -46,7 +45,7 @@ class StagingDirectory {
 
   Env& env_;
   std::string output_, last_;
-  bool inside_;  // the output stood before
+  bool inside_;  // whether the output existed before
   std::string partial_;
   std::optional<Lock> lock_;
   std::optional<RemovedOnSignal> removed_on_signal_;

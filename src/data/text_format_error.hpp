@@ -1,4 +1,4 @@
-// The first complaint of protobuf's text parser, and its place.
+// The first error of protobuf's text format parser, with its position.
 #pragma once
 
 #include <google/protobuf/io/tokenizer.h>
@@ -8,8 +8,8 @@
 namespace switchyard {
 
 struct TextFormatError final : google::protobuf::io::ErrorCollector {
-  int line = -1, column = 0;  // counted from 0
-  std::string message;        // empty: there was none
+  int line = -1, column = 0;  // both counted from 0
+  std::string message;        // "" if there was no error
 
   void AddError(int error_line, int error_column, const std::string& text) override {
     if (!message.empty()) return;

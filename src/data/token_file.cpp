@@ -57,8 +57,8 @@ void TokenFile::check_index(const ReadableFile& index) {
                             " is not supported (8: 16 bits, 4: 32 bits)");
   token_bytes_ = type == token_format::type_u16 ? 2 : 4;
 
-  // Each document takes 4 + 8 + 8 bytes; dividing the size instead of multiplying the count cannot
-  // wrap.
+  // Each document takes 4 + 8 + 8 bytes. Dividing the file size cannot overflow, while multiplying
+  // the count could.
   const std::uint64_t documents = u64_at(header, 18);
   const auto room = static_cast<std::uint64_t>(index.size()) - token_format::header_bytes;
   if (room < 8 || documents != (room - 8) / 20 || (room - 8) % 20 != 0 ||
@@ -73,7 +73,8 @@ void TokenFile::check_documents(const ReadableFile& index) {
   const std::int64_t lengths_at = token_format::header_bytes;
   const std::int64_t offsets_at = lengths_at + 4 * documents_,
                      indices_at = offsets_at + 8 * documents_;
-  std::int64_t bytes = 0;  // at most 2^31 * 4 a document: documents_ < 2^63 / 20 by the file's size
+  // At most 2^31 * 4 bytes per document, and documents_ < 2^63 / 20 by the file's size.
+  std::int64_t bytes = 0;
   for (std::int64_t first = 0; first < documents_; first += entries_at_once) {
     const std::int64_t count = std::min(entries_at_once, documents_ - first);
     const auto lengths = read_entries<std::int32_t>(index, lengths_at + 4 * first, count);

@@ -1,6 +1,6 @@
-// Token streams in Megatron's indexed format, which other trainers read too: NAME.bin holds the
-// tokens of all documents one after the other, NAME.idx where each begins. Knows ids, not what they
-// mean.
+// Token streams in Megatron's indexed format, which other trainers can read too: NAME.bin contains
+// the tokens of all documents one after another, NAME.idx where each document begins. It knows ids,
+// not their meaning.
 //
 // NAME.idx, little-endian: "MMIDIDX\0\0", u64 version 1, u8 type (8: u16, 4: i32), u64 documents n,
 // u64 n+1, i32 lengths[n] in tokens, i64 offsets[n] in bytes, i64 document indices[n+1] = 0 … n.
@@ -18,25 +18,26 @@
 
 namespace switchyard {
 
-// Writes NAME.bin and NAME.idx document by document. Memory does not grow with their number: the
-// lengths wait in NAME.lengths until finish(). Errors are Env's.
+// Writes NAME.bin and NAME.idx, one document at a time. Memory does not grow with the number of
+// documents: their lengths are kept in NAME.lengths until finish(). Throws the errors of Env.
 class TokenFileWriter {
  public:
-  // path: without extension. Ids are below vocab_size; under 65,500 of them take two bytes each.
+  // path: without extension. Ids must be below vocab_size; if it is below 65,500, each id takes two
+  // bytes.
   TokenFileWriter(Env& env, const std::string& path, std::int64_t vocab_size);
 
-  // At least one id.
+  // `ids` must not be empty.
   void add_document(std::span<const std::int32_t> ids);
 
   struct Summary {
     std::int64_t documents = 0, tokens = 0;
     std::string bin_sha256, idx_sha256;
   };
-  // Writes the index and makes both files durable. Ends the writer.
+  // Writes the index and makes both files durable. The writer cannot be used afterwards.
   Summary finish();
 
  private:
-  // A file that is hashed as it is written, in pieces of at least 1 MiB.
+  // A file that is hashed while it is written, in pieces of at least 1 MiB.
   class HashedFile {
    public:
     HashedFile(Env& env, const std::string& path) : file_(env.create(path)) {}
@@ -58,19 +59,20 @@ class TokenFileWriter {
   std::int64_t documents_ = 0, tokens_ = 0;
 };
 
-// Reads NAME.bin by position, after NAME.idx has been checked against it. Any thread may read.
+// Reads NAME.bin at any position, after NAME.idx has been checked against it. May be used from any
+// thread.
 class TokenFile {
  public:
-  // Ids from id_limit on are damage. Error(missing_input): no such file. Error(damaged_data) names
-  // the file and the reason: foreign, truncated, or sizes and offsets that contradict each other;
-  // nothing is allocated by what the file says.
+  // Ids from id_limit on count as damage. Error(missing_input): the files are absent.
+  // Error(damaged_data) names the file and the reason: not this format, truncated, or inconsistent
+  // sizes and offsets. No allocation has a size taken from the file.
   TokenFile(const Env& env, const std::string& path, std::int32_t id_limit);
 
   std::int64_t documents() const { return documents_; }
   std::int64_t tokens() const { return tokens_; }
 
-  // Tokens first … first+count-1 of the whole stream, which holds them. Error(damaged_data): an id
-  // out of range, or the file shrank meanwhile.
+  // Tokens first … first+count-1 of the whole stream, which must contain them. Error(damaged_data):
+  // an id is out of range, or the file has shrunk.
   Buffer<std::int32_t> tokens(std::int64_t first, std::int64_t count) const;
 
  private:

@@ -1,4 +1,4 @@
-// The fixed part of Megatron's index file, shared by its writer and its reader.
+// The fixed part of Megatron's index file, shared by writer and reader.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ static_assert(std::endian::native == std::endian::little, "the files are little-
 inline constexpr std::array<char, 9> magic = {'M', 'M', 'I', 'D', 'I', 'D', 'X', '\0', '\0'};
 inline constexpr std::uint64_t version = 1;
 inline constexpr char type_i32 = 4, type_u16 = 8;
-inline constexpr std::int64_t two_byte_vocabulary = 65500;  // smaller ones take u16
+inline constexpr std::int64_t two_byte_vocabulary = 65500;  // smaller vocabularies use u16
 
 // Offsets: magic 0, version 9, type 17, documents 18, documents + 1 at 26.
 inline constexpr std::size_t header_bytes = 34;

@@ -13,11 +13,11 @@ namespace switchyard {
 
 namespace {
 
-constexpr std::size_t most_kept = std::size_t{1} << 18;  // pieces, of about 200 bytes each
+constexpr std::size_t most_kept = std::size_t{1} << 18;  // in pieces of about 200 bytes each
 constexpr std::string_view space = "\xE2\x96\x81";
 constexpr std::string_view sentinel_begins = "<extra_id_";
 
-// k of the "<extra_id_k>" that `text` begins with, and its length; none where there is no such one.
+// If `text` starts with "<extra_id_k>": k and the length of the marker; otherwise none.
 struct Spelt {
   std::int32_t sentinel;
   std::size_t length;
@@ -35,7 +35,8 @@ std::optional<Spelt> spelt_sentinel(std::string_view text) {
   return Spelt{sentinel, sentinel_begins.size() + count + 1};
 }
 
-// With or without the mark of a word's beginning, as models have them that were made for T5.
+// Whether the model has pieces for sentinels, with or without the word-start mark, as models made
+// for T5 do.
 bool holds_sentinels(const sentencepiece::SentencePieceProcessor& processor) {
   for (int id = 0; id < processor.GetPieceSize(); ++id) {
     std::string_view piece = processor.IdToPiece(id);
@@ -88,7 +89,7 @@ std::vector<std::int32_t> Tokenizer::encode_with_sentinels(std::string_view text
     const auto more = encoder.encode(between);
     ids.insert(ids.end(), more.begin(), more.end());
   };
-  std::size_t begin = 0;  // of what is not yet encoded
+  std::size_t begin = 0;  // start of the text not yet encoded
   for (std::size_t at = 0; (at = text.find(sentinel_begins, at)) != text.npos;) {
     const auto spelt = spelt_sentinel(text.substr(at));
     if (!spelt) {
@@ -112,7 +113,7 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
     while (at < ids.size() && vocabulary_.is_text(ids[at])) run.push_back(ids[at++]);
     if (!run.empty()) {
       std::string words;
-      // Decode() drops the space before its first word: give it back inside a text.
+      // Decode() drops the space before its first word; restore it inside a text.
       if (!text.empty() && processor.IdToPiece(run.front()).starts_with(space)) text += ' ';
       if (const auto status = processor.Decode(run, &words); !status.ok())
         throw Error(ExitCode::damaged_data, "the tokenizer cannot decode: " + status.ToString());
@@ -144,7 +145,7 @@ TextEncoder::TextEncoder(TextEncoder&&) noexcept = default;
 TextEncoder::~TextEncoder() = default;
 
 std::vector<std::int32_t> TextEncoder::encode(std::string_view text) {
-  // One long text must not hold its memory for the rest of the corpus.
+  // Free the memory of a very long text instead of keeping it for the rest of the corpus.
   if (pieces_->text.pieces_size() > most_kept) pieces_ = std::make_unique<Pieces>();
   auto& pieces = pieces_->text;
   const auto status = tokenizer_.model_->processor.Encode(

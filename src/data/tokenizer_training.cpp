@@ -1,4 +1,4 @@
-// Trains the tokenizer: chooses the text, asks SentencePiece, and turns its complaints into
+// Trains the tokenizer: selects the text, runs SentencePiece, and turns its error messages into
 // sentences.
 #include <sentencepiece_trainer.h>
 
@@ -36,7 +36,8 @@ class Sentences final : public sentencepiece::SentenceIterator {
   std::size_t at_ = 0;
 };
 
-// Where to cut a text that is too long: after the last space in reach, else between characters.
+// Where to cut a text that is too long: after the last space within the limit, else between
+// characters.
 std::size_t sentence_end(std::string_view text) {
   if (text.size() <= longest_sentence) return text.size();
   const std::size_t space = text.find_last_of(' ', longest_sentence - 1);
@@ -59,10 +60,10 @@ void add_sentences(std::string_view document, std::vector<std::string>& sentence
   }
 }
 
-// What the trainer sees of one file: stretches that lie evenly over it, or all of it.
+// The text of one file for the trainer: stretches spread evenly over the file, or all of it.
 class FileSample {
  public:
-  // share: bytes of text to take.
+  // share: how many bytes of text to take.
   FileSample(const std::string& file, const TokenizerTraining& training, std::int64_t share)
       : rules_(training.rules),
         file_(file, training.rules),
@@ -73,7 +74,7 @@ class FileSample {
                           : std::clamp<std::int64_t>(share / stretch_bytes, fewest_stretches, 64)) {
   }
 
-  // Decoded; none at the end.
+  // The next decoded block; nullopt at the end.
   std::optional<CorpusBlock> next() {
     for (; stretch_ < stretches_; file_.skip_to(++stretch_ * size_ / stretches_)) {
       if (taken_ >= share_ * (stretch_ + 1) / stretches_) continue;
@@ -97,7 +98,7 @@ class FileSample {
     constexpr std::int64_t largest = std::int64_t{256} << 10;
     return whole_ ? largest : std::clamp<std::int64_t>(share_ / stretches_ / 4, 1, largest);
   }
-  // No document may take more than a stretch's share.
+  // Shortens a document to a stretch's share of the text.
   void shorten(std::string& document) const {
     auto end = static_cast<std::size_t>(share_ / stretches_);
     if (document.size() <= end) return;
@@ -140,7 +141,7 @@ std::vector<std::string> choose_sentences(const std::vector<std::string>& files,
   return sentences;
 }
 
-// SentencePiece spells the unknown with this character, and passes over whatever holds it.
+// SentencePiece uses this character for unknown pieces, and skips sentences that contain it.
 constexpr std::string_view reserved = "\xE2\x96\x85";  // ▅
 
 void remove_reserved(std::vector<std::string>& sentences) {
@@ -153,8 +154,8 @@ void remove_reserved(std::vector<std::string>& sentences) {
                 "replace that character, or give a --tokenizer");
 }
 
-// How many distinct characters the sentences have, blanks left out: SentencePiece would end the
-// program where there is none.
+// The number of distinct characters in the sentences, blanks excluded. SentencePiece would
+// terminate the program if there were none.
 std::int64_t count_characters(const std::vector<std::string>& sentences) {
   std::vector<bool> seen(0x110000);
   for (const std::string& sentence : sentences) {
@@ -174,7 +175,7 @@ double choose_coverage(std::int64_t characters) {
   return characters <= most_kept ? 1.0 : 0.9995;
 }
 
-// The number that follows `words` in the trainer's complaint.
+// The number that follows `words` in the trainer's error message.
 std::string number_after(const std::string& words, const std::string& complaint) {
   const std::size_t at = complaint.find(words);
   if (at == std::string::npos) return "";
@@ -233,7 +234,8 @@ std::string train_tokenizer(std::span<const std::string> files, const TokenizerT
        {"bos_id", "-1"},
        {"character_coverage", std::to_string(coverage)},
        {"byte_fallback", training.byte_fallback ? "true" : "false"},
-       // Sums are taken a thread at a time: a fixed number keeps the model the same on any machine.
+       // Sums are split by thread, so a fixed number of threads keeps the model the same on any
+       // machine.
        {"num_threads", "8"},
        {"minloglevel", "3"}},
       &iterator, &model);

@@ -1,4 +1,5 @@
-// The trial of an unknown tokenizer model in another process, from both sides.
+// The trial of an unknown tokenizer model in another process: both the parent's and the child's
+// side.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -25,7 +26,7 @@ namespace switchyard {
 namespace {
 
 constexpr unsigned longest_trial_seconds = 60;
-// What the other process ends with where nothing crashed; no other program's exit code by chance.
+// The child's exit code if nothing crashed; unlikely to be another program's by chance.
 constexpr int survived = 117;
 constexpr const char* inside_trial = "SWITCHYARD_TOKENIZER_TRIAL";
 
@@ -35,8 +36,9 @@ Error cannot_try(int reason) {
                "is there memory, and /proc?");
 }
 
-// Damage sits where the normaliser walks its trie, which begins anew at each character: so every
-// character, and every Latin or Greek letter with every common accent after it.
+// Crashes come from the normaliser's trie, which is walked anew at each character. The texts
+// therefore contain every character, and every Latin or Greek letter followed by every common
+// accent.
 std::vector<std::string> trial_texts() {
   std::vector<std::string> texts(1);
   texts.back() = "A switchyard sorts cars onto tracks; this one sorts tokens onto experts.";
@@ -54,7 +56,7 @@ std::vector<std::string> trial_texts() {
   return texts;
 }
 
-// No core file, nothing printed, and an end to it.
+// Allows no core file, no output, and a limited time.
 void confine() {
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
@@ -64,7 +66,7 @@ void confine() {
   alarm(longest_trial_seconds);
 }
 
-// This program with the trial's word, reading from `input`.
+// Starts this program with the trial's word and `input` as its standard input.
 pid_t start_child(int input) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -84,7 +86,7 @@ pid_t start_child(int input) {
   return child;
 }
 
-// All of it, unless the reader ends before.
+// Sends all bytes, unless the reader exits before.
 void send_all(int socket, const std::string& bytes) {
   for (std::size_t at = 0; at < bytes.size();) {
     const ssize_t sent = send(socket, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
@@ -93,8 +95,8 @@ void send_all(int socket, const std::string& bytes) {
   }
 }
 
-// The wait status of the child, which reads the model from a socket: a file would meet the limits
-// on files.
+// Runs the trial and returns the child's wait status. The child reads the model from a socket,
+// since a file would be subject to limits on file sizes.
 int status_of_trial(const std::string& model) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw cannot_try(errno);
@@ -119,13 +121,13 @@ int run_tokenizer_trial() {
     const Tokenizer tokenizer(model, "the model");
     for (const std::string& text : trial_texts()) tokenizer.decode(tokenizer.encode(text));
   } catch (const Error&) {
-    // The parent meets the same Error when it loads the model, and can say it.
+    // The parent gets the same Error when it loads the model, and can report it.
   }
   return survived;
 }
 
 void try_tokenizer_model(const std::string& model, const std::string& name) {
-  // A program that does not look for the word would start itself without end.
+  // A program that does not check for the word would start itself endlessly.
   assert(std::getenv(inside_trial) == nullptr);
   const int status = status_of_trial(model);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != survived)

@@ -7,19 +7,20 @@
 
 namespace switchyard {
 
-// Bytes of the well-formed character at the front of `text`; 0 where there is none.
+// The length in bytes of the well-formed character at the front of `text`; 0 if there is none.
 std::size_t utf8_length(std::string_view text);
 
 // The code point of one well-formed character.
 char32_t utf8_code_point(std::string_view character);
-// And back.
+// Appends the UTF-8 encoding of `code`.
 void append_utf8(std::string& text, char32_t code);
 
-// Bytes before the first one that belongs to no well-formed character; all, if there is none.
+// The number of bytes before the first one that is not part of a well-formed character; all bytes
+// if there is none.
 std::size_t valid_utf8(std::string_view text);
 
-// Replaces each byte that belongs to no well-formed character by U+FFFD; returns how many there
-// were.
+// Replaces each byte that is not part of a well-formed character by U+FFFD; returns the number of
+// such bytes.
 std::int64_t repair_utf8(std::string& text);
 
 }  // namespace switchyard

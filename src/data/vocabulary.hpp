@@ -1,5 +1,5 @@
-// What each id of a prepared data set means: text pieces first, then the sentinels of span
-// corruption, then rows that only pad the embedding. Pure arithmetic; knows no tokenizer.
+// The meaning of each id in a prepared data set: text pieces first, then the sentinels of span
+// corruption, then rows that only pad the embedding. Pure arithmetic; it knows no tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,19 @@ struct Vocabulary {
   static constexpr std::int32_t pad = 0, eos = 1, unknown = 2;
   static constexpr std::int32_t sentinels = 100;
 
-  std::int32_t pieces = 0;  // the tokenizer's, the three above included
+  std::int32_t pieces = 0;  // size of the tokenizer, including the three ids above
 
   std::int32_t ids() const { return pieces + sentinels; }
-  // Rows of the embedding: ids() padded to a multiple of 128. The ids past ids() never occur in
+  // Rows of the embedding: ids() rounded up to a multiple of 128. The additional ids never occur in
   // data.
   std::int32_t rows() const { return (ids() + 127) / 128 * 128; }
-  // k: 0 … sentinels-1.
+  // 0 <= k < sentinels.
   std::int32_t sentinel(std::int32_t k) const { return ids() - 1 - k; }
 
   static bool is_eos(std::int32_t id) { return id == eos; }
   bool is_sentinel(std::int32_t id) const { return id >= pieces && id < ids(); }
-  // A piece of text, known or not: neither padding, EOS, sentinel nor a padding row.
+  // Whether the id is a text piece, known or unknown: not padding, EOS, a sentinel or a padding
+  // row.
   bool is_text(std::int32_t id) const { return id >= unknown && id < pieces; }
 
   bool operator==(const Vocabulary&) const = default;

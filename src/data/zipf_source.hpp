@@ -1,5 +1,5 @@
-// Made-up examples for measuring: full rows of token ids drawn from Zipf's law, which words of a
-// language follow. No files, no text, nothing to learn but the frequencies.
+// Synthetic examples for benchmarks: full rows of token ids drawn from Zipf's law, which the words
+// of a language follow. No files, no text, and nothing to learn but the frequencies.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ class ZipfSource final : public ExampleSource {
   };
   ZipfSource(const Shape& shape, std::uint64_t seed);
 
-  // Id i from 1 to W-1 has a probability in proportion to 1/i.
+  // Ids 1 … W-1 are drawn with probability proportional to 1/id.
   Example example(std::int64_t sample) const override;
 
  private:

@@ -19,7 +19,7 @@ std::string read_file(const Env& env, const std::string& path, std::int64_t limi
 
 void write_file_atomically(Env& env, const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp";
-  env.remove_file(temporary);  // of a run that was killed
+  env.remove_file(temporary);  // left by a run that was killed
   const auto file = env.create(temporary);
   file->append(std::as_bytes(std::span(bytes)));
   file->sync();
@@ -29,7 +29,7 @@ void write_file_atomically(Env& env, const std::string& path, std::string_view b
 }
 
 void make_durable_directories(Env& env, const std::string& path) {
-  std::vector<std::string> parents;  // of what is absent, the innermost first
+  std::vector<std::string> parents;  // directories that are absent, innermost first
   for (std::string at = path; !env.exists(at); at = parents.back()) {
     parents.push_back(parent_directory(at));
     if (parents.back() == at) break;

@@ -40,7 +40,7 @@ std::string_view as_text(const Sha256Digest& digest) {
               path + " is no valid " + std::string(kind.name) + ": " + what);
 }
 
-// What the first 20 bytes alone can tell; returns the payload's length.
+// Checks everything that the first 20 bytes determine; returns the payload's length.
 std::uint64_t check_header(const FrameKind& kind, std::string_view header,
                            const std::string& path) {
   if (header.substr(0, 8) != kind.magic) damaged(kind, path, "it begins with other bytes");
@@ -85,7 +85,7 @@ std::string unframe(const FrameKind& kind, std::string_view bytes, const std::st
   if (as_text(Sha256().update(as_bytes(payload)).finish()) != bytes.substr(covered.size() + 4)) {
     damaged(kind, path, "its SHA-256 does not match");
   }
-  // Only an intact header may tell that a newer program wrote it.
+  // Checked last: only an intact header can be trusted to say that a newer program wrote the file.
   if (const auto version = integer_at<std::uint32_t>(bytes, 8); version > kind.version) {
     throw Error(ExitCode::mismatch,
                 path + " has format version " + std::to_string(version) +

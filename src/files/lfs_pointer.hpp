@@ -1,5 +1,6 @@
-// Files that a clone without Git LFS has in place of the large ones: a pointer, three lines of
-// text. Env::open() asks here for every file that is read; what reads past an Env asks itself.
+// Git LFS pointers: the three-line text files that a clone without Git LFS has in place of the
+// large files. Env::open() checks every file that is read; code that reads files without an Env
+// calls these functions itself.
 #pragma once
 
 #include <filesystem>
@@ -7,16 +8,16 @@
 
 namespace switchyard {
 
-// A pointer has fewer bytes than this (Git LFS's own limit).
+// Upper bound on the size of a pointer file (Git LFS's own limit).
 inline constexpr std::size_t largest_lfs_pointer = 1024;
 
-// By all bytes of a file.
+// `bytes`: the whole content of a file.
 bool is_lfs_pointer(std::string_view bytes);
 
-// Error(damaged_data) where the file is a pointer. Passes what is absent, unreadable or no regular
-// file: whoever opens it says that.
+// Error(damaged_data) where the file is a pointer. Does nothing where it is absent, unreadable or
+// not a regular file: opening it will report that.
 void refuse_lfs_pointer(const std::filesystem::path& path);
-// The same, by the file's bytes.
+// The same for a file whose bytes are already read.
 void refuse_lfs_pointer(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace switchyard

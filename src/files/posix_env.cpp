@@ -1,5 +1,5 @@
-// The real file system, by POSIX calls: short writes and interrupted calls are completed, fsync is
-// called once, and each failure becomes an Error with the path and the system's reason.
+// The real file system, through POSIX calls: short writes and interrupted calls are completed,
+// fsync is called once, and each failure becomes an Error with the path and the system's reason.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -118,7 +118,7 @@ class PosixReadableFile final : public ReadableFile {
   std::int64_t size_;
 };
 
-// Whatever kind of file it stands for, it is nothing that could be read.
+// A Git LFS pointer is never readable data, whatever kind of file it stands for.
 void refuse_pointer(const std::string& path, const ReadableFile& file) {
   if (file.size() >= static_cast<std::int64_t>(largest_lfs_pointer)) return;
   std::string bytes(static_cast<std::size_t>(file.size()), '\0');
@@ -141,7 +141,7 @@ std::unique_ptr<WritableFile> PosixEnv::open_for_append(const std::string& path)
 }
 
 std::unique_ptr<ReadableFile> PosixEnv::open(const std::string& path) const {
-  // Without O_NONBLOCK, opening a pipe that somebody put there would wait for ever.
+  // Without O_NONBLOCK, opening a named pipe at this path would block for ever.
   auto fd = open_descriptor(Access::read, "open", path, O_RDONLY | O_NONBLOCK);
   struct stat status;
   if (::fstat(fd.get(), &status) != 0) fail(Access::read, "examine", path, errno);

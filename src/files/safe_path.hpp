@@ -1,4 +1,5 @@
-// File names that came out of a file. Whoever wrote it must not choose where we read or write.
+// Validation of file names that were read from a file: whoever wrote that file must not be able to
+// choose where this program reads or writes.
 #pragma once
 
 #include <string>
@@ -6,13 +7,12 @@
 
 namespace switchyard {
 
-// Text out of a file, fit for a message: other than printable ASCII becomes '?', and of a long text
-// the beginning stands.
+// Makes text from a file safe to print in a message: replaces everything but printable ASCII by '?'
+// and truncates long text.
 std::string printable(std::string_view text);
 
-// Returns `name` when it is a plain base name; Error(unsafe_path) naming `source` when it is empty,
-// ".",
-// "..", longer than 255 bytes or holds '/' or NUL.
+// Returns `name` if it is a plain base name. Otherwise Error(unsafe_path) that names `source`:
+// `name` is empty, ".", "..", longer than 255 bytes, or contains '/' or NUL.
 const std::string& require_base_name(const std::string& name, const std::string& source);
 
 }  // namespace switchyard

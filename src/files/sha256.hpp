@@ -1,4 +1,4 @@
-// SHA-256, streaming. The only header behind which OpenSSL stands.
+// Streaming SHA-256. OpenSSL is an implementation detail of this header.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@ namespace switchyard {
 
 using Sha256Digest = std::array<std::byte, 32>;
 
-// Move-only; finish() or hex() ends it and may be called once.
+// Move-only. finish() or hex() ends the computation; only one of them may be called, once.
 class Sha256 {
  public:
   Sha256();
@@ -33,7 +33,7 @@ std::string to_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::string_view text);
 
-// "SHA-256 1f00a3…, not 9c3f…": for people, of two digests in hex.
+// Compares two hex digests in a form for people: "SHA-256 1f00a3…, not 9c3f…".
 std::string unlike(const std::string& digest, const std::string& expected);
 
 }  // namespace switchyard

@@ -15,9 +15,9 @@ namespace switchyard {
 namespace {
 
 constexpr const char* embedding = "shared.embedding";
-constexpr std::int64_t piece = 1 << 18;  // elements that pass at once
+constexpr std::int64_t piece = 1 << 18;  // elements converted at a time
 
-// Of old T5 models, never used by any.
+// A tensor in files of old T5 models that no model uses.
 constexpr const char* unused_name =
     "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
 
@@ -33,7 +33,8 @@ std::vector<std::string> split(const std::string& name) {
 
 bool is_norm(const ParamSpec& spec) { return spec.name.ends_with(".norm"); }
 
-// Kernels are [in, out] here and [out, in] there; the embedding and the vectors are alike.
+// Kernels are [in, out] here and [out, in] at Hugging Face; the embedding and vectors have the same
+// layout.
 bool is_transposed(const ParamSpec& spec) { return spec.name != embedding && !is_norm(spec); }
 
 std::vector<std::int64_t> shape_there(const ParamSpec& spec) {
@@ -42,7 +43,7 @@ std::vector<std::int64_t> shape_there(const ParamSpec& spec) {
                              : std::vector{spec.rows, spec.cols};
 }
 
-// The whole rows of `width` elements that pass at once.
+// The number of whole rows of `width` elements that are converted at a time.
 std::int64_t rows_at_once(std::int64_t width) { return std::max<std::int64_t>(1, piece / width); }
 
 bool have_equal_bits(const SafetensorsReader& from, const StoredTensor& a, const StoredTensor& b) {
@@ -67,10 +68,12 @@ void require_equal_bits(const SafetensorsReader& from, const StoredTensor& a,
               "set tie_word_embeddings in config.json to what the model has");
 }
 
-// Hugging Face has none: it begins with zeros, and only zeros leave.
+// Hugging Face has no router bias: an import starts with zeros, and an export is refused unless it
+// is zero.
 bool is_router_bias(const ParamSpec& spec) { return spec.name.ends_with(".router_bias"); }
 
-// Which of the directory's tensors each of the model's is; every one of both has its counterpart.
+// Maps each of the model's tensors to the directory's. Error(mismatch) unless both have the same
+// tensors.
 class Match {
  public:
   Match(const SafetensorsReader& from, HuggingFaceFamily family, std::span<const ParamSpec> specs)
@@ -89,10 +92,10 @@ class Match {
         from.names(), [&](const std::string& name) { return !claimed_.contains(name); });
     if (strange != from.names().end())
       refuse("has the tensor " + printable(*strange) +
-             ", which the model of its config.json has not");
+             ", which the model of its config.json does not have");
   }
 
-  // Null where the directory has no such tensor.
+  // Null if the directory has no such tensor.
   const StoredTensor* stored(std::size_t i) const { return stored_[i]; }
 
  private:
@@ -112,7 +115,8 @@ class Match {
     return *found;
   }
 
-  // The name that stands for all those under which the embedding is there.
+  // Returns one name under which the embedding is stored; all other names for it must hold the same
+  // bits.
   std::string find_embedding(bool tied) {
     const StoredTensor* first = nullptr;
     for (const char* name : std::span(hugging_face_embedding_names).first(tied ? 4 : 3)) {
@@ -130,7 +134,8 @@ class Match {
   std::vector<const StoredTensor*> stored_;
 };
 
-// `values` are the spec's [rows, cols], as read from `stored`.
+// Error(damaged_data) at an element that is not finite. `values`: the spec's [rows, cols], read
+// from `stored`.
 void require_finite(const SafetensorsReader& from, const StoredTensor& stored,
                     const ParamSpec& spec, std::span<const float> values) {
   const auto bad = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });
@@ -149,7 +154,7 @@ void require_finite(const SafetensorsReader& from, const StoredTensor& stored,
               "diverged");
 }
 
-// stored [cols, rows] -> into [rows, cols]
+// Reads `stored` [cols, rows] transposed into `into` [rows, cols].
 void read_transposed(const SafetensorsReader& from, const StoredTensor& stored,
                      const ParamSpec& spec, std::span<float> into) {
   const std::int64_t rows = spec.rows, cols = spec.cols, step = rows_at_once(rows);
@@ -166,7 +171,7 @@ void read_transposed(const SafetensorsReader& from, const StoredTensor& stored,
   }
 }
 
-// values [rows, cols] -> appended as [cols, rows]
+// Appends `values` [rows, cols] transposed, as [cols, rows].
 void append_transposed(SafetensorsWriter& to, const ParamSpec& spec, const float* values) {
   const std::int64_t rows = spec.rows, cols = spec.cols, step = rows_at_once(rows);
   std::vector<float> part;
@@ -211,7 +216,7 @@ void require_zeros(const Tensor<float>& bias, const ParamSpec& spec) {
 std::string hugging_face_name(const std::string& name, HuggingFaceFamily family) {
   if (name == embedding) return hugging_face_embedding_names[0];
   if (name == "logits") return "lm_head.weight";
-  const std::vector<std::string> parts = split(name);  // stack block i sublayer tensor…
+  const std::vector<std::string> parts = split(name);  // "stack.block.i.sublayer.tensor…"
   const std::string& stack = parts[0];
   if (parts[1] == "norm") return stack + ".final_layer_norm.weight";
   if (parts[1] == "relative_bias")

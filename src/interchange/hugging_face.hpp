@@ -1,6 +1,6 @@
-// Weights between Hugging Face's directories and checkpoints, a tensor at a time: memory holds the
-// largest one and little more. It knows names and orientations, and no model: the caller lists the
-// tensors that a model has.
+// Converts weights between Hugging Face directories and checkpoints, one tensor at a time, so that
+// memory holds little more than the largest tensor. It knows tensor names and orientations, but no
+// model: the caller lists the model's tensors.
 #pragma once
 
 #include <array>
@@ -22,39 +22,39 @@ namespace switchyard {
 // "encoder.block.1.layer.1.mlp.experts.expert_3.wi.weight".
 std::string hugging_face_name(const std::string& name, HuggingFaceFamily family);
 
-// Names under which directories hold the embedding; the last one only where logits use it.
+// The names under which directories store the embedding; the last one only if the logits use it.
 inline constexpr std::array<const char*, 4> hugging_face_embedding_names = {
     "shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
     "lm_head.weight"};
 
-// Error(mismatch) unless the logits have weights of their own, as a model needs whose config.json
-// ties_without_scaling().
+// Error(mismatch) unless the logits have weights of their own, which a model must have if its
+// config.json ties_without_scaling().
 void require_own_logits(const SafetensorsReader& from);
 
 struct ImportTarget {
-  const Comm& alone;  // this process
+  const Comm& alone;  // a communicator of this process alone
   const Layout& layout;
   std::string checkpoints_directory;
   const RunState& state;
 };
 
-// Stores the directory's tensors as the checkpoint of `state`. `specs`: all tensors of the
-// model. Before anything is written: Error(mismatch) where one is missing or of another shape, or
-// where the directory has a tensor that the model does not have; Error(damaged_data) where two
-// names of the one embedding hold different bits. Later: Error(damaged_data) at an element that is
-// not finite. Returns the checkpoint's directory.
+// Writes the directory's tensors as the checkpoint of `state`. `specs`: all tensors of the model.
+// Before anything is written: Error(mismatch) where a tensor is missing, has another shape, or is
+// not in the model; Error(damaged_data) where two names of the same embedding hold different bits.
+// While writing: Error(damaged_data) at an element that is not finite. Returns the checkpoint's
+// directory.
 std::string import_weights(Env& env, const SafetensorsReader& from, HuggingFaceFamily family,
                            std::span<const ParamSpec> specs, const ImportTarget& to);
 
 struct ExportTarget {
-  std::string directory;  // exists
+  std::string directory;  // must exist
   ElementType type = ElementType::float32;
   std::int64_t shard_bytes = 0;
 };
 
-// Writes the checkpoint's weights, each byte verified, but for the biases of its routers, which
-// those there have not; returns how many tensors. Error(mismatch) where it lacks one of `specs` or
-// where a bias is not zero; Error(damaged_data).
+// Writes the checkpoint's weights, with every byte verified, except for router biases, which
+// Hugging Face models do not have. Returns the number of tensors written. Error(mismatch) where the
+// checkpoint lacks one of `specs` or where a router bias is not zero; Error(damaged_data).
 std::int64_t export_weights(Env& env, const CheckpointReader& from, HuggingFaceFamily family,
                             std::span<const ParamSpec> specs, const ExportTarget& to);
 

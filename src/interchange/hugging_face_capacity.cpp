@@ -9,18 +9,18 @@
 namespace switchyard {
 namespace {
 
-// A stack that may have sparse layers, and what evaluation gives an expert of them here.
+// A stack that may have sparse layers, and the capacity that an expert has in evaluation here.
 struct Routed {
   const char* stack;
   bool sparse;
-  std::int64_t positions;  // of a row
-  std::int64_t rows;       // of a routing group
-  std::int64_t places;     // an expert's, of the group's tokens
+  std::int64_t positions;  // per row
+  std::int64_t rows;       // per routing group
+  std::int64_t places;     // expert capacity per routing group
 
   bool drops() const { return places < rows * positions; }
 };
 
-// The same arithmetic as that of the layers, in double.
+// The same arithmetic as in the layers, in double.
 std::int64_t share(const MoeOptions& moe, std::int64_t tokens) {
   const auto fair = static_cast<std::int64_t>(static_cast<double>(tokens) *
                                               moe.eval_capacity_factor() / moe.num_experts());
@@ -80,7 +80,7 @@ TheirCapacity their_capacity(const RunConfig& config, std::optional<std::int64_t
     candidates.push_back(stack.drops() ? share(config.moe(), stack.positions) : stack.positions);
     most = std::max(most, candidates.back());
   }
-  if (most == 0) most = config.data().input_length();  // no layer has experts
+  if (most == 0) most = config.data().input_length();  // the model has no experts
   candidates.push_back(most);
   for (const std::int64_t tokens : candidates) {
     if (std::ranges::all_of(stacks,

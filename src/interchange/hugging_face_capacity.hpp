@@ -1,6 +1,7 @@
-// expert_capacity of Hugging Face's config.json: how many tokens of one row an expert takes, the
-// first comers, padding among them; one number for encoder and decoder. Here experts have a share
-// of a routing group, which evaluation fills with the rows that a virtual rank has at once.
+// The expert_capacity of Hugging Face's config.json: how many tokens of one row an expert takes, in
+// order of position and counting padding; one number for encoder and decoder. In this program an
+// expert has a share of a routing group, which in evaluation consists of the rows that a virtual
+// rank processes at once.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,9 @@ struct TheirCapacity {
   std::string difference;  // "", or a sentence: evaluation there drops others than here
 };
 
-// For a resolved configuration with data.target_length. `original`: that of the config.json with
-// which the model was imported; it stays where evaluation agrees with it, or where the model has
-// seen no data.
+// For a resolved configuration with data.target_length. `original`: the value in the config.json
+// from which the model was imported. It is kept where evaluation drops the same tokens with it, or
+// where the model has not been trained on data.
 TheirCapacity their_capacity(const RunConfig& config, std::optional<std::int64_t> original);
 
 }  // namespace switchyard

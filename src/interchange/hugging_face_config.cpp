@@ -19,13 +19,13 @@ using nlohmann::json;
 
 constexpr const char* switch_type = "switch_transformers";
 constexpr const char* t5_type = "t5";
-constexpr std::int32_t default_capacity = 64;  // of Hugging Face's class
+constexpr std::int32_t default_capacity = 64;  // default of Hugging Face's class
 
 bool is_switch(const RunConfig& config) {
   return hugging_face_family(config) == HuggingFaceFamily::switch_transformers;
 }
 
-// Reads keys with the default of Hugging Face's class; null counts as absent.
+// Reads keys, with the defaults of Hugging Face's class; null counts as absent.
 class Keys {
  public:
   Keys(const json& object, const std::string& path) : object_(object), path_(path) {}
@@ -57,7 +57,7 @@ class Keys {
   }
   bool has(const char* key) const { return find(key) != nullptr; }
 
-  // A key that has one meaning here: absent, or this.
+  // Error(mismatch) unless the key is absent or has the only value that this program supports.
   void require(const char* key, const json& only) const {
     const json* const value = find(key);
     if (value && *value != only) refuse_model(std::string(key) + " " + shown(*value), shown(only));
@@ -83,7 +83,7 @@ class Keys {
   const std::string& path_;
 };
 
-// What neither model may have otherwise.
+// Conventions that models of both families must follow.
 void require_conventions(const Keys& keys) {
   keys.require("is_encoder_decoder", true);
   keys.require("pad_token_id", 0);
@@ -97,9 +97,9 @@ struct ClassDefaults {
   std::int32_t d_model, num_layers, num_heads;
 };
 
-// Up to transformers 4, tie_word_embeddings says both that logits use the embedding and that the
-// decoder's outputs are scaled for it. Transformers 5 has scale_decoder_outputs for the second, and
-// may say tie_word_embeddings true of a model whose logits have weights of their own.
+// Up to transformers 4, tie_word_embeddings means both that the logits use the embedding and that
+// the decoder's outputs are scaled for it. Transformers 5 has scale_decoder_outputs for the latter,
+// and tie_word_embeddings may be true for a model whose logits have weights of their own.
 bool has_scaled_outputs(const Keys& keys) {
   const bool tied = keys.flag("tie_word_embeddings", true);
   const bool scaled = keys.flag("scale_decoder_outputs", tied);
@@ -122,7 +122,7 @@ void read_model(const Keys& keys, const ClassDefaults& defaults, ModelOptions& m
   model.set_tie_word_embeddings(has_scaled_outputs(keys));
 }
 
-// An explicit step counts before the number of sparse layers.
+// An explicit sparse step takes precedence over the number of sparse layers.
 std::int32_t read_step(const Keys& keys, const char* step, const char* layers,
                        std::int32_t blocks) {
   const std::int32_t sparse = keys.integer(layers, 3);
@@ -178,7 +178,7 @@ int their_step(const MoeOptions& moe, int step, int blocks) {
                 " blocks sparse (moe.sparse_place LAST)");
 }
 
-// There a token goes to its most probable expert.
+// Hugging Face routes each token to its most probable expert only.
 void require_their_routing(const MoeOptions& moe, MoeOptions::Routing routing) {
   const std::string name = " (routing " + MoeOptions::Routing_Name(routing) + ")";
   switch (routing) {
@@ -188,7 +188,7 @@ void require_their_routing(const MoeOptions& moe, MoeOptions::Routing routing) {
       if (moe.router_topk() == 1) return;
       [[fallthrough]];
     case MoeOptions::TOP2:
-      refuse_export("more than one expert a token" + name);
+      refuse_export("more than one expert per token" + name);
     case MoeOptions::EXPERT_CHOICE:
     case MoeOptions::SOFT:
       refuse_export("routing by whole rows" + name);
@@ -251,12 +251,12 @@ json t5_keys(const RunConfig& config) {
   return keys;
 }
 
-// What follows from the configuration.
+// The keys that depend on the configuration.
 json keys_of(const RunConfig& config) {
   return is_switch(config) ? switch_keys(config) : t5_keys(config);
 }
 
-// What every model of the family has.
+// The keys that are the same for every model of the family.
 json constant_keys(const RunConfig& config) {
   json keys = {{"decoder_start_token_id", 0},
                {"eos_token_id", 1},

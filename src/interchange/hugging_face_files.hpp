@@ -1,5 +1,5 @@
-// What a Hugging Face directory holds beside its weights. An import keeps it in the run, an export
-// gives it back; only config.json and the tokenizer's hash are looked into.
+// The files of a Hugging Face directory besides its weights. An import keeps them in the run, and
+// an export writes them back; only config.json and the tokenizer's hash are interpreted.
 #pragma once
 
 #include <optional>
@@ -12,18 +12,18 @@ namespace switchyard::hugging_face_files {
 inline constexpr const char* config = "config.json";
 inline constexpr const char* generation = "generation_config.json";
 inline constexpr const char* tokenizer = "spiece.model";
-// The same tokenizer in other forms, and what is said about it.
+// The tokenizer in other formats, and its settings.
 inline constexpr const char* about_tokenizer[] = {"tokenizer.json", "tokenizer_config.json",
                                                   "special_tokens_map.json", "added_tokens.json"};
 
-// The file's bytes; nothing where it is absent. Error(damaged_data) past 64 MiB, before they are
-// read.
+// The file's bytes; nullopt where it is absent. Error(damaged_data) where it is larger than 64 MiB,
+// before it is read.
 std::optional<std::string> read(const Env& env, const std::string& directory, const char* name);
 
-// Error(damaged_data) unless the text is a JSON object; `path` is for messages.
+// Error(damaged_data) unless the text is a JSON object; `path` is used in messages.
 void require_json(const std::string& text, const std::string& path);
 
-// A new file, durable once its directory is. Nothing is written where there are no bytes.
+// Writes a new file, which is durable once its directory is. Writes nothing if there are no bytes.
 void write(Env& env, const std::string& directory, const char* name,
            const std::optional<std::string>& bytes);
 

@@ -15,7 +15,7 @@ std::string digits(double number, int count) {
   return {text.data(), end.ptr};
 }
 
-// To 15 digits: what was divided and is multiplied again is what it was.
+// Rounds to 15 digits, so that dividing and multiplying again gives the original number.
 double rounded(double number) {
   const std::string text = digits(number, 15);
   std::from_chars(text.data(), text.data() + text.size(), number);

@@ -1,6 +1,6 @@
-// The weights of the routers' losses, there and here. Hugging Face's coefficients weigh the mean
-// over the sparse layers of a stack, for encoder and decoder each; a run's weigh every layer, or
-// the mean over all (moe.aux_loss_reduction).
+// Converts the coefficients of the router losses. Hugging Face's weigh the mean over the sparse
+// layers of a stack, separately for encoder and decoder. A run's weigh each layer, or the mean over
+// all layers (moe.aux_loss_reduction).
 #pragma once
 
 #include <string>
@@ -9,17 +9,18 @@
 
 namespace switchyard {
 
-// The same weight on the other side, and back again; exact for the z-loss of a model whose stacks
-// have equally many sparse layers. With other stacks the sum of all layers' weights is kept. The
-// balancing loss is only near: there a stack's layers are joined before the product of shares and
-// probabilities.
+// The coefficient with the same effect on the other side. The conversion is exact for the z-loss if
+// both stacks have the same number of sparse layers; otherwise it preserves the sum of all layers'
+// weights. For the load-balancing loss it is an approximation, because Hugging Face joins the
+// layers of a stack before it multiplies fractions and probabilities.
 double our_loss_coefficient(double theirs, const RunConfig& config);
 double their_loss_coefficient(double ours, const RunConfig& config);
 
-// What an import says of it, of the configuration that it read. "" where nothing was converted.
+// What an import reports about the conversion, for the configuration it has read. "" where nothing
+// was converted.
 struct LossNotes {
   std::string conversion;
-  std::string unequal_stacks;  // a warning
+  std::string unequal_stacks;  // printed as a warning
 };
 LossNotes loss_notes(const RunConfig& config);
 

@@ -1,11 +1,11 @@
-// The sparse layers of a model, counted from its options alone.
+// The number of sparse layers of a model, from its options alone.
 #pragma once
 
 #include "run.pb.h"
 
 namespace switchyard {
 
-// Blocks of a stack with experts; `step` is the stack's.
+// Blocks with experts in a stack of `blocks` blocks; `step` is the stack's sparse step.
 inline int sparse_blocks(const MoeOptions& moe, int step, int blocks) {
   if (step <= 0) return 0;
   const int place = step > 1 && moe.sparse_place() == MoeOptions::SECOND ? 1 : step - 1;
@@ -19,7 +19,7 @@ struct SparseLayers {
   int stacks() const { return (encoder > 0) + (decoder > 0); }
 };
 
-// `config` says how many blocks the decoder has.
+// `config` must state the number of decoder blocks.
 inline SparseLayers sparse_layers_of(const RunConfig& config) {
   const ModelOptions& model = config.model();
   const MoeOptions& moe = config.moe();

@@ -20,10 +20,10 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-constexpr std::int64_t largest_index = 32 << 20;  // bytes; 12 MB name 123,000 tensors
+constexpr std::int64_t largest_index = 32 << 20;  // bytes; 12 MB suffice for 123,000 tensors
 constexpr const char* copy_directory_hint = "copy the directory anew from where it came";
 
-// The index: the tensors of each shard.
+// Reads the index: the tensors of each shard.
 std::map<std::string, std::set<std::string>> read_index(const Env& env, const std::string& path) {
   const nlohmann::json index = read_json(env, path, largest_index);
   const auto map = index.find("weight_map");
@@ -39,7 +39,8 @@ std::map<std::string, std::set<std::string>> read_index(const Env& env, const st
   return shards;
 }
 
-// The two-byte elements fill the second half of `values`; each is read before it is written over.
+// Widens in place: the two-byte elements are in the second half of `values`, and each is read
+// before it is overwritten.
 template <class Half>
 void widen(std::span<float> values) {
   const auto* const halves = reinterpret_cast<const std::byte*>(values.data() + values.size()) -
@@ -90,8 +91,8 @@ void SafetensorsReader::add_shard(const Env& env, const std::string& path) {
   shards_.push_back(std::move(shard));
 }
 
-// Each shard has what the index says of it, and nothing else. An alias may be missing where another
-// one is there: some writers index all names of a tensor that they store once.
+// Each shard must hold exactly the tensors that the index lists for it. An alias may be missing if
+// another alias exists, since some writers list all names of a tensor that they store once.
 void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char* const> aliases) {
   const std::string index = directory_ + "/" + safetensors_index;
   const auto is_alias = [&](const std::string& name) {
@@ -102,7 +103,7 @@ void SafetensorsReader::add_indexed_shards(const Env& env, std::span<const char*
                 path + " lacks " + printable(name) + ", which the index says it has",
                 copy_directory_hint);
   };
-  std::pair<std::string, std::string> lost_alias;  // its shard, its name
+  std::pair<std::string, std::string> lost_alias;  // the shard and the name
   for (const auto& [name, tensors] : read_index(env, index)) {
     const std::string path = directory_ + "/" + name;
     if (!env.exists(path))

@@ -1,5 +1,6 @@
-// Safetensors directories, as Hugging Face writes them: model.safetensors, or shards of it and an
-// index. Memory holds headers and what the caller asks for, never a file. It knows no model.
+// Reads and writes safetensors directories as Hugging Face does: model.safetensors, or its shards
+// and an index. Memory holds headers and the requested elements, never a whole file. It knows no
+// model.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +19,20 @@ inline constexpr const char* safetensors_index = "model.safetensors.index.json";
 
 class SafetensorsReader {
  public:
-  // Reads every header, and checks each against the size of its file and against the index.
-  // Error(missing_input): no weights in this format, or a shard that the index names;
+  // Reads every header and checks it against the size of its file and against the index.
+  // Error(missing_input): there are no weights in this format, or a shard of the index is missing;
   // Error(damaged_data); Error(unsafe_path): the index names a file outside the directory.
-  // `aliases`: names of one tensor. Of those that the index has, the shards need only hold one.
+  // `aliases`: names of one tensor; of those listed in the index, the shards need to hold only one.
   SafetensorsReader(const Env& env, const std::string& directory,
                     std::span<const char* const> aliases = {});
 
   const std::string& directory() const { return directory_; }
   const std::vector<std::string>& names() const { return names_; }  // sorted
-  // Nothing where there is none of that name.
+  // Null if there is no tensor of that name.
   const StoredTensor* find(const std::string& name) const;
 
-  // Elements first, first + 1, … of a tensor that find() gave, as f32: exact for every type.
+  // Reads elements first, first + 1, … of a tensor returned by find(), converted to f32, which is
+  // exact for every type.
   void read(const StoredTensor& tensor, std::int64_t first, std::span<float> into) const;
 
  private:
@@ -50,22 +52,23 @@ class SafetensorsReader {
 
   std::string directory_;
   std::vector<Shard> shards_;
-  std::vector<Place> places_;  // by name
+  std::vector<Place> places_;  // in order of name
   std::vector<std::string> names_;
 };
 
-// Writes tensors one after another, whatever the pieces in which they come.
+// Writes tensors one after another, from pieces of any size.
 class SafetensorsWriter {
  public:
-  // All tensors in the order in which they will be written, each whole in one shard; a new shard
-  // begins where the next tensor would take the present one past `shard_bytes`. One shard is
-  // model.safetensors; several are model-00001-of-0000N.safetensors with their index.
+  // `tensors`: all tensors in the order in which they will be written. Each lies in one shard; a
+  // new shard begins where the next tensor would make the current one larger than `shard_bytes`. A
+  // single shard is named model.safetensors, several model-00001-of-0000N.safetensors with an
+  // index.
   SafetensorsWriter(Env& env, std::string directory, std::vector<StoredTensor> tensors,
                     std::int64_t shard_bytes);
 
-  // The next elements, rounded to the type of their tensor (f32 or bf16).
+  // Appends the next elements, rounded to the type of their tensor (f32 or bf16).
   void append(std::span<const float> elements);
-  // Makes the last shard durable and writes the index. Every element has been appended.
+  // Makes the last shard durable and writes the index. All elements must have been appended.
   void finish();
 
  private:
@@ -76,9 +79,9 @@ class SafetensorsWriter {
   Env& env_;
   std::string directory_;
   std::vector<std::vector<StoredTensor>> shards_;
-  std::size_t shard_ = 0;   // the one being written
-  std::size_t tensor_ = 0;  // in it
-  std::int64_t left_ = 0;   // elements of that tensor still to come
+  std::size_t shard_ = 0;   // the current shard
+  std::size_t tensor_ = 0;  // the current tensor in it
+  std::int64_t left_ = 0;   // elements of that tensor not yet written
   std::unique_ptr<WritableFile> file_;
 };
 

@@ -25,8 +25,8 @@ struct TypeName {
 constexpr TypeName type_names[] = {
     {"F32", ElementType::float32}, {"F16", ElementType::float16}, {"BF16", ElementType::bfloat16}};
 
-// The header's grammar as events, so that a hostile header costs no more than its bytes: an object
-// of entries, each of dtype, shape and data_offsets, and of one object of strings.
+// Parses the header as a stream of events, so that memory for a hostile header is bounded by its
+// size: an object of entries, each with dtype, shape and data_offsets, and one object of strings.
 class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
  public:
   struct Entry {
@@ -36,7 +36,7 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   explicit HeaderHandler(const std::string& path) : path_(path) {}
 
-  // The parser takes a NUL for the end of its input.
+  // The JSON parser treats NUL as the end of its input.
   void require_end(const std::string& json) const {
     if (const std::size_t nul = json.find('\0'); nul != json.npos)
       refuse("it is not JSON at byte " + std::to_string(nul));
@@ -131,10 +131,10 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   const std::string& path_;
   std::vector<Entry> entries_;
-  std::set<std::string> names_, fields_;  // seen in the header, and in the entry
-  int depth_ = 0;                         // of objects
+  std::set<std::string> names_, fields_;  // keys seen in the header, and in the current entry
+  int depth_ = 0;                         // nesting depth of objects
   bool in_metadata_ = false;
-  std::string name_, field_;  // the keys whose value is being read
+  std::string name_, field_;  // keys of the value being read
   std::optional<ElementType> type_;
   std::vector<std::int64_t> shape_, offsets_;
   std::vector<std::int64_t>* array_ = nullptr;
@@ -144,7 +144,7 @@ bool is_empty(const std::vector<std::int64_t>& shape) {
   return std::ranges::find(shape, 0) != shape.end();
 }
 
-// Whether the product of `shape` and the element's size is `bytes`, without ever exceeding it.
+// Whether the product of `shape` and the element size equals `bytes`, computed without overflow.
 bool has_bytes(const StoredTensor& tensor, std::int64_t bytes) {
   if (is_empty(tensor.shape)) return bytes == 0;
   std::int64_t product = element_bytes(tensor.type);
@@ -171,7 +171,7 @@ std::string type_name(ElementType type) {
 std::int64_t element_bytes(ElementType type) { return type == ElementType::float32 ? 4 : 2; }
 
 std::int64_t StoredTensor::elements() const {
-  if (is_empty(shape)) return 0;  // the other sizes may be anything
+  if (is_empty(shape)) return 0;  // the other dimensions may have any size
   std::int64_t product = 1;
   for (const std::int64_t size : shape) product *= size;
   return product;
@@ -183,7 +183,7 @@ std::vector<StoredTensor> parse_safetensors_header(const std::string& json, std:
   nlohmann::json::sax_parse(json, &handler);
   handler.require_end(json);
   std::vector<HeaderHandler::Entry> entries = handler.take();
-  // An empty tensor may begin where the next one does.
+  // Ordered so that an empty tensor precedes one that starts at the same byte.
   std::ranges::sort(entries, {}, [](const HeaderHandler::Entry& entry) {
     return std::tuple(entry.tensor.begin, entry.end, std::string_view(entry.tensor.name));
   });

@@ -15,7 +15,8 @@ nlohmann::json parse_json(const std::string& text, const std::string& path) {
   const auto refuse = [&](const std::string& what) {
     throw Error(ExitCode::damaged_data, path + " " + what, "copy the file anew from where it came");
   };
-  std::vector<std::set<std::string>> keys;  // of the objects around the place that is being read
+  // Keys of each object that encloses the current position.
+  std::vector<std::set<std::string>> keys;
   std::size_t values_left = 4096 + text.size() / 16;
   const auto check = [&](int depth, Event event, nlohmann::json& value) {
     if (depth > deepest) refuse("is nested deeper than 64 levels");
@@ -28,7 +29,7 @@ nlohmann::json parse_json(const std::string& text, const std::string& path) {
     if (is_new && values_left-- == 0) refuse("has more values than such a file can have");
     return true;
   };
-  // The parser takes a NUL for the end of its input.
+  // The JSON parser treats NUL as the end of its input.
   if (const std::size_t nul = text.find('\0'); nul != text.npos)
     refuse("is not JSON at byte " + std::to_string(nul));
   try {

@@ -1,7 +1,7 @@
-// Multi-head attention as T5 has it: no biases, no scaling of the scores (the initial W_q has it),
-// dropout on the weights. Works on rows of all hosted virtual ranks; knows neither norm nor
-// residual. In is the type that enters products, float or bfloat16; scores and their softmax are
-// computed in f32, the weights are kept as In.
+// Multi-head attention as in T5: no biases, no scaling of the scores (the initial W_q includes it),
+// dropout on the attention weights. Works on the rows of all hosted virtual ranks; it knows neither
+// norm nor residual. In is the type of matrix-product inputs, float or bfloat16. Scores and their
+// softmax are computed in f32; the attention weights are stored as In.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +18,17 @@ namespace switchyard {
 
 struct AttentionConfig {
   std::int64_t heads = 0, d_kv = 0;  // H, K
-  bool causal = false;               // a query sees the keys up to its own position
+  bool causal = false;               // each query sees keys up to its own position
   bool relative_bias = false;        // self-attention only
   Dropout weights_dropout;
   std::size_t q = 0, k = 0, v = 0,
               o = 0;         // kernels [D, H*K], o [H*K, D], in the process's ParamSet
-  bool keep_weights = true;  // for backward; otherwise it computes them again
-  std::optional<AttentionWindow> window{};  // of bidirectional self-attention; none: all is seen
+  bool keep_weights = true;  // for backward, which otherwise recomputes them
+  // For bidirectional self-attention; none: every key is visible.
+  std::optional<AttentionWindow> window{};
 };
 
-// n queries a row and m keys a row; in self-attention the two are the same.
+// n queries and m keys per row; in self-attention both are the same positions.
 template <class In = float>
 struct AttentionInput {
   const Sequence& queries;
@@ -48,21 +49,21 @@ struct AttentionSaved {
 struct AttentionGradients {
   View<const float> dy;  // [h*b*n, D]
   View<float> dx;        // [h*b*n, D], written
-  View<float> d_source;  // [h*b*m, D], added to after dx is written; dx itself in self-attention
+  View<float> d_source;  // [h*b*m, D], added to after dx is written; equals dx in self-attention
 };
 
 class Attention {
  public:
   explicit Attention(const AttentionConfig& config) : config_(config) {}
 
-  // y [h*b*n, D], written. bias: for rows of n positions; null without relative_bias.
+  // y [h*b*n, D] is written. bias: for rows of n positions; null without relative_bias.
   template <class In>
   AttentionSaved<In> forward(StepContext& context, const ParamSet& params,
                              const AttentionInput<In>& input, const PositionBias* bias,
                              View<float> y) const;
 
   // Adds to the kernels' gradient leaves. bias: as in forward. Returns the gradient of the bias,
-  // [h*b*H, 2n-1] by distance (distance d at column d + n-1); empty without relative_bias.
+  // [h*b*H, 2n-1] by distance (distance d is in column d + n-1); empty without relative_bias.
   template <class In>
   Tensor<float> backward(StepContext& context, ParamSet& params, const AttentionInput<In>& input,
                          const AttentionSaved<In>& saved, const PositionBias* bias,

@@ -1,6 +1,6 @@
-// What lies between attention's projections, as full and windowed attention share it: what goes in
-// and out, the pairs of a row and a head that threads share out whole, their dropout, and room for
-// what a thread makes on the way. It does not know which keys a query sees.
+// What full and windowed attention share between the projections: their inputs and outputs, the
+// (row, head) pairs that threads divide among themselves, the dropout on attention weights, and
+// per-thread scratch memory. It does not know which keys a query sees.
 #pragma once
 
 #include <omp.h>
@@ -15,7 +15,7 @@
 
 namespace switchyard {
 
-// What forward and backward alike are given.
+// Arguments that forward and backward share.
 template <class In>
 struct AttentionPass {
   StepContext& context;
@@ -33,7 +33,7 @@ struct AttentionPass {
   const float* bias_of(std::int64_t head) const { return bias ? bias->head(head) : nullptr; }
 };
 
-// What backward is given and makes besides, between the projections' own backwards.
+// Arguments and results of backward, between the backward passes of the projections.
 template <class In>
 struct HeadGradients {
   View<const In> d_context;  // [h*b*n, H*K]
@@ -41,14 +41,15 @@ struct HeadGradients {
   View<In> dk, dv;           // [h*b*m, H*K], written
   View<float> d_bias;        // [h*b*H, 2n-1], added to; empty without relative_bias
 
-  // By distance, as attention_softmax_backward wants it.
+  // By distance, in the layout that attention_softmax_backward takes.
   float* d_bias_of(std::int64_t pair) const {
     return d_bias.size() > 0 ? d_bias.row(pair) + d_bias.cols / 2 : nullptr;
   }
 };
 
-// One (row, head) of the matrices that attention multiplies: a head's columns are strided, its
-// scores stand alone. Pairs are numbered row-major, heads fastest.
+// The matrix views of each (row, head) pair: the columns of one head in q, k and v, which are
+// strided, and the scores of that pair, which are contiguous. Pairs are numbered row-major, heads
+// fastest.
 struct AttentionPairs {
   std::int64_t rows, heads, d_kv;  // h*b, H, K
   std::int64_t queries, keys;      // n, m
@@ -81,7 +82,8 @@ struct AttentionPairs {
   }
 };
 
-// Dropout on the weights of one pair: a query's draws for head h and key j are element h*m + j.
+// Dropout on the attention weights of one pair: the draw of a query for head h and key j is element
+// h*m + j.
 class WeightsDropout {
  public:
   template <class In>
@@ -92,7 +94,7 @@ class WeightsDropout {
         index_(pass.input.queries.index) {}
 
   bool active() const { return rate_ > 0; }
-  // weights: of consecutive queries and keys of the pair, from these positions on.
+  // weights: a block of consecutive queries and keys of the pair, starting at the given positions.
   template <class T>
   void apply(View<T> weights, std::int64_t pair, std::int64_t first_query,
              std::int64_t first_key) const {
@@ -108,7 +110,7 @@ class WeightsDropout {
   std::span<const std::uint64_t> index_;  // [h*b*n]
 };
 
-// Room for a matrix of at most so many elements in each thread.
+// Per-thread scratch memory for a matrix of at most `elements` elements.
 template <class T>
 class ThreadRoom {
  public:
@@ -126,7 +128,7 @@ class ThreadRoom {
 template <class In>
 constexpr bool rounds = !std::is_same_v<In, float>;
 
-// to [m, n] = from^T, in squares of which both sides stay in cache.
+// to [m, n] = from^T, in square tiles for which both matrices stay in cache.
 template <class T>
 void copy_transposed(View<const T> from, View<T> to) {
   constexpr std::int64_t side = 32;
@@ -140,8 +142,8 @@ void copy_transposed(View<const T> from, View<T> to) {
   }
 }
 
-// A head's part of a matrix with its rows one after the other, as products in bf16 want them: a
-// copy in each thread's room. In f32 the part itself.
+// A head's part of a matrix with contiguous rows, which bf16 products need: a copy in per-thread
+// scratch memory. In f32 it is the part itself.
 template <class In>
 class DenseHead {
  public:
@@ -153,7 +155,7 @@ class DenseHead {
     copy_rows(part, dense);
     return dense;
   }
-  // Where to compute what `write` then brings to the part.
+  // The matrix to compute into; `write` then copies it to the part.
   View<In> place(View<In> part) {
     if constexpr (!rounds<In>) return part;
     return room_.mine(part.rows, part.cols);

@@ -1,5 +1,5 @@
-// One block of a stack: self-attention, in the decoder cross-attention, and a feed-forward layer,
-// each in its residual. In is the type that enters products, float or bfloat16.
+// One block of a stack: self-attention, cross-attention (decoder only) and a feed-forward layer,
+// each with a residual connection. In is the type of matrix-product inputs, float or bfloat16.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 
 namespace switchyard {
 
-// The encoder's output as cross-attention reads it.
+// The encoder's output as input of cross-attention.
 template <class In>
 struct EncoderOutput {
   const Sequence& sequence;
@@ -23,7 +23,7 @@ struct BlockSaved {
   AttentionSaved<In> self_attention, cross_attention;  // cross: decoder only
   FeedForwardSaved<In> feed_forward;
 
-  // Frees what Block::repeat makes again.
+  // Frees everything that Block::repeat can recompute.
   void keep_input_and_decisions() {
     BlockSaved kept;
     kept.self_residual.h = std::move(self_residual.h);
@@ -50,20 +50,21 @@ class Block {
 
   bool is_sparse() const { return feed_.layer.is_sparse(); }
 
-  // h [h*N, D] -> [h*N, D]. memory: null in the encoder. Collective over context.comm where sparse.
+  // h [h*N, D] -> [h*N, D]. memory: null in the encoder. Collective over context.comm if the block
+  // is sparse.
   template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                         const PositionBias& bias, const EncoderOutput<In>* memory, Tensor<float> h,
                         BlockSaved<In>& saved) const;
 
-  // Makes all of `saved` again from the block's input and a sparse layer's decisions. Collective
-  // over context.comm where sparse.
+  // Recomputes all of `saved` from the block's input and, in a sparse layer, the saved routing
+  // decisions. Collective over context.comm if the block is sparse.
   template <class In>
   void repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
               const PositionBias& bias, const EncoderOutput<In>* memory,
               BlockSaved<In>& saved) const;
 
-  // What backward reads and writes besides the gradient stream.
+  // What backward reads and writes besides the gradient of the residual stream.
   template <class In>
   struct Backward {
     const Sequence& sequence;
@@ -72,14 +73,14 @@ class Block {
     const EncoderOutput<In>* memory;
     View<float> d_memory;  // [h*b*S, D], added to
   };
-  // dh [h*N, D]: the output's gradient in, the input's out. Collective over context.comm where
-  // sparse.
+  // dh [h*N, D]: on entry the gradient of the output, on return that of the input. Collective over
+  // context.comm if the block is sparse.
   template <class In>
   void backward(StepContext& context, ParamSet& params, const Backward<In>& around,
                 const BlockSaved<In>& saved, View<float> dh) const;
 
  private:
-  // Both attentions: from the block's input to the feed-forward layer's.
+  // Runs self- and cross-attention: from the block's input to the input of the feed-forward layer.
   template <class In>
   Tensor<float> attend(StepContext& context, const ParamSet& params, const Sequence& sequence,
                        const PositionBias& bias, const EncoderOutput<In>* memory, Tensor<float> h,

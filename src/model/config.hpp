@@ -15,45 +15,47 @@
 
 namespace switchyard {
 
-// What backward computes again instead of keeping it: nothing, attention's weights, or all of a
-// block but its input and where its tokens went. No bit depends on it: random numbers are functions
-// of what they are for.
+// What backward recomputes instead of keeping it: nothing, the attention weights, or everything in
+// a block except its input and the routing of its tokens. The choice changes no bit of the result,
+// since random numbers are pure functions of what they are used for.
 enum class Recompute { none, attention, block };
 
-// Which of every `step` blocks is the sparse one: they differ for steps above 2.
+// Which of every `step` blocks is sparse; the two differ for steps above 2.
 enum class SparsePlace { last, second };
 
 struct ModelConfig {
-  std::int64_t vocab_size = 0;    // W: rows of the embedding, padding rows included
+  std::int64_t vocab_size = 0;    // W: rows of the embedding, including padding rows
   std::int64_t d_model = 0;       // D
-  std::int64_t d_ff = 0;          // F, of dense layers and experts alike
+  std::int64_t d_ff = 0;          // F, of dense layers and of experts
   std::int64_t d_kv = 0;          // K
   std::int64_t num_heads = 0;     // H
-  std::int64_t input_length = 0;  // S: positions of an encoder row
+  std::int64_t input_length = 0;  // S: positions per encoder row
   int num_layers = 0;             // encoder blocks
   int num_decoder_layers = 0;
-  int encoder_sparse_step = 2;  // one block of so many is sparse; 1: all; 0: none
+  int encoder_sparse_step = 2;  // one of this many blocks is sparse; 1: all; 0: none
   int decoder_sparse_step = 2;
   SparsePlace sparse_place = SparsePlace::last;
   Activation activation = Activation::relu;
   bool tie_word_embeddings = true;
-  std::optional<AttentionWindow> encoder_window{};  // none: encoder positions see their whole row
+  // None: each encoder position sees its whole row.
+  std::optional<AttentionWindow> encoder_window{};
   float dropout_rate = 0;
   float layer_norm_epsilon = 1e-6f;
   float initializer_scale =
       0.1f;  // variance scale of feed-forward, expert, router and untied logits kernels
-  // BFLOAT16 is the paper's selective precision (Fedus et al. 2021, section 2.4): what enters
-  // products (activations and weights, attention's too) and travels between processes. Master
-  // weights, residual stream, router, norms, softmax, losses and gradients stay f32.
+  // BFLOAT16 is the paper's selective precision (Fedus et al. 2021, section 2.4): the inputs of
+  // matrix products (activations and weights, attention included) and the rows sent between
+  // processes are bfloat16. Master weights, residual stream, router, norms, softmax, losses and
+  // gradients stay f32.
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
   MoeConfig moe{};
-  ExtraLoss extra_loss{};  // of the outputs, in training
+  ExtraLoss extra_loss{};  // of the output logits, in training
 
-  // Of one element of what enters products and travels.
+  // Bytes per element of matrix-product inputs and of rows sent between processes.
   std::int64_t input_bytes() const { return precision == Precision::bfloat16 ? 2 : 4; }
-  // How often a kept row travels in a step: to its expert and back, forward and backward; and
-  // forward again where blocks are recomputed.
+  // How many times a kept row is transferred per step: to its expert and back, in forward and in
+  // backward, and once more forward where blocks are recomputed.
   std::int64_t transfers() const { return recompute == Recompute::block ? 6 : 4; }
 
   bool is_sparse(bool decoder, int block) const {
@@ -70,11 +72,11 @@ struct ModelConfig {
   }
   int sparse_layers() const { return sparse_layers(false) + sparse_layers(true); }
 
-  // SOFT: the most slots that an expert has in a row, which are those of a full one.
+  // SOFT: slots per expert for a full row, the largest number that a row can have.
   std::int64_t soft_slots() const {
     return switchyard::soft_slots(input_length, moe.capacity_factor, moe.num_experts);
   }
-  // Columns of the routers of one stack; 0: it has none.
+  // Columns of the router in each sparse layer of the stack; 0: it has no router.
   std::int64_t router_outputs(bool decoder) const {
     const RoutingMethod method = moe.routing(decoder);
     if (!has_router(method)) return 0;
@@ -84,7 +86,7 @@ struct ModelConfig {
     return moe.load_balancing == LoadBalancing::bias && tokens_choose(moe.routing(decoder));
   }
 
-  // What each sparse layer's load-balancing and router z-loss weigh in the whole loss.
+  // The weight of each sparse layer's load-balancing loss (router z-loss, below) in the total loss.
   double aux_loss_weight() const {
     return moe.load_balancing == LoadBalancing::aux ? of_a_layer(moe.aux_loss_coef) : 0;
   }

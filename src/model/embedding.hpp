@@ -1,4 +1,5 @@
-// Token ids to the residual stream: the lookup and its dropout. Both stacks share the table.
+// From token ids to the residual stream: the embedding lookup and its dropout. Both stacks share
+// the table.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ class Embedding {
   // sequence.ids -> [h*N, D].
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                         const Dropout& dropout) const;
-  // dh [h*N, D], overwritten with its dropout; adds to the table's gradient leaves.
+  // Applies the dropout to dh [h*N, D] in place and adds to the table's gradient leaves.
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                 const Dropout& dropout, View<float> dh) const;
 

@@ -59,7 +59,7 @@ void DenseFeedForward::backward(StepContext& context, ParamSet& params, const Se
 
 namespace {
 
-// Of each kind of layer, what its forward saves.
+// What the forward pass of each kind of layer saves.
 template <class Layer, class In>
 struct SavedBy;
 template <class In>
@@ -71,7 +71,7 @@ struct SavedBy<SoftLayer, In> {
   using Type = SoftLayerSaved<In>;
 };
 
-// dense(layer) or sparse(layer), as the layer is.
+// Calls dense(layer) or sparse(layer), depending on the kind of layer.
 template <class Dense, class Sparse>
 auto visit_layer(const FeedForward::Layer& layer, Dense dense, Sparse sparse) {
   return std::visit(

@@ -1,5 +1,6 @@
-// The feed-forward layer of a block: dense, one product pair a virtual rank, or a mixture of
-// experts. In is the type that enters products, float or bfloat16. Knows neither norm nor residual.
+// The feed-forward layer of a block: either dense, with one pair of matrix products per virtual
+// rank, or a mixture of experts. In is the type of matrix-product inputs, float or bfloat16. It
+// knows neither norm nor residual.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +48,7 @@ class DenseFeedForward {
 template <class In>
 using FeedForwardSaved = std::variant<MlpSaved<In>, SwitchLayerSaved<In>, SoftLayerSaved<In>>;
 
-// Frees what FeedForward::repeat makes again.
+// Frees everything that FeedForward::repeat can recompute.
 template <class In>
 void keep_decisions(FeedForwardSaved<In>& saved) {
   std::visit(
@@ -68,17 +69,17 @@ class FeedForward {
 
   bool is_sparse() const { return !std::holds_alternative<DenseFeedForward>(layer_); }
 
-  // x [h*N, D] -> y [h*N, D], written. Collective over context.comm where sparse.
+  // x [h*N, D] -> y [h*N, D], written. Collective over context.comm if the layer is sparse.
   template <class In>
   FeedForwardSaved<In> forward(StepContext& context, const ParamSet& params,
                                const Sequence& sequence, View<const In> x, View<float> y) const;
-  // Forward again, with a sparse layer's earlier decisions. Collective over context.comm where
-  // sparse.
+  // Recomputes forward; a sparse layer reuses its saved routing decisions. Collective over
+  // context.comm if the layer is sparse.
   template <class In>
   void repeat(StepContext& context, const ParamSet& params, const Sequence& sequence,
               View<const In> x, View<float> y, FeedForwardSaved<In>& saved) const;
-  // dy [h*N, D]; writes dx and adds to the gradient leaves. Collective over context.comm where
-  // sparse.
+  // dy [h*N, D]; writes dx and adds to the gradient leaves. Collective over context.comm if the
+  // layer is sparse.
   template <class In>
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                 const FeedForwardSaved<In>& saved, View<const In> x, View<const float> dy,

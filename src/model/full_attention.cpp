@@ -11,7 +11,7 @@
 namespace switchyard {
 namespace {
 
-// Consecutive queries of a row whose scores are in work together.
+// Consecutive queries of a row whose scores are computed together.
 struct QueryBlock {
   std::int64_t first, count;
 
@@ -21,7 +21,7 @@ struct QueryBlock {
   }
 };
 
-// Calls f(block) for one block after the other.
+// Calls f(block) for each block of queries in order.
 template <class F>
 void for_each_block(const AttentionPairs& pairs, F f) {
   const std::int64_t most = queries_at_once(pairs.queries, pairs.keys);
@@ -37,7 +37,7 @@ bool in_one_block(const AttentionPairs& pairs) {
   return queries_at_once(pairs.queries, pairs.keys) == pairs.queries;
 }
 
-// Makes the weights of one block after the other, the same bits in forward and in backward.
+// Computes attention weights block by block, with the same bits in forward and in backward.
 template <class In>
 class BlockWeights {
  public:
@@ -59,8 +59,8 @@ class BlockWeights {
   ThreadRoom<float> score_room_;
 };
 
-// Weights of queries from `first` on as the context product saw them: themselves, or a dropped copy
-// in `scratch`.
+// The weights of queries from `first` on as the context product uses them: unchanged without
+// dropout, else a dropped-out copy in `scratch`.
 template <class In>
 View<const In> dropped(const WeightsDropout& dropout, View<const In> weights, std::int64_t pair,
                        std::int64_t first, View<In> scratch) {
@@ -70,7 +70,8 @@ View<const In> dropped(const WeightsDropout& dropout, View<const In> weights, st
   return scratch;
 }
 
-// The gradient of a pair's keys or values, all [m, K]: the one block's product, or the sum of all.
+// The gradient of a pair's keys or values, [m, K]: the product of the only block, or the sum over
+// all blocks.
 template <class In>
 class KeyGradient {
  public:
@@ -107,7 +108,7 @@ class KeyGradient {
   }
 
   static constexpr std::int64_t large = 1 << 17;
-  bool turned_;  // computed as b^T a: a large `a` is slow to read down its columns
+  bool turned_;  // computed as b^T a, since reading a large `a` down its columns is slow
   DenseHead<In> only_;
   std::optional<KeySum<In>> sum_;
 };
@@ -161,7 +162,7 @@ void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved
                      part = block_elements(pairs);
   Work& work = pass.context.work;
   const WeightsDropout dropout(pass);
-  std::optional<BlockWeights<In>> again;  // where forward has kept none
+  std::optional<BlockWeights<In>> again;  // recomputes weights that forward has not kept
   if (saved.weights.size() == 0) again.emplace(pass);
   DenseHead<In> q_head(n * K), k_head(m * K), v_head(m * K), d_out_head(n * K), dq_head(n * K);
   KeyGradient<In> k_gradient(pairs), v_gradient(pairs);
@@ -195,8 +196,8 @@ void full_attention_backward(const AttentionPass<In>& pass, const AttentionSaved
         attention_softmax_backward<In>(weights, d_weights,
                                        pass.full_scores(pairs.row(pair), block.first),
                                        gradients.d_bias_of(pair), d_scores);
-        // After the softmax, which takes the weights from memory row by row: this walks down
-        // columns.
+        // After the softmax backward: that one brings the weights into cache row by row, while this
+        // product reads them down their columns.
         v_gradient.add(
             work, dropped(dropout, weights, pair, block.first, dropped_room.mine(block.count, m)),
             block.of(d_out), dv);

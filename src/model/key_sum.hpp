@@ -1,5 +1,5 @@
-// The gradients of a row's keys or values in one head, whose parts come block by block of queries:
-// room for their sum, and its order. It does not know which keys a query sees.
+// Accumulates the gradient of a row's keys or values in one head from blocks of queries, in a fixed
+// order. It does not know which keys a query sees.
 #pragma once
 
 #include "model/attention_pairs.hpp"
@@ -8,8 +8,8 @@
 
 namespace switchyard {
 
-// Summed in f32, in the order in which parts come, and rounded once. In f32 `all` itself is the
-// sum. `all` [m, K], the same from start to finish.
+// The sum is taken in f32 in the order in which blocks arrive, and rounded to In once at the end.
+// In f32, `all` itself holds the sum. `all` [m, K] must be the same matrix from start to finish.
 template <class In>
 class KeySum {
  public:
@@ -19,7 +19,7 @@ class KeySum {
     const View<float> sum = sum_of(all);
     for (std::int64_t i = 0; i < sum.rows; ++i) std::fill_n(sum.row(i), sum.cols, 0.0f);
   }
-  // Adds a^T b to the keys from `first` on. a [queries, keys], b [queries, K].
+  // Adds a^T b to the gradients of the keys from `first` on. a [queries, keys], b [queries, K].
   void add(Work& work, std::int64_t first, View<const In> a, View<const In> b, View<In> all) {
     gemm<In, float>(work, a, Transpose::yes, b, Transpose::no, sum_of(all).row_range(first, a.cols),
                     Accumulate::yes);

@@ -13,11 +13,11 @@
 namespace switchyard {
 namespace {
 
-// Positions whose logits exist at once. Part of the numbers: the kernel's gradient is summed over
-// a virtual rank's chunks in order.
+// The number of positions whose logits exist at once. Changing it changes the bits of the result:
+// the kernel's gradient is summed over the chunks of a virtual rank in order.
 constexpr std::int64_t chunk_positions = 512;
 
-// Calls visit(virtual rank i, first position, positions) for each chunk of each virtual rank.
+// Calls visit(i, first position, count) for each chunk of each virtual rank i.
 template <class Visit>
 void for_each_chunk(std::int64_t ranks, std::int64_t positions, Visit&& visit) {
   const std::int64_t per_rank = positions / ranks;
@@ -36,7 +36,7 @@ void scale_in_place(std::span<float> x, float factor) {
 
 float tied_scale(std::int64_t d_model) { return 1.0f / std::sqrt(static_cast<float>(d_model)); }
 
-// Room for the logits of the largest chunk, [min(512, N), W].
+// Scratch memory for the logits of the largest chunk, [min(512, N), W].
 template <class T>
 Tensor<T> chunk_logits(std::int64_t ranks, std::int64_t positions, std::int64_t vocabulary) {
   return Tensor<T>::uninitialized(std::min(chunk_positions, positions / ranks), vocabulary);
@@ -47,14 +47,14 @@ std::span<T> part(std::span<T> all, std::int64_t first, std::int64_t count) {
   return all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
 }
 
-// hidden [h*N, D] as it is multiplied.
+// hidden [h*N, D] converted to the type of the product's inputs.
 template <class In>
 Tensor<In> product_input(Tensor<float> hidden, bool tied) {
   if (tied) scale_in_place(hidden.flat(), tied_scale(hidden.cols()));
   return rounded<In>(std::move(hidden));
 }
 
-// Room for what is said of each target.
+// Allocates the outputs for each target.
 LogitsOutput new_output(Mode mode, const Sequence& sequence, ExtraLoss extra) {
   const std::int64_t rows = sequence.ranks * sequence.rows;
   LogitsOutput out;
@@ -66,7 +66,8 @@ LogitsOutput new_output(Mode mode, const Sequence& sequence, ExtraLoss extra) {
   return out;
 }
 
-// What a chunk's logits [count, W], from position `first` on, say of its targets; log_z [count].
+// Fills in the outputs for the targets of one chunk from its logits [count, W], which start at
+// position `first`; log_z [count].
 void read_logits(View<const float> logits, std::int64_t first,
                  std::span<const std::int32_t> targets, ExtraLoss extra, std::span<float> log_z,
                  LogitsOutput& out) {

@@ -1,5 +1,6 @@
-// From the decoder's output to each target's cross-entropy and, in training, at once back: the
-// logits exist a chunk of positions at a time, in f32 from inputs of type In (float or bfloat16).
+// From the decoder's output to the cross-entropy of each target and, in training, straight back to
+// the gradients. Logits exist for one chunk of positions at a time, in f32, computed from inputs of
+// type In (float or bfloat16).
 #pragma once
 
 #include <cstdint>
@@ -15,16 +16,16 @@
 namespace switchyard {
 
 struct LogitsOutput {
-  Tensor<float> loss;                // [h*b, T] nats; 0 where target < 0
-  Buffer<std::int32_t> predictions;  // [h*N] in evaluation, otherwise empty
-  Tensor<float> extra_loss;  // [h*b, T] what training adds to `loss`; empty where nothing is added
-  Tensor<float> d_hidden;    // [h*N, D] only of forward_backward
+  Tensor<float> loss;                // [h*b, T] in nats; 0 where target < 0
+  Buffer<std::int32_t> predictions;  // [h*N] in evaluation, empty in training
+  Tensor<float> extra_loss;  // [h*b, T] added to `loss` in training; empty where there is none
+  Tensor<float> d_hidden;    // [h*N, D] written by forward_backward only
 };
 
 class Logits {
  public:
-  // `kernel`, an index into the process's ParamSet: the embedding [W, D] where tied, with logits
-  // (h D^-0.5) E^T; otherwise a kernel [D, W] of its own. `extra` counts in training alone.
+  // `kernel`: index into the process's ParamSet of the embedding [W, D] if tied, with logits (h
+  // D^-0.5) E^T; otherwise of a separate kernel [D, W]. `extra` is used in training only.
   Logits(std::size_t kernel, bool tied, ExtraLoss extra = {})
       : kernel_(kernel), tied_(tied), extra_(extra) {}
 
@@ -32,8 +33,8 @@ class Logits {
   template <class In = float>
   LogitsOutput forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                        Tensor<float> hidden, std::span<const std::int32_t> targets) const;
-  // The same in training, and the gradient of scale * (sum of losses and extra losses): adds to the
-  // kernel's leaves.
+  // Forward in training mode, and the gradient of scale * (sum of losses and extra losses); adds to
+  // the kernel's gradient leaves.
   template <class In = float>
   LogitsOutput forward_backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                                 Tensor<float> hidden, std::span<const std::int32_t> targets,

@@ -10,7 +10,7 @@ namespace {
 
 using Kind = Initializer::Kind;
 
-// Lists tensors in order of definition.
+// Builds the list of tensors in order of definition.
 class SpecList {
  public:
   SpecList(const ModelConfig& config, Interval<ExpertId> owned) : config_(config), owned_(owned) {}
@@ -51,7 +51,7 @@ class SpecList {
 
   void add_norm(const std::string& of) { add(of + ".norm", 1, config_.d_model, {Kind::ones, 0}); }
 
-  // The scores' 1/sqrt(K) is in the initial W_q.
+  // T5 does not scale attention scores by 1/sqrt(K); the factor is part of the initial W_q instead.
   void add_attention(const std::string& name) {
     const std::int64_t d_model = config_.d_model, width = config_.num_heads * config_.d_kv;
     add(name + ".q", d_model, width, normal(d_model * config_.d_kv));

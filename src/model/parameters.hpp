@@ -1,5 +1,5 @@
-// Where a process's tensors stand in its ParamSet, by name. (The list of the model's tensors itself
-// is `parameter_specs` in transformer.hpp.)
+// Looks up a process's tensors by name in its ParamSet. (The list of the model's tensors itself is
+// `parameter_specs` in transformer.hpp.)
 #pragma once
 
 #include <cstddef>

@@ -7,13 +7,13 @@
 namespace switchyard {
 namespace {
 
-// Where the logarithmic buckets start: T5's formula, worked out once, so that no logarithm's last
-// bit can move a distance to another bucket.
+// The smallest distances of the logarithmic buckets, from T5's formula. They are constants so that
+// the last bit of a logarithm cannot move a distance to another bucket.
 constexpr std::array<std::int64_t, 8> bidirectional_starts = {8, 12, 16, 23, 32, 46, 64, 91};
 constexpr std::array<std::int64_t, 16> causal_starts = {16, 19, 21, 24, 27, 31, 35, 40,
                                                         46, 52, 59, 67, 77, 87, 99, 113};
 
-// Distances below the first start have a bucket each.
+// Each distance below the first start has a bucket of its own.
 template <std::size_t count>
 std::int64_t bucket_of(std::int64_t n, const std::array<std::int64_t, count>& starts) {
   if (n < starts[0]) return n;
@@ -49,7 +49,8 @@ void RelativeBias::backward(ParamSet& params, const Sequence& sequence,
     const View<float> leaf = table.leaves[static_cast<std::size_t>(i)].sum();
 #pragma omp parallel for schedule(static)  // throws nothing
     for (std::int64_t h = 0; h < heads; ++h) {
-      // f64, because a softmax row's gradients sum to zero: what is left is small beside the terms.
+      // f64, because the gradients of a softmax row sum to zero: the result is small compared to
+      // its terms.
       std::array<double, relative_buckets> sums{};
       for (std::int64_t row = i * sequence.rows; row < (i + 1) * sequence.rows; ++row) {
         const float* piece = pieces.row(row * heads + h);

@@ -1,6 +1,6 @@
-// T5's relative position bias (Raffel et al. 2020, section 2.1): one table a stack, added to the
-// scores of all its self-attention layers. Knows distances and buckets; not what attention does
-// with them.
+// T5's relative position bias (Raffel et al. 2020, section 2.1): one table per stack, added to the
+// attention scores in all of its self-attention layers. It knows distances and buckets, not how
+// attention uses them.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,12 @@ namespace switchyard {
 
 inline constexpr std::int64_t relative_buckets = 32;
 
-// The bucket of distance = key position - query position, 0 … 31. Bidirectional (encoder): half of
-// the buckets for keys behind, half for keys ahead. Causal (decoder): keys ahead share bucket 0.
+// The bucket, 0 … 31, of distance = key position - query position. Bidirectional (encoder): half of
+// the buckets are for keys before the query, half for keys after it. Causal (decoder): all keys
+// after the query share bucket 0.
 std::int64_t relative_bucket(std::int64_t distance, bool bidirectional);
 
-// The additive bias of each head by distance, for rows of n positions.
+// The additive bias for each head by distance, for rows of n positions.
 struct PositionBias {
   std::int64_t length = 0;    // n
   Tensor<float> by_distance;  // [H, 2n-1], distance d at column d + n-1
@@ -31,7 +32,7 @@ class RelativeBias {
       : table_(table), bidirectional_(bidirectional) {}
 
   PositionBias forward(const ParamSet& params, std::int64_t length) const;
-  // Adds one layer's d loss / d bias, pieces [h*b*H, 2n-1] by distance, to the table's gradient
+  // Adds one layer's d loss / d bias, `pieces` [h*b*H, 2n-1] by distance, to the table's gradient
   // leaves: rows in order, then distances in order.
   void backward(ParamSet& params, const Sequence& sequence, View<const float> pieces) const;
 

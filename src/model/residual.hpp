@@ -1,5 +1,5 @@
-// What stands around every layer of a block: h + dropout(layer(norm(h))), and its backward. Knows
-// no layer: it calls what it is given.
+// The residual connection around every layer of a block: h + dropout(layer(norm(h))), and its
+// backward. It knows nothing of the layer, which the caller passes as a function.
 #pragma once
 
 #include <cstdint>
@@ -17,29 +17,31 @@ struct Norm {
   std::size_t scale = 0;  // [1, D], in the process's ParamSet
   float epsilon = 0;
 
-  // x [h*N, D] -> y likewise, f32 or bf16; returns inverse_rms [1, h*N].
+  // x [h*N, D] -> y [h*N, D], f32 or bf16; returns inverse_rms [1, h*N].
   template <class T>
   Tensor<float> forward(const ParamSet& params, View<const float> x, View<T> y) const;
-  // Adds to dx, and to the scale's gradient leaves, one virtual rank after the other.
+  // Adds to dx and to the scale's gradient leaves, one virtual rank after the other.
   void backward(ParamSet& params, View<const float> dy, View<const float> x,
                 const Tensor<float>& inverse_rms, View<float> dx) const;
 };
 
-// In: float or bfloat16, the type of a layer's input. The stream itself and all gradients are f32.
+// In: float or bfloat16, the type of the layer's input. The residual stream and all gradients are
+// f32.
 template <class In = float>
 struct ResidualSaved {
-  Tensor<float> h;            // [h*N, D] as it came in
+  Tensor<float> h;            // [h*N, D] the input of the residual connection
   Tensor<float> inverse_rms;  // [1, h*N]
-  Tensor<In> x;               // [h*N, D] normalised: the layer's input
+  Tensor<In> x;               // [h*N, D] normalised h, the layer's input
 };
 
 class Residual {
  public:
-  // `phase`: what the time of norm, dropout and sum is counted as; the layer times itself.
+  // `phase`: the phase to which the time of norm, dropout and addition is attributed; the layer
+  // times itself.
   Residual(Norm norm, Dropout dropout, Phase phase)
       : norm_(norm), dropout_(dropout), phase_(phase) {}
 
-  // layer(x, y) writes y [h*N, D].
+  // Calls layer(x, y), which must write y [h*N, D].
   template <class In, class Layer>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                         Tensor<float> h, ResidualSaved<In>& saved, Layer&& layer) const {
@@ -50,7 +52,8 @@ class Residual {
     return y;
   }
 
-  // dh: d loss / d output in, d loss / d h out. layer(dy, dx) writes dx [h*N, D].
+  // dh: d loss / d output on entry, d loss / d h on return. Calls layer(dy, dx), which must write
+  // dx [h*N, D].
   template <class In, class Layer>
   void backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                 const ResidualSaved<In>& saved, View<float> dh, Layer&& layer) const {
@@ -67,7 +70,7 @@ class Residual {
                  ResidualSaved<In>& saved) const;
   void join(StepContext& context, const Sequence& sequence, View<const float> h,
             View<float> y) const;
-  // A copy with the output's dropout applied; empty where there is none.
+  // A copy of the gradient with the output's dropout applied; empty where there is no dropout.
   Tensor<float> dropped_gradient(StepContext& context, const Sequence& sequence,
                                  View<const float> dh) const;
 

@@ -1,5 +1,6 @@
-// The rows of one stack as its layers see them: how long each row is, which positions are real, and
-// the numbers that key a position's random draws. Built once a batch; knows no activations.
+// The rows of one stack as its layers see them: the length of each row, which positions are real,
+// and the numbers that key each position's random draws. Built once per batch; it knows no
+// activations.
 #pragma once
 
 #include <cstdint>

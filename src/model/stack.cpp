@@ -7,7 +7,7 @@
 namespace switchyard {
 namespace {
 
-// Makes the parts of one stack from the configuration and the tensors' names.
+// Builds the parts of one stack from the configuration and the tensors' names.
 class Builder {
  public:
   Builder(const ModelConfig& config, bool decoder, const ParamIndex& params,

@@ -1,5 +1,6 @@
-// The encoder or the decoder: blocks around one relative bias, then the final norm and dropout.
-// Knows neither embedding nor logits. In is the type that enters products, float or bfloat16.
+// The encoder or the decoder: blocks that share one relative position bias, then the final norm and
+// dropout. It knows neither embedding nor logits. In is the type of matrix-product inputs, float or
+// bfloat16.
 #pragma once
 
 #include <string>
@@ -22,20 +23,21 @@ struct StackSaved {
 
 class Stack {
  public:
-  // `params`: where this process's tensors stand. `owned`: the experts among them.
+  // `params`: where this process's tensors are in its ParamSet. `owned`: the experts that it holds.
   Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
         Interval<ExpertId> owned);
 
   const Dropout& embedding_dropout() const { return embedding_dropout_; }
 
   // h: embedded ids [h*N, D] -> [h*N, D]. memory: null in the encoder. In evaluation `saved` stays
-  // empty. Appends to `stats` for each sparse block. Collective over context.comm.
+  // empty. Appends one entry to `stats` for each sparse block. Collective over context.comm.
   template <class In>
   Tensor<float> forward(StepContext& context, const ParamSet& params, const Sequence& sequence,
                         const EncoderOutput<In>* memory, Tensor<float> h, StackSaved<In>& saved,
                         Buffer<SparseLayerStats>& stats) const;
-  // dy: d loss / d output [h*N, D] -> d loss / d embedded ids. Frees each block's saved state as it
-  // goes. d_memory [h*b*S, D]: added to, blocks last to first. Collective over context.comm.
+  // dy: d loss / d output [h*N, D] -> d loss / d embedded ids. Frees each block's saved state once
+  // it is used. d_memory [h*b*S, D] is added to, from the last block to the first. Collective over
+  // context.comm.
   template <class In>
   Tensor<float> backward(StepContext& context, ParamSet& params, const Sequence& sequence,
                          const EncoderOutput<In>* memory, StackSaved<In> saved, Tensor<float> dy,
@@ -43,10 +45,10 @@ class Stack {
 
  private:
   bool decoder_;
-  bool recompute_blocks_;  // backward makes each block's saved state again from its input
+  bool recompute_blocks_;  // backward recomputes each block's saved state from its input
   RelativeBias bias_;
   std::vector<Block> blocks_;
-  std::vector<std::string> names_;  // theirs
+  std::vector<std::string> names_;  // names of the blocks
   Norm norm_;
   Dropout embedding_dropout_, final_dropout_;
 };

@@ -25,8 +25,8 @@ ParamSet make_parameters(const ModelConfig& config, const Layout& layout, Rank s
           static_cast<int>(layout.groups_of(self).size()), seed};
 }
 
-// A pass over a batch: what it reads, and what backward needs of both stacks, the inputs of
-// products as In.
+// One pass over a batch: its inputs, and what backward needs of both stacks. In is the type of
+// matrix-product inputs.
 template <class In>
 struct StackPass {
   Sequence inputs, targets;
@@ -69,7 +69,7 @@ struct Transformer::Parts {
   template <class In>
   Tensor<float> run_stacks(StepContext& context, StackPass<In>& pass,
                            Buffer<SparseLayerStats>& sparse_layers) const;
-  // d [h*b*T, D] of the decoder's output.
+  // d [h*b*T, D]: gradient of the decoder's output.
   template <class In>
   void run_stacks_backward(StepContext& context, StackPass<In> pass, Tensor<float> d);
 };
@@ -146,7 +146,8 @@ Tensor<float> Transformer::Parts::run_stacks(StepContext& context, StackPass<In>
                          sparse_layers);
 }
 
-// The tied embedding's leaf grows in this order: logits, encoder lookups, decoder lookups.
+// The gradient leaf of the tied embedding is accumulated in this order: logits, encoder lookups,
+// decoder lookups.
 template <class In>
 void Transformer::Parts::run_stacks_backward(StepContext& context, StackPass<In> pass,
                                              Tensor<float> d) {

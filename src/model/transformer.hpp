@@ -1,5 +1,5 @@
 // The T5 encoder-decoder with Switch feed-forward layers, forward and explicit backward, for all
-// the virtual ranks one process hosts. Knows no files, no optimizer, no schedule.
+// virtual ranks that one process hosts. It knows no files, no optimizer and no schedule.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,20 @@
 
 namespace switchyard {
 
-// Routing of one sparse layer in one step: one entry for each hosted virtual rank.
+// The routing of one sparse layer in one step, with one entry per hosted virtual rank.
 struct SparseLayerStats {
   std::string_view name;  // "encoder.block.1", as the model has it
   bool decoder = false;
   Buffer<RoutingStats> groups;
-  Buffer<std::int32_t> expert{};  // [h*N] wanted, -1 at padding; only in evaluation
+  Buffer<std::int32_t> expert{};  // [h*N] first choice, -1 at padding; evaluation only
 };
 
 class Transformer {
  public:
   struct Output {
     Tensor<float> token_loss;          // [h*b, T] cross-entropy in nats; 0 at padding
-    Tensor<float> extra_loss;          // [h*b, T] label smoothing and z-loss; empty without
-    Buffer<std::int32_t> predictions;  // [h*b, T] argmax of the logits; only in evaluation
+    Tensor<float> extra_loss;          // [h*b, T] label smoothing and z-loss; empty if unused
+    Buffer<std::int32_t> predictions;  // [h*b, T] argmax of the logits; evaluation only
     Buffer<SparseLayerStats> sparse_layers;
   };
   enum class Gradients { no, yes };
@@ -43,15 +43,15 @@ class Transformer {
   const ModelConfig& config() const;
   ParamSet& parameters();
   const ParamSet& parameters() const;
-  // Products of a BFLOAT16 model read a rounded copy of the weights: to be called whenever others
-  // than an optimizer have changed the weights since the constructor. Nothing in FLOAT32.
+  // The products of a BFLOAT16 model read a rounded copy of the weights. Must be called whenever
+  // anything but an optimizer has changed the weights since construction. Does nothing in FLOAT32.
   void round_weights();
 
   // Collective over context.comm.
   Output forward(StepContext& context, const Batch& batch) const;
-  // The same in training, and adds to the gradient leaves of: sum of token and extra losses /
-  // batch.target_tokens, plus each sparse layer's load-balancing and z-loss with their weights.
-  // Collective over context.comm.
+  // Forward in training mode; adds to the gradient leaves of (sum of token and extra losses) /
+  // batch.target_tokens plus each sparse layer's load-balancing loss and router z-loss with their
+  // weights. Collective over context.comm.
   Output forward_backward(StepContext& context, const Batch& batch);
 
  private:
@@ -59,8 +59,8 @@ class Transformer {
   std::unique_ptr<Parts> parts_;
 };
 
-// Every tensor of the whole model, experts included, in order of definition; what a process with
-// all of it would hold. `owned`: which experts are listed.
+// Every tensor of the whole model in order of definition, as one process that holds everything
+// would have them. `owned`: which experts are listed.
 std::vector<ParamSpec> parameter_specs(const ModelConfig& config, Interval<ExpertId> owned);
 
 }  // namespace switchyard

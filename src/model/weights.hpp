@@ -1,4 +1,4 @@
-// A model's parameters under the names that checkpoints give them.
+// The model's parameters under their checkpoint names.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace switchyard {
 
-// This process's share; the spans are the live weights.
+// The tensors of this process; the spans point to the live weights.
 std::vector<NamedTensor> weights(Transformer& model);
 
 }  // namespace switchyard

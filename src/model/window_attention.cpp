@@ -12,7 +12,7 @@
 namespace switchyard {
 namespace {
 
-// The part of a pair's weights that belongs to a tile. pair: [1, elements of all tiles].
+// A tile's part of a pair's weights. pair: [1, elements of all tiles].
 template <class T>
 View<T> tile_of(View<T> pair, const WindowTile& tile) {  // -> [tile.queries, tile.keys]
   return {pair.data + tile.offset, tile.queries, tile.keys};
@@ -23,7 +23,8 @@ View<T> queries_of(View<T> all, const WindowTile& tile) {  // [S, K] -> [tile.qu
   return all.row_range(tile.scores.first_query, tile.queries);
 }
 
-// The keys or values in a tile's columns: where they stand, or brought together in a thread's room.
+// The keys or values for a tile's columns: the rows themselves where they are contiguous, else a
+// gathered copy in per-thread scratch memory.
 template <class In>
 class Columns {
  public:
@@ -44,7 +45,7 @@ class Columns {
   ThreadRoom<In> room_;
 };
 
-// Makes the weights of one tile after the other, the same bits in forward and in backward.
+// Computes attention weights tile by tile, with the same bits in forward and in backward.
 template <class In>
 class TileWeights {
  public:
@@ -74,7 +75,8 @@ void drop(const WeightsDropout& dropout, View<T> weights, std::int64_t pair,
   dropout.apply(weights.col_range(globals, tile.near_keys()), pair, first_query, first_key);
 }
 
-// The weights as the context product saw them: themselves, or a dropped copy in a thread's room.
+// The weights as the context product uses them: unchanged without dropout, else a dropped-out copy
+// in per-thread scratch memory.
 template <class In>
 class DroppedWeights {
  public:
@@ -94,7 +96,8 @@ class DroppedWeights {
   ThreadRoom<In> room_;
 };
 
-// Adds a^T b to the keys in the tile's columns. a [tile.queries, tile.keys], b [tile.queries, K].
+// Adds a^T b to the gradients of the keys in the tile's columns. a [tile.queries, tile.keys], b
+// [tile.queries, K].
 template <class In>
 void add_tile(KeySum<In>& sum, Work& work, const WindowTile& tile, View<const In> a,
               View<const In> b, View<In> all) {
@@ -142,7 +145,7 @@ void window_attention_backward(const AttentionPass<In>& pass, const AttentionSav
   const WindowTiles tiles(*pass.config.window, pairs.queries);
   Work& work = pass.context.work;
   const WeightsDropout dropout(pass);
-  std::optional<TileWeights<In>> again;  // where forward has kept none
+  std::optional<TileWeights<In>> again;  // recomputes weights that forward has not kept
   if (saved.weights.size() == 0) again.emplace(pass, tiles);
   DroppedWeights<In> dropped(dropout, tiles);
   ThreadRoom<In> weights_room(again ? tiles.most_elements() : 0),

@@ -5,8 +5,9 @@
 namespace switchyard {
 namespace {
 
-// With as many queries as the window reaches to a side, two of three scores of a tile are seen.
-// Measured, half or twice as many are as fast: less is wasted, but products are smaller.
+// With as many queries per tile as the window's reach, two of three scores in a tile are visible.
+// Measured, half or twice as many queries are equally fast: fewer waste less work but make products
+// smaller.
 std::int64_t queries_of_tile(std::int64_t reach) {
   return std::clamp<std::int64_t>((reach + 15) / 16 * 16, 16, 256);
 }
@@ -16,7 +17,8 @@ std::int64_t queries_of_tile(std::int64_t reach) {
 std::int64_t AttentionWindow::visible_pairs(std::int64_t n) const {
   const std::int64_t g = std::min(globals, n), rest = n - g;
   const std::int64_t w = std::min(reach, std::max<std::int64_t>(rest - 1, 0));
-  // All pairs with a global position, and the others' own windows, cut off at both ends.
+  // All pairs that involve a global position, plus the windows of the other queries, cut off at
+  // both ends of the row.
   return g * n + rest * g + rest * (2 * w + 1) - w * (w + 1);
 }
 

@@ -1,5 +1,5 @@
-// What a windowed attention lets positions see, and how a row's scores are cut so that only what is
-// seen is computed: arithmetic of positions; knows no matrices.
+// Which keys a windowed attention lets each position see, and how a row's scores are divided into
+// tiles so that little else is computed. Arithmetic on positions; it knows no matrices.
 #pragma once
 
 #include <cstdint>
@@ -15,25 +15,26 @@ struct AttentionWindow {
   std::int64_t reach = 0;    // w
   std::int64_t globals = 0;  // g
 
-  // Pairs (i, j) of a row of n positions in which i sees j.
+  // The number of pairs (i, j) in a row of n positions for which i sees j.
   std::int64_t visible_pairs(std::int64_t n) const;
 };
 
-// A matrix of scores [queries, keys]: consecutive queries, and every key that one of them sees.
+// A matrix of scores [queries, keys]: consecutive queries, and every key that at least one of them
+// sees.
 struct WindowTile {
   WindowedScores scores;
   std::int64_t queries, keys;
-  std::int64_t offset;  // of its first element among those of all the row's tiles
+  std::int64_t offset;  // of its first element within the elements of all tiles of the row
 
   std::int64_t elements() const { return queries * keys; }
-  // Keys behind the global ones in the columns.
+  // The keys in the columns after those of the global positions.
   std::int64_t near_keys() const { return keys - scores.globals; }
-  // No key is left out between the global ones and the others.
+  // True where no key is left out between the global keys and the others.
   bool contiguous() const { return scores.globals == 0 || scores.first_key == scores.globals; }
 };
 
-// The tiles of a row of n positions, queries in order: a function of n and the window alone. Global
-// queries have tiles of their own, over all keys.
+// The tiles of a row of n positions, in order of queries: a function of n and the window alone.
+// Global queries have tiles of their own, over all keys.
 //
 // Example: n = 100, reach 10, one global position. Tiles of 16 queries after the first:
 //   query  0         sees keys 0 … 99:                1 x 100
@@ -48,7 +49,7 @@ class WindowTiles {
   auto begin() const { return tiles_.begin(); }
   auto end() const { return tiles_.end(); }
   std::int64_t elements() const;  // of all tiles together
-  // The largest tile's, and the largest number of keys of one.
+  // The number of elements, and of keys, in the tile that has most of them.
   std::int64_t most_elements() const;
   std::int64_t most_keys() const;
 

@@ -1,5 +1,5 @@
-// Counting, not sorting: one walk over the choices gives the segments' sizes, another their rows. A
-// token wants an expert at most once, so the order of a segment's rows is that of their tokens.
+// A counting sort: one pass over the choices gives the size of each segment, another places the
+// rows. A token chooses an expert at most once, so the rows of a segment are in token order.
 #include "moe/dispatch_plan.hpp"
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 namespace switchyard {
 namespace {
 
-// Numbers the segments in send order: result[i * E + e] is the segment of rows from the i-th hosted
-// virtual rank for expert e.
+// Numbers the segments in send order: result[i * E + e] is the segment for rows from the i-th
+// hosted virtual rank to expert e.
 Buffer<std::int64_t> number_segments(const Layout& layout, Rank self) {
   const Interval<VirtualRank> hosted = layout.hosted(self);
   const std::int64_t E = layout.experts();
@@ -27,7 +27,7 @@ Buffer<std::int64_t> number_segments(const Layout& layout, Rank self) {
   return segment;
 }
 
-// [R] sums of each owner's segments.
+// [R] total rows of each owner's segments.
 Buffer<std::int64_t> rows_by_owner(const Layout& layout, Rank self,
                                    std::span<const std::int64_t> segment_rows) {
   Buffer<std::int64_t> rows(layout.processes(), 0);
@@ -60,7 +60,8 @@ DispatchPlan plan_dispatch(const Layout& layout, Rank self,
   const std::int64_t N = h == 0 ? 0 : selections[0]->tokens,
                      k = h == 0 ? 1 : selections[0]->choices;
   const Buffer<std::int64_t> segment = number_segments(layout, self);  // [h, E]
-  // f(kept choice's segment, its row among the activations, its place in `position`)
+  // Calls f(segment, row, place) for each kept choice: `row` is the token's row of activations,
+  // `place` its index in `position`.
   const auto for_each_kept = [&](auto f) {
     for (std::int64_t i = 0; i < h; ++i)
       for (std::int64_t t = 0; t < N; ++t)
@@ -75,7 +76,7 @@ DispatchPlan plan_dispatch(const Layout& layout, Rank self,
   for_each_kept([&](std::int64_t s, std::int64_t, std::int64_t) { ++plan.segment_rows[s]; });
   plan.send_rows = rows_by_owner(layout, self, plan.segment_rows);
 
-  Buffer<std::int64_t> next(segment.size());  // the position of each segment's next row
+  Buffer<std::int64_t> next(segment.size());  // where each segment's next row goes in `rows`
   std::int64_t kept = 0;
   for (std::size_t s = 0; s < next.size(); ++s) {
     next[s] = kept;

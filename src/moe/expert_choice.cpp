@@ -28,11 +28,13 @@ std::int64_t row_capacity(const ExpertChoiceRule& rule, std::int64_t n, std::int
   return std::min(n, std::max(fair, rule.min_capacity));
 }
 
-// Marks the `capacity` most probable of `tokens` for each expert, the earlier on ties.
+// For each expert, marks the `capacity` tokens with the highest probabilities; ties go to the
+// earlier token.
 void take_most_probable(View<const float> p, Buffer<std::int64_t> tokens, std::int64_t capacity,
                         Selection& selection) {
   for (std::int64_t e = 0; e < p.cols; ++e) {
-    // Bit patterns of numbers from 0 up compare as they do, and a NaN has its place too.
+    // Bit patterns of non-negative floats are ordered like their values, and this ordering also
+    // covers NaN.
     const auto before = [&](std::int64_t a, std::int64_t b) {
       const auto left = std::bit_cast<std::uint32_t>(p.row(a)[e]);
       const auto right = std::bit_cast<std::uint32_t>(p.row(b)[e]);

@@ -1,4 +1,4 @@
-// One expert after the other: each product is shared among threads by its own tiles.
+// Experts run one after the other; threads share the tiles of each matrix product.
 #include "moe/experts.hpp"
 
 #include <algorithm>
@@ -39,10 +39,10 @@ std::int64_t most_rows(std::span<const ExpertBatch> batches) {
   return most;
 }
 
-// For the hidden units of so many rows.
+// Allocates the hidden units of `rows` rows.
 template <class In>
 MlpSaved<In> hidden_room(const ParamSet& params, const OwnedExperts& experts, std::int64_t rows) {
-  if (experts.params.empty()) return {};  // then there are no rows
+  if (experts.params.empty()) return {};  // a process without experts has no rows
   return {rows, params[experts.params[0].wi].spec.cols, experts.activation};
 }
 

@@ -1,5 +1,6 @@
-// The experts a process owns: for each (group, expert) one product a kernel forward and two
-// backward, over all the group's rows for it. Knows rows and weights; not where the rows came from.
+// The experts of one process: for each (group, expert), one matrix product per kernel in forward
+// and two in backward, over all rows of the group that are routed to the expert. It does not know
+// where the rows came from.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ struct OwnedExperts {
 
 template <class In>
 struct ExpertsSaved {
-  Tensor<In> x;         // [owned rows, D] as gathered
-  MlpSaved<In> hidden;  // of all owned rows
+  Tensor<In> x;         // [owned rows, D] in gathered order
+  MlpSaved<In> hidden;  // hidden units of all owned rows
 };
 template <class In>
 struct ExpertsOutput {
@@ -35,12 +36,12 @@ struct ExpertsOutput {
   ExpertsSaved<In> saved;
 };
 
-// x [owned rows, D] as gathered, cut into `batches`.
+// x [owned rows, D] in gathered order; `batches` says which rows belong to which expert.
 template <class In>
 ExpertsOutput<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
                                   std::span<const ExpertBatch> batches, Tensor<In> x);
-// dy [owned rows, D] -> dx likewise. Adds to the gradient leaves of the owned experts' parameters;
-// an expert without rows gets none.
+// dy [owned rows, D] -> dx [owned rows, D]. Adds to the gradient leaves of the owned experts'
+// parameters; experts without rows add nothing.
 template <class In>
 Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
                             std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,

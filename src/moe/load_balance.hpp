@@ -1,6 +1,6 @@
-// The load-balancing loss of one routing group whose tokens choose experts (Fedus et al. 2021,
-// equations 4-6): E sum_e f_e P_e, with f the shares of the choices that fell on each expert and P
-// the mean probabilities. f is a constant in backward.
+// The load-balancing loss of one routing group in which tokens choose experts (Fedus et al. 2021,
+// equations 4-6): E sum_e f_e P_e, where f_e is the fraction of choices that fell on expert e and
+// P_e its mean probability. f is a constant in backward.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,17 @@
 namespace switchyard {
 
 struct LoadBalance {
-  Buffer<std::int64_t> chosen;     // [E] choices that fell on it, before capacity
-  std::int64_t choices = 0;        // their sum
-  Buffer<double> probability_sum;  // [E] over real tokens
+  Buffer<std::int64_t> chosen;     // [E] choices of each expert, before capacity
+  std::int64_t choices = 0;        // sum of `chosen`
+  Buffer<double> probability_sum;  // [E] sum over real tokens
   std::int64_t real_tokens = 0;
 
   double loss() const;  // 0 without real tokens, 1 at perfect balance
-  // [E] scale * d loss / d p_e of each real token.
+  // [E] scale * d loss / d p_e, the same for each real token.
   Buffer<float> gradient(double scale) const;
 };
 
-// Without `chosen` and `choices`, which the selection knows.
+// Fills in everything except `chosen` and `choices`, which come from the selection.
 LoadBalance mean_probabilities(const Probabilities& probabilities);
 
 }  // namespace switchyard

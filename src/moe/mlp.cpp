@@ -1,4 +1,5 @@
-// Two products forward and four backward (three and six when gated), with the sweeps between them.
+// Two matrix products in forward and four in backward (three and six when gated), and the
+// element-wise sweeps between them.
 #include "moe/mlp.hpp"
 
 #include "tensor/ops.hpp"

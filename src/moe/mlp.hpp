@@ -1,6 +1,6 @@
-// The position-wise feed-forward product act(x W_i) W_o and its backward: the dense feed-forward
-// layer is one of these, an expert another, so that one expert is the dense layer bit for bit. In
-// is the type that enters products, float or bfloat16; weights' gradients are f32.
+// The position-wise feed-forward network act(x W_i) W_o and its backward. The dense feed-forward
+// layer is one of these and so is each expert, so that a single expert equals the dense layer bit
+// for bit. In is the type of matrix-product inputs, float or bfloat16; weight gradients are f32.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,14 @@ struct MlpWeights {
 struct MlpGradients {
   GradientLeaf *wi = nullptr, *wi_1 = nullptr, *wo = nullptr;  // wi_1 only when gated
 };
-// Dropout on the hidden units, element-wise, keyed by the row's global token index. rate 0: none.
+// Element-wise dropout on the hidden units, keyed by the row's global token index. rate 0: none.
 struct HiddenDropout {
   float rate = 0;
   RandomStream stream;
   std::span<const std::uint64_t> token_index;  // [rows]
 };
 
-// The hidden units of some rows, where the caller keeps them.
+// Views of the hidden units of some rows; the caller owns the memory.
 template <class T>
 struct HiddenRows {
   View<T> pre, pre_1;  // [rows, F] before the activation; only when gated: relu's backward needs no
@@ -38,8 +38,8 @@ struct HiddenRows {
   View<T> hidden;      // [rows, F] after activation and dropout
 };
 
-// What backward needs of forward, of all rows of a layer: one virtual rank's or expert's after the
-// other's.
+// What backward needs from forward, for all rows of a layer: concatenated over virtual ranks or
+// experts.
 template <class In = float>
 class MlpSaved {
  public:
@@ -67,8 +67,8 @@ class MlpSaved {
   Tensor<In> pre_, pre_1_, hidden_;
 };
 
-// x [rows, D] -> y [rows, D]; writes `saved`. Out: In for rows that travel on, float for the
-// residual stream.
+// x [rows, D] -> y [rows, D]; writes `saved`. Out: In for rows that are sent to another process,
+// float for the residual stream.
 template <class In, class Out = In>
 void mlp_forward(Work& work, View<const In> x, const MlpWeights<In>& weights, Activation activation,
                  const HiddenDropout& dropout, const HiddenRows<In>& saved, View<Out> y);
@@ -77,9 +77,9 @@ template <class In>
 struct MlpFlow {
   View<const In> dy;    // [rows, D]
   View<float> dx;       // [rows, D], written
-  HiddenRows<In> room;  // for the gradients of what was saved
+  HiddenRows<In> room;  // scratch for the gradients of the saved hidden units
 };
-// Adds to the gradients.
+// Adds to the weights' gradients.
 template <class In>
 void mlp_backward(Work& work, const HiddenRows<const In>& saved, View<const In> x,
                   const MlpWeights<In>& weights, Activation activation,

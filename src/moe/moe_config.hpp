@@ -1,5 +1,5 @@
-// The mixture of experts' options as plain values; what each means stands in proto/run.proto under
-// the same name.
+// The options of the mixture of experts as plain values; proto/run.proto documents each under the
+// same name.
 #pragma once
 
 #include <algorithm>
@@ -45,25 +45,26 @@ struct MoeConfig {
   Exploration exploration = Exploration::input_jitter;
   float sample_temperature = 1;
   float router_dropout_rate = 0.1f;
-  float expert_dropout_rate = 0;  // on the experts' hidden units
-  // Not an option of runs, but a diagnostic: where tokens choose, token t of a group goes to expert
-  // t mod E, whatever its router says. The gates stay the router's.
+  float expert_dropout_rate = 0;  // on the hidden units of experts
+  // A diagnostic that is not an option of runs: where tokens choose, token t of a group goes to
+  // expert t mod E regardless of the router. The gates are still the router's.
   bool force_load_balancing = false;
 
   RoutingMethod routing(bool decoder) const { return decoder ? decoder_routing : encoder_routing; }
 };
 
-// Whether tokens are told apart by a router that learns.
+// Whether the method has a learnt router.
 inline bool has_router(RoutingMethod method) { return method != RoutingMethod::hash; }
-// Whether a token's way depends on all of its row, which a decoder may not see.
+// Whether the routing of a token depends on all tokens of its row, which a causal decoder must not
+// see.
 inline bool sees_whole_row(RoutingMethod method) {
   return method == RoutingMethod::expert_choice || method == RoutingMethod::soft;
 }
-// Whether experts are chosen token by token from probabilities, so that a bias can weigh in.
+// Whether experts are chosen per token from probabilities, so that a bias can influence the choice.
 inline bool tokens_choose(RoutingMethod method) {
   return has_router(method) && !sees_whole_row(method);
 }
-// The most experts that compute one token.
+// The largest number of experts that can compute one token.
 inline std::int64_t experts_per_token(const MoeConfig& config, RoutingMethod method) {
   switch (method) {
     case RoutingMethod::top2:

@@ -1,4 +1,5 @@
-// What exploration does to a router's input in a step, for every layer alike.
+// Router exploration: how a router's input is perturbed in a training step, for all sparse layers
+// alike.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 
 namespace switchyard {
 
-// Of one group, index [N]; none in evaluation.
+// The perturbation for one routing group with token indices `index` [N]; none in evaluation.
 inline std::optional<Perturbation> perturbation(const MoeConfig& config, const StepContext& context,
                                                 std::uint32_t layer,
                                                 std::span<const std::uint64_t> index) {

@@ -1,5 +1,5 @@
-// Sweeps over one token at a time, shared among threads; sums over tokens are taken afterwards by
-// one thread, in token order.
+// Per-token sweeps, shared among threads. Sums over tokens are taken afterwards by one thread in
+// token order.
 #include "moe/probabilities.hpp"
 
 #include <algorithm>
@@ -17,15 +17,16 @@ struct TokenSums {
   float log_normalizer = 0, entropy = 0;
 };
 
-// logits [E] -> probabilities, in place. The entropy is log Z - sum p l with both taken relative to
-// the largest logit, which needs no logarithm of each probability.
+// logits [E] -> probabilities, in place. The entropy is computed as log Z - sum p l, with both
+// relative to the largest logit, which avoids a logarithm per probability.
 TokenSums softmax(float* row, std::int64_t E) {
   const float largest = lane_max(row, E);
   const auto weight = [&](std::int64_t e) { return fast_exp(row[e] - largest); };
   const float sum = lane_sum(E, weight), inverse = 1 / sum;
   const float mean =
       lane_sum(E, [&](std::int64_t e) { return weight(e) * inverse * (row[e] - largest); });
-  // The largest adds e^0, so the sum is 1 or more; otherwise it is NaN and has to stay so.
+  // The largest logit contributes e^0 = 1, so the sum is at least 1. Otherwise it is NaN, which
+  // must be preserved.
   const float log_sum = sum >= 1 ? static_cast<float>(fast_log(sum)) : sum;
   for (std::int64_t e = 0; e < E; ++e) row[e] = weight(e) * inverse;
   return {largest + log_sum, log_sum - mean};
@@ -92,8 +93,8 @@ Tensor<float> expert_softmax_backward(const Probabilities& probabilities, Probab
       std::fill_n(d_t, E, 0.0f);
       return;
     }
-    // Softmax does not see what all d p have in common; taken relative to the most probable
-    // expert's they stay exact when its probability is almost 1.
+    // Adding a constant to all d p does not change the softmax's gradient. Subtracting that of the
+    // most probable expert keeps the differences exact when its probability is almost 1.
     const float common = d.all[top] + d_t[top];
     for (std::int64_t e = 0; e < E; ++e) d_t[e] = (d.all[e] + d_t[e]) - common;
     d_t[top] = 0;

@@ -1,6 +1,6 @@
 // From a group's logits to each token's probabilities over the experts, with the router z-loss
-// (Zoph et al. 2022), and the backward of both. In f32; no sum runs over tokens but those of
-// statistics, in f64 and token order.
+// (Zoph et al. 2022), and the backward of both. In f32. Only sums for statistics run over tokens;
+// they are taken in f64 in token order.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct Probabilities {
   double entropy_sum = 0;        // sum over real tokens of -sum p log p
 };
 
-// logits [N, E], used up; real [N]. bfloat16 rounds the probabilities.
+// logits [N, E] are consumed; real [N]. bfloat16: probabilities are rounded.
 Probabilities expert_softmax(Tensor<float> logits, std::span<const std::uint8_t> real,
                              Precision precision = Precision::float32);
 
@@ -29,8 +29,8 @@ Probabilities expert_softmax(Tensor<float> logits, std::span<const std::uint8_t>
 double confidence(const Probabilities& probabilities);
 
 struct ProbabilityGradients {
-  Tensor<float> p;    // [N, E] d loss / d p, of each token alone
-  Buffer<float> all;  // [E] the same for every real token, besides; empty: none
+  Tensor<float> p;    // [N, E] d loss / d p for each token
+  Buffer<float> all;  // [E] d loss / d p, added for every real token; empty: none
   float z_sum = 0;    // d loss / d z_sum
 };
 

@@ -1,6 +1,7 @@
-// Rows to their experts, wherever these are, and the answers back: exchange, dispatch, experts,
-// return; then the backward pass. In: the precision of the rows that travel and of the experts'
-// products. Knows plans, not what the rows are made of nor what becomes of the answers.
+// Sends rows to their experts, wherever these are, and their outputs back: count exchange,
+// dispatch, experts, return; and the backward pass. In is the precision of the rows sent between
+// processes and of the experts' matrix products. It knows dispatch plans, not what the rows
+// represent or how the outputs are used.
 #pragma once
 
 #include <cstdint>
@@ -19,18 +20,18 @@ template <class In>
 struct RemoteExpertsSaved {
   DispatchPlan plan;
   RowExchange exchange;
-  Buffer<std::uint64_t> expert_row_index;  // [owned rows]; only with hidden dropout
+  Buffer<std::uint64_t> expert_row_index;  // [owned rows]; only used with dropout on hidden units
   ExpertsSaved<In> experts;
   Tensor<In> output;  // [kept rows, D] in send order, at the source
 
-  // Frees what `compute` makes again.
+  // Frees everything that `compute` can recompute.
   void keep_decisions() { experts = {}, output = {}; }
 };
 
 class RemoteExperts {
  public:
-  // `experts`: the owned ones, in order; may be empty. `layer`: its number through both stacks,
-  // which keys random draws.
+  // `experts`: the owned experts in order; may be empty. `layer`: the layer's number, counted
+  // through both stacks, which keys random draws.
   RemoteExperts(Activation activation, float hidden_dropout_rate, std::uint32_t layer,
                 std::vector<ExpertParams> experts)
       : activation_(activation),
@@ -38,18 +39,19 @@ class RemoteExperts {
         layer_(layer),
         experts_(std::move(experts)) {}
 
-  // Announces the plan's rows. row_index, of every row that the plan may send: keys the masks of
-  // hidden dropout, one for a row whichever of its experts computes it. Collective over
-  // context.comm.
+  // Exchanges the row counts of the plan. row_index: a number for each row that the plan may send,
+  // which keys the masks of hidden dropout; a row has the same mask in every expert that computes
+  // it. Collective over context.comm.
   template <class In>
   RemoteExpertsSaved<In> announce(StepContext& context, DispatchPlan plan,
                                   std::span<const std::uint64_t> row_index) const;
-  // packed [kept rows, D] in send order -> saved.output. May be repeated. Collective.
+  // packed [kept rows, D] in send order -> saved.output. May be called repeatedly. Collective over
+  // context.comm.
   template <class In>
   void compute(StepContext& context, const ParamSet& params, Tensor<In> packed,
                RemoteExpertsSaved<In>& saved) const;
-  // d_output [kept rows, D] -> d_packed likewise; adds to the owned experts' gradient leaves.
-  // Collective.
+  // d_output [kept rows, D] -> d_packed [kept rows, D]; adds to the owned experts' gradient leaves.
+  // Collective over context.comm.
   template <class In>
   Tensor<In> backward(StepContext& context, ParamSet& params, const RemoteExpertsSaved<In>& saved,
                       Tensor<In> d_output) const;

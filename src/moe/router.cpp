@@ -13,7 +13,8 @@ void copy(View<const float> from, View<float> to) {
   for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
 }
 
-// y = x times factors that the stream gives again, so none is stored. [N, D]
+// y = x times random factors. They are not stored, since the stream gives the same ones again. [N,
+// D]
 void multiply_by_factors(const Perturbation& p, View<const float> x, View<float> y) {
   if (p.kind == Perturbation::Kind::jitter) {
     jitter(x, p.amount, p.stream, p.token_index, y);
@@ -23,7 +24,7 @@ void multiply_by_factors(const Perturbation& p, View<const float> x, View<float>
   }
 }
 
-// Its backward: y += x times the same factors. Overwrites x. [N, D]
+// The backward of multiply_by_factors: y += x times the same factors. Overwrites x. [N, D]
 void add_times_factors(const Perturbation& p, View<float> x, View<float> y) {
   if (p.kind == Perturbation::Kind::jitter) {
     add_jittered(x, p.amount, p.stream, p.token_index, y);
@@ -33,7 +34,8 @@ void add_times_factors(const Perturbation& p, View<float> x, View<float> y) {
   }
 }
 
-// What the router multiplies, [N, D] and [D, E]: the caller's, or copies perturbed and rounded.
+// The inputs of the router's matrix product, [N, D] and [D, E]: the caller's matrices, or perturbed
+// and rounded copies.
 struct Operands {
   Tensor<float> own_x, own_weights;
   View<const float> x, weights;
@@ -84,7 +86,7 @@ void router_backward(Work& work, const RouterInput& input, Tensor<float> d_logit
                        Accumulate::yes);
     return;
   }
-  // d loss / d (x U) takes the place of x U, which is not needed any more.
+  // d loss / d (x U) overwrites x U, which is no longer needed.
   const View<float> d_perturbed = seen.own_x.view();
   gemm<float, float>(work, d, Transpose::no, seen.weights, Transpose::yes, d_perturbed);
   add_times_factors(*input.perturbation, d_perturbed, gradients.x);

@@ -1,6 +1,6 @@
-// The router of one group of tokens: one product, from what the router sees of them to logits, and
-// its backward. In f32 whatever the precision around it unless told otherwise. What logits mean,
-// and who is chosen by them, is not its business.
+// The router of one group of tokens: one matrix product from the tokens' activations to logits, and
+// its backward. In f32 regardless of the model's precision, unless told otherwise. It does not know
+// what the logits mean or how experts are chosen from them.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 
 namespace switchyard {
 
-// What exploration does to the router's copy of x (Fedus et al. 2021, appendix C): multiplied
-// element-wise by uniform [1-amount, 1+amount), or dropped with that rate and scaled up. Experts
-// see x as it is.
+// How exploration perturbs the router's copy of x (Fedus et al. 2021, appendix C): each element is
+// multiplied by a uniform draw from [1-amount, 1+amount), or dropped with that rate and the rest
+// scaled up. Experts see the unperturbed x.
 struct Perturbation {
   enum class Kind { jitter, dropout } kind = Kind::jitter;
   float amount = 0;
@@ -24,14 +24,14 @@ struct Perturbation {
   std::span<const std::uint64_t> token_index;  // [N]
 };
 
-// The same forward and backward: nothing of it is changed by either. E: the columns of `weights`,
+// Input of both forward and backward; neither changes it. E: the columns of `weights`, which are
 // experts or slots of experts.
 struct RouterInput {
   View<const float> x;        // [N, D]
   View<const float> weights;  // [D, E]
   std::optional<Perturbation> perturbation;
-  // bfloat16 rounds x, weights and logits, and in backward d loss / d logits; a rounding has the
-  // gradient of the identity.
+  // bfloat16: x, weights and logits are rounded, and in backward d loss / d logits. The gradient of
+  // a rounding is that of the identity.
   Precision precision = Precision::float32;
 };
 
@@ -40,9 +40,9 @@ struct RouterGradients {
   View<float> x;        // [N, D], added to
 };
 
-// [N, E], of every row, padding too.
+// Returns the logits [N, E] of every row, padding included.
 Tensor<float> router_logits(Work& work, const RouterInput& input);
-// d_logits [N, E], zero for padding; used up.
+// d_logits [N, E], zero for padding; consumed.
 void router_backward(Work& work, const RouterInput& input, Tensor<float> d_logits,
                      const RouterGradients& gradients);
 

@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-// What tokens wanted and what they got.
+// Counts what tokens chose and which choices were kept.
 void count_choices(const RoutingInput& input, Routing& routing) {
   RoutingStats& stats = routing.stats;
   const Selection& s = routing.selection;
@@ -29,7 +29,7 @@ void count_choices(const RoutingInput& input, Routing& routing) {
   }
 }
 
-// The choices that enter f: all of a token's, or of TOP2 the first.
+// Counts the choices that enter f: all choices of a token, or with TOP2 only the first.
 void count_for_balance(const RoutingInput& input, const Selection& selection,
                        LoadBalance& balance) {
   const std::int64_t counted = input.choice.second ? 1 : selection.choices;
@@ -90,7 +90,7 @@ Routing route(Work& work, const RoutingInput& input, std::int64_t experts) {
   stats.places = routing.choice ? routing.choice->places : experts * input.choice.capacity;
   count_choices(input, routing);
   if (!has_router(input.method)) {
-    stats.confidence_sum = static_cast<double>(stats.real_tokens);  // its gate is 1
+    stats.confidence_sum = static_cast<double>(stats.real_tokens);  // hash routing: the gate is 1
     return routing;
   }
   stats.z_sum = routing.probabilities.z_sum;

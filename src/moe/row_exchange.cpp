@@ -1,5 +1,5 @@
-// The count exchange and the transfers. Rows arrive by source process; `gather_` says where each
-// batch's rows lie.
+// The count exchange and the row transfers. Rows arrive grouped by source process; `gather_` maps
+// them to the (group, expert) batches.
 #include "moe/row_exchange.hpp"
 
 #include <cstring>
@@ -18,7 +18,7 @@ std::int64_t total(std::span<const std::int64_t> rows) {
   return std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
 }
 
-// rows [sum of `to`, D], so many to each process -> those received, [sum of `from`, D]. One
+// rows [sum of `to`, D]: to[p] rows go to process p -> the received rows [sum of `from`, D]. One
 // collective, recorded as `transfer` with the bytes that leave this process.
 template <class T>
 Tensor<T> transfer_rows(StepContext& context, const Tensor<T>& rows,
@@ -32,7 +32,7 @@ Tensor<T> transfer_rows(StepContext& context, const Tensor<T>& rows,
   return received;
 }
 
-// y[rows[i]] = x[i]: the inverse of gather_rows where `rows` is a permutation.
+// y[rows[i]] = x[i]: the inverse of gather_rows if `rows` is a permutation.
 template <class T>
 Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
   auto y = Tensor<T>::uninitialized(x.rows(), x.cols());
@@ -44,8 +44,8 @@ Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
   return y;
 }
 
-// What each process tells each owner: the number of rows it sends it, then the rows of each
-// segment. Returned source by source, as received.
+// Sends each owner the number of rows it will receive from this process, followed by the number in
+// each segment. Returns the messages received, in order of source. Collective.
 Buffer<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan,
                                        std::uint32_t layer) {
   const Layout& layout = context.layout;
@@ -78,7 +78,7 @@ void check_conservation(Rank source, Rank owner, std::int64_t sent, std::int64_t
 
 }  // namespace
 
-// One source's share of what an owner receives: where its next segment and its next row are.
+// A position in what one source sends to this owner: its next segment and its next row.
 struct RowExchange::Cursor {
   std::span<const std::int64_t> segments;
   std::int64_t row = 0;
@@ -90,7 +90,7 @@ struct RowExchange::Cursor {
   }
 };
 
-// Walks the owner's (group, expert) batches; within each source the rows come in the same order.
+// Lays out this owner's (group, expert) batches; each source sends its rows in the same order.
 void RowExchange::lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources) {
   gather_.reserve(total(recv_rows_));
   for (const GroupId g : layout.groups_of(self)) {
@@ -131,7 +131,8 @@ RowExchange::RowExchange(StepContext& context, const DispatchPlan& plan, std::ui
 
 template <class T>
 Tensor<T> RowExchange::to_experts(StepContext& context, Tensor<T> packed, Pass pass) const {
-  if (context.comm.size() == 1) return packed;  // one source's send order is the canonical order
+  // With a single source, send order is the canonical order.
+  if (context.comm.size() == 1) return packed;
   Tensor<T> received = transfer_rows(context, packed, send_rows_, recv_rows_,
                                      {layer_, Transfer::Direction::to_experts, pass});
   const ScopedPhase phase(context.timer, Phase::routing);

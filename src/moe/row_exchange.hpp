@@ -1,6 +1,7 @@
-// Moves kept rows to the owners of their experts and results back: a count exchange, then one
-// MPI_Alltoallv of rows each way. Rows have the precision that travels (T: float or bfloat16), also
-// where they stay in the process. Knows the plan, not the router nor what experts compute.
+// Sends kept rows to the owners of their experts and the results back: a count exchange, then one
+// MPI_Alltoallv of rows in each direction. Rows have the transfer precision (T: float or bfloat16)
+// even where they stay in the process. It knows the dispatch plan, neither the router nor what
+// experts compute.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +14,23 @@
 
 namespace switchyard {
 
-// The rows an owner computes for one (group, expert), in canonical (virtual rank, token) order.
+// The rows that an owner computes for one (group, expert), in canonical (virtual rank, token)
+// order.
 struct ExpertBatch {
   ExpertId expert;
   GroupId group;
-  std::int64_t first = 0, rows = 0;  // in the gathered matrix
+  std::int64_t first = 0, rows = 0;  // rows of the gathered matrix
 };
 
-// One layer's exchange in one step: made of the plan, used for every transfer of that layer and
-// step.
+// The exchange of one layer in one step, made from the dispatch plan and used for all transfers of
+// that layer and step.
 class RowExchange {
  public:
   RowExchange() = default;
-  // Tells each owner how many rows it will get for each of its segments. `layer`: number of the
-  // sparse layer, for the record of its transfers. Throws Error(silent_corruption) naming both
-  // ranks when the rows one sends are not the rows the other receives. Collective over
-  // context.comm, as all that moves rows.
+  // Tells each owner how many rows it will receive for each of its segments. `layer`: number of the
+  // sparse layer, for the record of its transfers. Throws Error(silent_corruption) with both ranks
+  // if the number of rows that one sends is not the number that the other expects. Collective over
+  // context.comm, like all functions that transfer rows.
   RowExchange(StepContext& context, const DispatchPlan& plan, std::uint32_t layer = 0);
 
   // packed [kept rows, D] in the plan's send order -> gathered [owned rows, D].
@@ -37,11 +39,11 @@ class RowExchange {
   // gathered [owned rows, D] -> packed [kept rows, D] in send order, at the source.
   template <class T>
   Tensor<T> from_experts(StepContext& context, Tensor<T> gathered, Pass pass = Pass::forward) const;
-  // The token index of each gathered row, keying expert dropout; token_index [h*N].
+  // The token index of each gathered row, which keys expert dropout; token_index [h*N].
   Buffer<std::uint64_t> indices_to_experts(StepContext& context, const DispatchPlan& plan,
                                            std::span<const std::uint64_t> token_index) const;
 
-  // Every owned (group, expert), empty ones too.
+  // Every owned (group, expert), including those without rows.
   std::span<const ExpertBatch> batches() const { return batches_; }
   std::span<const std::int64_t> received_rows() const { return recv_rows_; }  // [R]
 
@@ -52,10 +54,10 @@ class RowExchange {
 
   std::uint32_t layer_ = 0;
   Buffer<std::int64_t> send_rows_, recv_rows_;  // [R]
-  // gather_[i]: position in the receive buffer of row i of the gathered matrix, which holds the
-  // owner's (group, expert) batches one after the other, each in canonical order.
+  // gather_[i]: position in the receive buffer of row i of the gathered matrix. The gathered matrix
+  // holds the owner's (group, expert) batches one after the other, each in canonical order.
   Buffer<std::int64_t> gather_;
-  bool in_order_ = true;  // gather_[i] = i throughout: rows arrive as they are wanted
+  bool in_order_ = true;  // gather_[i] = i for all i: rows arrive in gathered order
   Buffer<ExpertBatch> batches_;
 };
 

@@ -12,8 +12,8 @@
 namespace switchyard {
 namespace {
 
-// The best of scores [E] that is not among the token's earlier choices; the lowest on ties, and the
-// lowest that is left where nothing compares.
+// The expert with the highest score in scores [E] that is not among the token's earlier choices.
+// Ties go to the lowest expert, and so does a token whose scores are all NaN.
 std::int32_t best_but(const float* scores, std::int64_t E, const Selection& selection,
                       std::int64_t choice, std::int64_t t) {
   const auto taken = [&](std::int64_t e) {
@@ -27,7 +27,7 @@ std::int32_t best_but(const float* scores, std::int64_t E, const Selection& sele
   return static_cast<std::int32_t>(best);
 }
 
-// The sum that token t's gates are divided by, in choice order.
+// The sum by which token t's gates are divided, added up in choice order.
 float normalizer(const ChoiceRule& rule, const Selection& selection, const float* p,
                  std::int64_t t) {
   float sum = 0;
@@ -36,7 +36,7 @@ float normalizer(const ChoiceRule& rule, const Selection& selection, const float
   return sum + rule.normalizer_term;
 }
 
-// Expert and gate of every choice, whatever becomes of it.
+// Fills in expert and gate of every choice, before capacity is applied.
 Selection rank_experts(const ChoiceRule& rule, const Probabilities& probabilities,
                        View<const float> scores) {
   const View<const float> p = probabilities.p.view();
@@ -51,7 +51,7 @@ Selection rank_experts(const ChoiceRule& rule, const Probabilities& probabilitie
     for (std::int64_t j = 0; j < k; ++j) {
       const float gate = p.row(t)[selection.expert[j * N + t]];
       selection.weight[j * N + t] = rule.normalize ? gate / divisor : gate;
-      selection.fate[j * N + t] = Fate::dropped;  // until it has a place
+      selection.fate[j * N + t] = Fate::dropped;  // until it gets a place
     }
   });
   return selection;
@@ -69,7 +69,7 @@ bool takes_second(const ChoiceRule& rule, float gate, std::int64_t t) {
       return false;
     case SecondPolicy::random:
       if (rule.second_draws) return draw(*rule.second_draws, t, 0) < gate / rule.second_threshold;
-      break;  // evaluation never draws
+      break;  // evaluation draws no random numbers: use the threshold
     case SecondPolicy::threshold:
       break;
   }
@@ -90,14 +90,15 @@ Buffer<std::int64_t> queue(const ChoiceRule& rule, const Selection& selection, s
   const std::int64_t N = selection.tokens;
   Buffer<std::int64_t> order(N);
   std::iota(order.begin(), order.end(), 0);
-  // Ties in token order, which std::stable_sort would see to with memory from the heap.
+  // Ties are broken in token order. std::stable_sort would do so too, but it allocates on the heap.
   const auto sort_by = [&](auto before) {
     std::ranges::sort(order, [&](std::int64_t a, std::int64_t b) {
       return before(a, b) || (!before(b, a) && a < b);
     });
   };
   if (rule.drop == DropPolicy::probs) {
-    // Bit patterns of numbers from 0 up compare as they do, and a NaN has its place too.
+    // Bit patterns of non-negative floats are ordered like their values, and this ordering also
+    // covers NaN.
     const auto rank = [&](std::int64_t t) {
       return std::bit_cast<std::uint32_t>(selection.weight[j * N + t]);
     };
@@ -110,7 +111,7 @@ Buffer<std::int64_t> queue(const ChoiceRule& rule, const Selection& selection, s
   return order;
 }
 
-// Choices that are still `dropped` are kept while their expert has places.
+// Keeps choices that are marked `dropped` while their expert has places left.
 void give_places(const ChoiceRule& rule, std::int64_t E, Selection& selection) {
   const std::int64_t N = selection.tokens;
   Buffer<std::int64_t> taken(E, 0);
@@ -155,7 +156,8 @@ void choose_experts_backward(const ChoiceRule& rule, const Selection& selection,
   const std::int64_t N = selection.tokens, k = selection.choices;
   for_each_shared(N, N * k, [&](std::int64_t t) {
     if (probabilities.top[t] < 0) return;
-    float divisor = 1, mean = 0;  // mean: what a gain of every gate would be worth
+    // mean: d_weight averaged over the gates, the part of it that the normalisation cancels.
+    float divisor = 1, mean = 0;
     if (rule.normalize) {
       divisor = normalizer(rule, selection, p.row(t), t);
       for (std::int64_t j = 0; j < k; ++j)
@@ -202,7 +204,7 @@ Tensor<float> round_robin_scores(const Tensor<float>& p) {
 }
 
 Tensor<float> sampled_scores(View<const float> logits, float temperature, const TokenDraws& draws) {
-  constexpr double least = 1e-9;  // as the reference implementation draws
+  constexpr double least = 1e-9;  // lower bound of the reference implementation's draws
   auto scores = Tensor<float>::uninitialized(logits.rows, logits.cols);
   for_each_shared(logits.rows, 64 * logits.size(), [&](std::int64_t t) {
     for (std::int64_t e = 0; e < logits.cols; ++e) {

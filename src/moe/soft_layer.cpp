@@ -15,7 +15,7 @@ std::int64_t slots_of_rank(const SoftMixture& mixture) {
   return mixture.rows() * mixture.row_slots();
 }
 
-// The plan's rows of slots [h*b*P, D], in send order.
+// The slots that the plan sends, out of slots [h*b*P, D], in send order.
 template <class In>
 Tensor<In> slots_in_send_order(const DispatchPlan& plan, View<const float> slots) {
   auto packed = Tensor<In>::uninitialized(std::ssize(plan.rows), slots.cols);
@@ -27,7 +27,7 @@ Tensor<In> slots_in_send_order(const DispatchPlan& plan, View<const float> slots
   return packed;
 }
 
-// Its inverse: [h*b*P, D], 0 where nothing was sent.
+// The inverse of slots_in_send_order: [h*b*P, D], 0 where nothing was sent.
 template <class In>
 Tensor<float> unpack(const DispatchPlan& plan, const Tensor<In>& packed) {
   auto slots = Tensor<float>::zeros(std::ssize(plan.position), packed.cols());
@@ -44,7 +44,7 @@ RoutingStats stats_of(const SoftMixture& mixture, std::span<const std::uint8_t> 
   stats.groups = mixture.rows();
   stats.real_tokens = std::count(real.begin(), real.end(), 1);
   stats.wanted = stats.real_tokens;
-  std::int64_t slots = 0;  // of each expert
+  std::int64_t slots = 0;  // used slots per expert, summed over rows
   for (const std::int64_t used : mixture.used) slots += used;
   stats.tokens_per_expert.assign(mixture.experts, slots);
   stats.computed = stats.places = mixture.experts * slots;

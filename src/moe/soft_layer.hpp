@@ -1,6 +1,6 @@
-// The feed-forward layer of soft routing: mix, plan, dispatch, experts, return, mix; then the same
-// backward. Its slots travel as the tokens of a Switch layer do. In: as there; the mixing is
-// f32.
+// The feed-forward layer with soft routing: mix, plan, dispatch, experts, return, mix; and the same
+// backward. Slots are sent to the experts like the tokens of a Switch layer. In: as in SwitchLayer;
+// the mixing is in f32.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +17,20 @@ namespace switchyard {
 
 template <class In>
 struct SoftLayerSaved {
-  Buffer<SoftMixture> mixtures;   // one a hosted virtual rank
-  Buffer<RoutingStats> stats;     // likewise
+  Buffer<SoftMixture> mixtures;   // one per hosted virtual rank
+  Buffer<RoutingStats> stats;     // one per hosted virtual rank
   RemoteExpertsSaved<In> remote;  // its rows are slots, [h*b*P]
 
-  // Frees what SoftLayer::repeat makes again.
+  // Frees everything that SoftLayer::repeat can recompute.
   void keep_decisions() { remote.keep_decisions(); }
 };
 
 class SoftLayer {
  public:
-  // params.router: [D, P], P = E times the slots that an expert has for a whole row.
+  // params.router: [D, P], P = E times the slots per expert for a full row.
   SoftLayer(SparseLayerConfig config, SparseLayerParams params);
 
-  // As SwitchLayer's.
+  // The following have the arguments and guarantees of SwitchLayer's functions of the same names.
   template <class In>
   SoftLayerSaved<In> forward(StepContext& context, const ParamSet& params, const Tokens& tokens,
                              View<const In> x, View<float> y) const;
@@ -43,7 +43,7 @@ class SoftLayer {
                 View<float> dx) const;
 
  private:
-  // Of the i-th hosted virtual rank; x [N, D].
+  // The input of the router for the i-th hosted virtual rank; x [N, D].
   RouterInput router_input(const StepContext& context, const ParamSet& params, const Tokens& tokens,
                            View<const float> x, std::int64_t i) const;
   template <class In>

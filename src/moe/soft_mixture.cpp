@@ -1,4 +1,4 @@
-// Two products a row forward, four backward.
+// Two matrix products per row in forward, four in backward.
 #include "moe/soft_mixture.hpp"
 
 #include <algorithm>
@@ -14,10 +14,10 @@
 namespace switchyard {
 namespace {
 
-// Far below any logit, and finite: a slot with it has weight 0 in every token's mean.
+// Far below any logit, and finite: a slot with this logit has weight 0 in every token's mean.
 constexpr float never = -1e30f;
 
-// f(tokens' rows, slots' rows) for each row of the batch, as first and count of both.
+// Calls f(first token, tokens, first slot, slots) for each row of the batch.
 template <class F>
 void for_each_batch_row(const SoftMixture& mixture, F f) {
   const std::int64_t n = mixture.row_length(), P = mixture.row_slots();

@@ -1,6 +1,6 @@
 // Soft routing (Puigcerver et al. 2023): every slot of an expert is a weighted mean of a row's
-// tokens, and every token gets a weighted mean of all slots' answers. A row is a routing group.
-// The weights, the two mixings and their backward; knows nothing of experts' whereabouts.
+// tokens, and every token receives a weighted mean of the outputs of all slots. A row is a routing
+// group. Computes the weights, both mixings and their backward; it does not know where experts are.
 #pragma once
 
 #include <cstdint>
@@ -17,37 +17,39 @@
 namespace switchyard {
 
 struct SoftRule {
-  std::int64_t row_length = 0;  // N is a whole number of rows
+  std::int64_t row_length = 0;  // N is a multiple of it
   double capacity_factor = 1;
   std::int64_t experts = 0;  // E
-  std::int64_t slots = 0;    // of each expert that are learnt: the router has E * slots columns,
-                             // expert-major; a short row uses the first ones of each expert
+  // Slots per expert in the router, which has E * slots columns, expert-major. A short row uses
+  // only the first slots of each expert.
+  std::int64_t slots = 0;
 };
 
-// Of one virtual rank: N tokens in b rows. P = E * slots.
+// The weights of one virtual rank: N tokens in b rows. P = E * slots.
 struct SoftMixture {
-  Tensor<float> dispatch;     // [N, P] down a column: a slot's weights over the row's tokens
-  Probabilities combine;      // [N, P] along a line: a token's weights over the row's slots
-  Buffer<std::int64_t> used;  // [b] slots of each expert that the row uses
+  Tensor<float> dispatch;     // [N, P] each column: a slot's weights over the row's tokens
+  Probabilities combine;      // [N, P] each row: a token's weights over the row's slots
+  Buffer<std::int64_t> used;  // [b] slots per expert that the row uses
   std::int64_t experts = 0;
 
   std::int64_t rows() const { return static_cast<std::int64_t>(used.size()); }
   std::int64_t row_length() const { return dispatch.rows() / rows(); }
   std::int64_t row_slots() const { return dispatch.cols(); }  // P
-  // [N] the expert whose slot weighs most in the token's answer; -1 for padding.
+  // [N] the expert of the slot with the largest weight in the token's output; -1 for padding.
   Buffer<std::int32_t> best_expert() const;
 };
 
-// logits [N, P], used up; real [N].
+// logits [N, P] are consumed; real [N].
 SoftMixture soft_mixture(const SoftRule& rule, Tensor<float> logits,
                          std::span<const std::uint8_t> real, Precision precision);
-// Where the slots go, as if they were tokens, [b*P] of them: slot by slot to its expert; nowhere
-// those that are not used.
+// The routing of slots as if they were tokens, [b*P] of them: each used slot goes to its expert, an
+// unused one nowhere.
 Selection slots_to_experts(const SoftMixture& mixture);
 
 // x [N, D] -> slots [b*P, D], written.
 void mix_tokens(Work& work, const SoftMixture& mixture, View<const float> x, View<float> slots);
-// answers [b*P, D], finite where not used -> y [N, D], written; 0 for padding.
+// answers [b*P, D], the experts' outputs, finite even for unused slots -> y [N, D], written; 0 for
+// padding.
 void mix_answers(Work& work, const SoftMixture& mixture, View<const float> answers, View<float> y);
 // dy [N, D] -> d_answers [b*P, D], written.
 void mix_answers_backward(Work& work, const SoftMixture& mixture, View<const float> dy,
@@ -55,10 +57,10 @@ void mix_answers_backward(Work& work, const SoftMixture& mixture, View<const flo
 
 struct MixtureFlow {
   View<const float> x, dy;             // [N, D]
-  View<const float> answers, d_slots;  // [b*P, D], 0 where not used
+  View<const float> answers, d_slots;  // [b*P, D], 0 for unused slots
 };
-// Writes dx [N, D], what flows through the slots' values, and returns d loss / d logits [N, P].
-// d_z_sum: d loss / d z_sum of `combine`.
+// Writes dx [N, D], the gradient that flows through the slots' values, and returns d loss / d
+// logits [N, P]. d_z_sum: d loss / d z_sum of `combine`.
 Tensor<float> mix_tokens_backward(Work& work, const SoftMixture& mixture, const MixtureFlow& flow,
                                   float d_z_sum, View<float> dx);
 

@@ -1,5 +1,5 @@
-// The layer's two passes, and the sweeps over tokens that only it needs: rows in send order,
-// combining, and their backwards.
+// Forward and backward of the layer, and the sweeps over tokens that only it needs: packing rows in
+// send order, combining, and the backward of both.
 #include "moe/switch_layer.hpp"
 
 #include <algorithm>
@@ -29,8 +29,9 @@ Tensor<In> rows_in_send_order(StepContext& context, const DispatchPlan& plan, Vi
   return gather_rows<In>(x, plan.rows);
 }
 
-// f(place among the group's choices [k, N], position in send order) for each kept choice of a row
-// of the activations, in choice order: never in order of arrival.
+// Calls f(place among the group's choices [k, N], position in send order) for each kept choice of
+// one row of activations, in choice order rather than order of arrival, so that sums are
+// deterministic.
 template <class F>
 void for_each_kept(const DispatchPlan& plan, std::int64_t N, std::int64_t row, F f) {
   const std::int64_t group = row / N * plan.choices * N;
@@ -87,10 +88,10 @@ void combine(StepContext& context, const SwitchLayerSaved<In>& saved, std::int64
 template <class In>
 struct CombineGradients {
   Tensor<In> output;     // [kept rows, D] d loss / d expert output, in send order
-  Buffer<float> weight;  // [h, k, N] d loss / d gate; 0 but for the kept
+  Buffer<float> weight;  // [h, k, N] d loss / d gate; 0 for choices that are not kept
 };
 
-// Scales by the gate at the source, so that the experts' owners need no gates.
+// Multiplies by the gate at the source, so that the experts' owners need no gates.
 template <class In>
 CombineGradients<In> combine_backward(StepContext& context, const SwitchLayerSaved<In>& saved,
                                       std::int64_t N, View<const float> dy) {
@@ -170,12 +171,12 @@ ChoiceRule SwitchLayer::choice_rule(const StepContext& context, const Tokens& to
   } else if (config_.method == RoutingMethod::topk) {
     rule.choices = moe.router_topk;
     rule.normalize = moe.normalize_gates;
-    rule.normalizer_term = 1e-30f;  // no gate's bits see it, and chosen zeros stay zeros
+    rule.normalizer_term = 1e-30f;  // too small to change a gate, but it prevents 0 / 0
   } else if (config_.method == RoutingMethod::ntlb) {
     rule.choices = moe.ntlb_top_k;
     rule.until_placed = true;
   }
-  if (context.mode == Mode::evaluate) return rule;  // which never draws
+  if (context.mode == Mode::evaluate) return rule;  // evaluation draws no random numbers
   rule.second_draws = TokenDraws{stream(context, Purpose::second_choice), index};
   rule.drop_draws = TokenDraws{stream(context, Purpose::drop_order), index};
   return rule;
@@ -240,7 +241,8 @@ Buffer<Routing> SwitchLayer::route_groups(StepContext& context, const ParamSet& 
 }
 
 void SwitchLayer::share_choices(StepContext& context, std::span<Routing> routings) const {
-  Buffer<std::int64_t> chosen(config_.moe.num_experts + 1, 0);  // and their sum
+  // The choices of each expert, then their sum.
+  Buffer<std::int64_t> chosen(config_.moe.num_experts + 1, 0);
   for (const Routing& routing : routings) {
     std::ranges::transform(chosen, routing.balance.chosen, chosen.begin(), std::plus());
     chosen.back() += routing.balance.choices;
@@ -261,7 +263,8 @@ void SwitchLayer::route_groups_backward(StepContext& context, ParamSet& params,
   const ScopedPhase phase(context.timer, Phase::routing);
   const std::int64_t N = tokens.per_rank;
   for (std::int64_t i = 0; i < std::ssize(routings); ++i) {
-    // The mean over the run's routing groups; the mean over the step's real tokens.
+    // The loss is the mean over the run's routing groups; the z-loss is the mean over the step's
+    // real tokens.
     RouterLossScale scale;
     scale.balance = config_.balance_weight /
                     static_cast<double>(context.layout.virtual_ranks() * context.micro_steps *

@@ -1,5 +1,5 @@
-// Adafactor: its state, its update, and the sums of the update in an order that follows from a
-// tensor's shape alone. It knows one tensor at a time and no ranks.
+// Adafactor: its state, its update, and the sums that the update needs, in an order that depends on
+// the tensor's shape alone. It treats one tensor at a time and has no notion of ranks.
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t block_rows = 64;
 
-// Calls f(block, first row, last row) for each block of 64 rows, shared among threads.
+// Calls f(block, first row, last row) for each block of 64 rows; threads share the blocks.
 template <class F>
 void for_each_block(View<const float> shape, F f) {
   const std::int64_t blocks = (shape.rows + block_rows - 1) / block_rows;
@@ -27,7 +27,7 @@ void for_each_block(View<const float> shape, F f) {
   });
 }
 
-// row_sum(0) + … + row_sum(rows-1): by row in a block, then by block.
+// row_sum(0) + … + row_sum(rows-1), summed over the rows of each block, then over blocks in order.
 template <class RowSum>
 double sum_over_rows(View<const float> shape, RowSum row_sum) {
   Buffer<double> sums(static_cast<std::size_t>((shape.rows + block_rows - 1) / block_rows));
@@ -41,13 +41,15 @@ double sum_over_rows(View<const float> shape, RowSum row_sum) {
   return total;
 }
 
-// sqrt of the mean over a matrix of this shape; squares(r): the sum of the squares in row r.
+// The root mean square over a matrix with the shape of `shape`; squares(r) returns the sum of the
+// squares in row r.
 template <class Squares>
 double root_mean_square(View<const float> shape, Squares squares) {
   return std::sqrt(sum_over_rows(shape, squares) / static_cast<double>(shape.size()));
 }
 
-// The sum of the squares of x, each of which also goes to the sum of its column.
+// Returns the sum of the squares of x [n] and adds each square to its column's entry of `columns`
+// [n].
 SWITCHYARD_WIDE double add_squares(const float* x, std::int64_t n, double* columns) {
   return lane_sum<double>(n, [=](std::int64_t c) {
     const double square = static_cast<double>(x[c]) * static_cast<double>(x[c]);
@@ -56,8 +58,8 @@ SWITCHYARD_WIDE double add_squares(const float* x, std::int64_t n, double* colum
   });
 }
 
-// What is to be subtracted from the weights, before clipping and but for the step's length:
-// u = g row col, where the second moment is factored.
+// The update before clipping and before multiplication by the step size, with a factored second
+// moment: u = g row col.
 struct FactoredUpdate {
   View<const float> g;  // [rows, cols]
   const float* row;     // [rows]
@@ -77,7 +79,7 @@ struct FactoredUpdate {
   }
 };
 
-// u = g / sqrt(v), where it is not.
+// The same with an unfactored second moment: u = g / sqrt(v).
 struct PlainUpdate {
   View<const float> g, v;  // [rows, cols]
 
@@ -94,13 +96,14 @@ struct PlainUpdate {
   }
 };
 
-// A running mean in f32; the arithmetic is f64, where the square of any f32 and epsilon_1 are
-// normal.
+// The next value of an exponential running mean kept in f32. The arithmetic is f64, in which
+// epsilon_1 and the square of any f32 are normal numbers.
 float running_mean(float old, double beta, double value) {
   return static_cast<float>(beta * static_cast<double>(old) + (1 - beta) * value);
 }
 
-// One tensor's second moments: row and col means where it is factored, else all of them in v.
+// The second moments of one tensor: row and column means where it is factored, otherwise v for
+// every element.
 struct Moments {
   ParamSpec spec;
   bool factored = false;
@@ -150,8 +153,9 @@ class Adafactor final : public Optimizer {
   }
 
  private:
-  // u = g / sqrt(v), v approximated by the outer product row x col over the mean of row. Each
-  // factor is taken to its root alone: products of the moments leave the range of f32.
+  // u = g / sqrt(v), where v is approximated by the outer product row x col divided by the mean of
+  // row. The square roots are taken of each factor separately, since products of the moments exceed
+  // the range of f32.
   void update_factored(Moments& m, Param& param, double beta, double learning_rate) const {
     const View<const float> g = param.gradient;
     average_squares(m, g, beta);
@@ -183,7 +187,7 @@ class Adafactor final : public Optimizer {
     apply(param, learning_rate, PlainUpdate{g, m.v.view()});
   }
 
-  // Takes the means of g^2 over each row and each column into the running means, in one sweep.
+  // Updates the running means of g^2 over each row and over each column, in one sweep over g.
   void average_squares(Moments& m, View<const float> g, double beta) const {
     const std::int64_t blocks = (g.rows + block_rows - 1) / block_rows;
     auto column_sums = Tensor<double>::uninitialized(blocks, g.cols);

@@ -1,4 +1,4 @@
-// AdamW: its state and its update, element by element, in f32. It knows no ranks.
+// AdamW: its state and its element-wise update in f32. It has no notion of ranks.
 #include <cmath>
 
 #include "optim/elementwise.hpp"
@@ -9,17 +9,17 @@
 namespace switchyard {
 namespace {
 
-// A step's factors, the same for every element of a tensor.
+// The factors of one step, the same for every element of a tensor.
 struct Factors {
-  float keep_1, take_1;  // beta_1 and what is left of 1
+  float keep_1, take_1;  // beta_1 and 1 - beta_1
   float keep_2, take_2;
-  float rate;    // over the first moment's correction
-  float second;  // one over the root of the second's
+  float rate;    // learning rate over the first moment's bias correction
+  float second;  // 1 / sqrt of the second moment's bias correction
   float epsilon;
-  float decay;  // rate times weight decay
+  float decay;  // learning rate times weight decay
 };
 
-// Elements that follow each other: moments and weights.
+// Moments and weights of a run of consecutive elements.
 struct AdamRange {
   float *m, *v, *w;
 };

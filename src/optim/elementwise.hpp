@@ -1,5 +1,5 @@
-// What the rules have in common that treat every element alone: a state of the parameters' own
-// shapes, and the sweep over rows.
+// What element-wise update rules share: state tensors with the shapes of the parameters, and the
+// sweep over the elements of a parameter.
 #pragma once
 
 #include <algorithm>
@@ -15,10 +15,10 @@
 
 namespace switchyard {
 
-// One tensor of state for each parameter, of its shape; zero at first.
+// One state tensor per parameter, of the parameter's shape, initially zero.
 class ShapedState {
  public:
-  // `suffix`: "adamw.m", what follows the parameter's name.
+  // `suffix` follows the parameter's name in the name of its state tensor, as in "adamw.m".
   ShapedState(std::span<const Param> params, std::string suffix) : suffix_(std::move(suffix)) {
     for (const Param& param : params) {
       specs_.push_back(param.spec);
@@ -26,7 +26,7 @@ class ShapedState {
     }
   }
 
-  // Of params[i], which must be the parameter that the i-th was made for.
+  // The state of params[i]; `params` must list the same parameters as in the constructor.
   View<float> of([[maybe_unused]] std::span<const Param> params, std::size_t i) {
     assert(params.size() == specs_.size() && params[i].name() == specs_[i].name);
     return tensors_[i].view();
@@ -45,8 +45,8 @@ class ShapedState {
   std::vector<Tensor<float>> tensors_;
 };
 
-// Calls f(first, count) for runs of the tensor's elements, shared among threads. Parameters and
-// their state are dense in memory, so a vector is shared out like a matrix.
+// Calls f(first, count) for runs of consecutive elements of the tensor; threads share the runs.
+// Parameters and their state are contiguous in memory, so a vector is divided like a matrix.
 template <class F>
 void for_each_run(const Param& param, F f) {
   constexpr std::int64_t run = 1 << 14;

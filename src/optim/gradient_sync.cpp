@@ -23,7 +23,8 @@ LeafPartition virtual_ranks_by_process(const Layout& layout) {
   return partition;
 }
 
-// The processes that hold the same experts as this one stand at the same position of their groups.
+// The position of a process within its replica group. Processes at the same position of their
+// groups hold the same experts.
 struct Position {
   std::int64_t value = 0, count = 1;
 };
@@ -51,7 +52,7 @@ void reduce_into_first(const Comm& comm, const LeafPartition& partition,
 
 void synchronize_gradients(const Comm& comm, const Layout& layout, ParamSet& params) {
   reduce_into_first(comm, virtual_ranks_by_process(layout), params.dense_leaves());
-  if (layout.groups() > 1) {  // with one group an expert's only leaf is its gradient
+  if (layout.groups() > 1) {  // with one group, an expert's only leaf is already its gradient
     const Position position = position_in_group(layout, comm.rank());
     const Comm holders =
         comm.split(static_cast<int>(position.value), static_cast<int>(comm.rank().value));
@@ -61,7 +62,8 @@ void synchronize_gradients(const Comm& comm, const Layout& layout, ParamSet& par
 }
 
 double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& params) {
-  // Each tensor is summed by one process: a dense one in turn, an expert's by the owner in group 0.
+  // Each tensor's squares are summed by one process: dense tensors round-robin, an expert's tensor
+  // by its owner in group 0.
   const auto is_mine = [&](std::size_t i, const Param& param) {
     if (param.is_expert()) return layout.owner(*param.spec.expert, GroupId{0}) == comm.rank();
     return static_cast<std::int64_t>(i) % comm.size() == comm.rank().value;

@@ -1,5 +1,6 @@
-// An update rule over a process's parameters. Sees std::span<Param> and nothing of models or ranks:
-// dense tensors are updated alike by every process, an expert's by its owner.
+// An update rule over the parameters of one process. It sees a std::span<Param> and has no notion
+// of models or ranks: every process updates the dense tensors identically, and the owner of an
+// expert updates that expert's tensors.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +17,16 @@ namespace switchyard {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // step: 0, 1, …; learning_rate of this step. Reads each gradient, changes each value and its copy
-  // in bf16 where there is one.
+  // `step`: 0, 1, …; `learning_rate`: that of this step. Reads the gradients and updates the
+  // values, including their bf16 copy where there is one. Not collective.
   virtual void update(std::span<Param> params, std::int64_t step, double learning_rate) = 0;
-  // Its state by global name ("<tensor>/adafactor.row"); loading a checkpoint writes into the
-  // spans.
+  // The optimizer's state by global name ("<tensor>/adafactor.row"). Loading a checkpoint writes
+  // into the returned spans.
   virtual std::vector<NamedTensor> state() = 0;
 };
 
-// Adafactor as T5 uses it (Shazeer and Stern 2018): no momentum,
-// update clipping by the tensor's own RMS, step relative to RMS(W). Experts are separate tensors.
+// Adafactor as T5 uses it (Shazeer and Stern 2018): no momentum, update clipping by the RMS of each
+// tensor's update, step size relative to RMS(W). Each expert's tensors are updated separately.
 struct AdafactorConfig {
   double decay_exponent = 0.8;
   double clipping_threshold = 1.0;
@@ -37,8 +38,8 @@ struct AdafactorConfig {
 std::unique_ptr<Optimizer> make_adafactor(const AdafactorConfig& config,
                                           std::span<const Param> params);
 
-// AdamW (Loshchilov and Hutter 2019): both moments corrected for their start at 0, decay apart from
-// the moments and times the learning rate. Tensors of one row, the scales of norms, do not decay.
+// AdamW (Loshchilov and Hutter 2019): bias correction of both moments, and decoupled weight decay
+// multiplied by the learning rate. Tensors of one row, the scales of norms, are not decayed.
 struct AdamWConfig {
   double beta_1 = 0.9;
   double beta_2 = 0.999;
@@ -47,9 +48,9 @@ struct AdamWConfig {
 };
 std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, std::span<const Param> params);
 
-// Gradient descent; with momentum m, along the sum of m^i times the gradient i steps ago.
+// Gradient descent; with momentum m, along the sum over i of m^i times the gradient of i steps ago.
 struct SgdConfig {
-  double momentum = 0;  // 0: none, and no state
+  double momentum = 0;  // 0: no momentum and no state
 };
 std::unique_ptr<Optimizer> make_sgd(const SgdConfig& config, std::span<const Param> params);
 

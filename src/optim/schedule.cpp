@@ -12,7 +12,7 @@ double ratio(std::int64_t steps, std::int64_t of) {
   return static_cast<double>(steps) / static_cast<double>(of);
 }
 
-// The part of the way from the end of the warm-up to decay_steps that is left: 1 … 0.
+// The remaining fraction of the decay from the end of the warm-up to decay_steps: from 1 down to 0.
 double part_left(const ScheduleConfig& config, std::int64_t step) {
   if (step >= config.decay_steps) return 0;
   return std::min(

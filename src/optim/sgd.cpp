@@ -1,4 +1,4 @@
-// Gradient descent, with or without momentum. It knows no ranks.
+// Gradient descent, with or without momentum. It has no notion of ranks.
 #include <optional>
 
 #include "optim/elementwise.hpp"

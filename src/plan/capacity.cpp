@@ -10,27 +10,27 @@
 namespace switchyard {
 namespace {
 
-// log of the probability that x of n events of probability p come true, for 0 < p < 1.
+// The log of the probability that x of n independent events of probability p occur, for 0 < p < 1.
 double log_binomial(std::int64_t n, double p, std::int64_t x) {
   const auto log_factorial = [](std::int64_t k) { return std::lgamma(static_cast<double>(k) + 1); };
   return log_factorial(n) - log_factorial(x) - log_factorial(n - x) +
          static_cast<double>(x) * std::log(p) + static_cast<double>(n - x) * std::log1p(-p);
 }
 
-// Experts that compute a token at most.
+// The largest number of choices that a token makes.
 std::int64_t most_choices(const MoeConfig& moe, RoutingMethod method) {
   const bool no_second = method == RoutingMethod::top2 && moe.second_policy == SecondPolicy::none;
   return no_second ? 1 : experts_per_token(moe, method);
 }
 
-// Whether each of them is wanted, whatever the gates.
+// Whether every token makes all of these choices, whatever its gates.
 bool wants_all_choices(const MoeConfig& moe, RoutingMethod method) {
   const bool by_gate =
       moe.second_policy == SecondPolicy::random || moe.second_policy == SecondPolicy::threshold;
   return method != RoutingMethod::ntlb && !(method == RoutingMethod::top2 && by_gate);
 }
 
-// Of rows of n real tokens.
+// The capacity of a row of n real tokens where rows are routing groups.
 std::int64_t row_capacity(const MoeConfig& moe, RoutingMethod method, std::int64_t n) {
   if (method == RoutingMethod::soft) return soft_slots(n, moe.capacity_factor, moe.num_experts);
   return std::min(n, expert_capacity(n, moe.capacity_factor, moe.num_experts, moe.min_capacity));

@@ -1,5 +1,5 @@
-// How many places an expert has, and what it cannot take when every token draws its experts at
-// random: the share that is dropped although no expert is preferred.
+// Expert capacity, and the tokens dropped when every token chooses its experts uniformly at random:
+// the share that is dropped although no expert is preferred.
 #pragma once
 
 #include <algorithm>
@@ -12,35 +12,38 @@
 namespace switchyard {
 
 // E[max(0, X - capacity)] with X ~ Binomial(tokens, choices/experts): of the tokens of one routing
-// group, each of which wants so many different experts, those that one expert turns away. The exact
-// sum.
+// group, each of which chooses `choices` different experts, the expected number that one expert
+// drops. Computed as the exact sum.
 double expected_overflow(std::int64_t tokens, std::int64_t experts, std::int64_t capacity,
                          std::int64_t choices = 1);
 
-// C of a group of N positions in training; N where it is dropless.
+// C of a routing group of N positions in training; N with dropless routing.
 std::int64_t training_capacity(const MoeConfig& moe, std::int64_t positions);
 
-// What one virtual rank routes in one part of the step, in one stack.
+// What one virtual rank routes in one stack in one micro-step.
 struct CapacityPlan {
   std::int64_t positions = 0;  // N, padding included
-  std::int64_t tokens = 0;     // of them real, so routed
-  std::int64_t choices = 1;    // experts that compute a token at most
-  std::int64_t capacity = 0;   // rows that an expert computes at most
-  bool by_row = false;         // each row is a group, and every place is used, whatever is routed
-  double rows = 0;  // that all experts compute under uniform routing; where second choices hang on
-                    // gates, as if all were taken
-  // Of choices, expected under uniform routing; unset where that does not say it: NTLB tries again,
-  // TOP2 may decline, and where experts choose or mix nobody is turned away.
+  std::int64_t tokens = 0;     // real tokens among them: those that are routed
+  std::int64_t choices = 1;    // at most so many experts compute a token
+  std::int64_t capacity = 0;   // at most so many rows per expert
+  // Each row is a routing group, and all capacity is used whatever the routing.
+  bool by_row = false;
+  // Rows that all experts compute under uniform routing. Where second choices depend on gates, as
+  // if all were made.
+  double rows = 0;
+  // The share of choices that is dropped, expected under uniform routing. Unset where uniform
+  // routing does not determine it: NTLB tries further experts, TOP2 may not make its second choice,
+  // and where experts choose or mix tokens none is dropped.
   std::optional<double> dropped_share;
 
-  // Rows that so many of the experts compute at most.
+  // The most rows that `experts` of the experts can compute.
   std::int64_t most_rows(std::int64_t experts) const {
     const std::int64_t places = experts * capacity;
     return by_row ? places : std::min(std::min(choices, experts) * tokens, places);
   }
 };
 
-// Needs at least one expert.
+// `config` must have at least one expert.
 CapacityPlan plan_capacity(const ModelConfig& config, const Layout& layout, const StepShape& shape,
                            bool decoder);
 

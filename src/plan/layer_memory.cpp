@@ -45,7 +45,7 @@ StackMemory::Routed StackMemory::route(Rank p, Load load) const {
             .largest = owned > 0 ? group_size * plan.most_rows(1) : 0};
   }
   const double fair = static_cast<double>(plan.most_rows(experts)) /
-                      static_cast<double>(experts);  // of a rank for an expert
+                      static_cast<double>(experts);  // of one virtual rank for one expert
   return {.kept = rounded_up(fair * static_cast<double>(ranks_ * experts)),
           .owned = rounded_up(fair * static_cast<double>(members * owned)),
           .largest = owned > 0 ? rounded_up(fair * static_cast<double>(group_size)) : 0};
@@ -65,7 +65,7 @@ std::int64_t StackMemory::product_rooms(std::int64_t m, std::int64_t n, std::int
                               product_room(precision, k, n, m)});
 }
 
-// MlpSaved; the gradients of its members take as much in backward.
+// MlpSaved. In backward, the gradients of its members take the same amount.
 std::int64_t StackMemory::mlp_saved(std::int64_t rows) const {
   return inputs(rows, config_.d_ff) * (config_.activation == Activation::gated_gelu ? 3 : 1);
 }
@@ -87,7 +87,8 @@ StackMemory::Attended StackMemory::itself() const {
 
 StackMemory::Attended StackMemory::source() const { return all_of(source_); }
 
-// Brought together: q, d context, dq; k, v; and dk, dv, unless they are sums over several blocks.
+// Gathered by a thread: q, d context and dq; k and v; and dk and dv, unless these are summed over
+// several blocks of queries.
 StackMemory::Attended StackMemory::all_of(std::int64_t keys) const {
   const std::int64_t queries = queries_at_once(length_, keys), d_kv = config_.d_kv;
   const bool one_block = queries == length_;
@@ -106,7 +107,7 @@ std::int64_t StackMemory::attention_saved(const Attended& attended) const {
   return 2 * inputs(positions_, width) + 2 * inputs(rows * attended.keys, width) + weights;
 }
 
-// Choices of a token that are remembered.
+// Choices that are stored per token.
 std::int64_t StackMemory::choices() const {
   switch (method()) {
     case RoutingMethod::top2:
@@ -118,8 +119,8 @@ std::int64_t StackMemory::choices() const {
   }
 }
 
-// Routing: probabilities over experts, their normaliser and the largest; where experts choose,
-// those over tokens and their mean too. SoftMixture: both softmaxes over slots.
+// Routing: probabilities over experts, the logsumexp and the largest; where experts choose, also
+// the probabilities over tokens and their mean. SoftMixture: both softmaxes over slots.
 std::int64_t StackMemory::probabilities() const {
   const std::int64_t outputs = config_.router_outputs(decoder_);
   switch (method()) {
@@ -134,8 +135,8 @@ std::int64_t StackMemory::probabilities() const {
   }
 }
 
-// What keep_decisions leaves: routings (of a choice its expert, weight and fate) or mixtures, plan
-// and exchange.
+// What is left after keep_decisions: routings (for each choice its expert, weight and fate) or
+// mixtures, dispatch plan and exchange.
 std::int64_t StackMemory::decisions() const {
   const bool indexed = config_.moe.expert_dropout_rate > 0;
   const std::int64_t planned =
@@ -144,7 +145,7 @@ std::int64_t StackMemory::decisions() const {
          (indexed ? 2 : 1) * index_bytes * routed_.owned;
 }
 
-// SwitchLayerSaved: the owned rows, their hidden ones, the experts' output.
+// SwitchLayerSaved: decisions, the owned rows, their hidden units and the experts' outputs.
 std::int64_t StackMemory::switch_saved() const {
   return decisions() + inputs(routed_.owned, config_.d_model) + mlp_saved(routed_.owned) +
          inputs(routed_.kept, config_.d_model);
@@ -161,9 +162,9 @@ std::int64_t StackMemory::saved(int block) const {
   return stream() + (config_.is_sparse(decoder_, block) ? decisions() : 0);
 }
 
-// dy rounded; d context, dq; dk, dv; the bias by distance; and for each thread its matrices of
-// scores: d scores; with dropout the dropped weights; the weights where they are computed again; in
-// BFLOAT16 what these are rounded from; what it brings together and sums.
+// dy rounded; d context and dq; dk and dv; the bias gradient by distance. Per thread: the matrices
+// of d scores, of dropped-out weights if there is dropout, and of weights if they are recomputed;
+// in BFLOAT16 the f32 matrices from which these are rounded; what it gathers and sums.
 std::int64_t StackMemory::attention_backward(const Attended& attended, bool self) const {
   const std::int64_t width = config_.num_heads * config_.d_kv, rows = ranks_ * rows_;
   const bool again = recomputes(Recompute::attention);
@@ -177,13 +178,13 @@ std::int64_t StackMemory::attention_backward(const Attended& attended, bool self
                   product_rooms(rows_ * length_, width, config_.d_model));
 }
 
-// dy rounded; one virtual rank's gradients at a time.
+// dy rounded, and the gradients of one virtual rank at a time.
 std::int64_t StackMemory::dense_backward() const {
   return (rounds() ? rounded() : 0) + mlp_saved(rows_ * length_) +
          product_rooms(rows_ * length_, config_.d_ff, config_.d_model);
 }
 
-// RemoteExperts::backward, moment by moment; the gradients of what was sent go in and out.
+// RemoteExperts::backward, stage by stage; the gradients of the rows sent are its input and output.
 std::int64_t StackMemory::experts_backward() const {
   const std::int64_t d_model = config_.d_model;
   const std::int64_t kept = inputs(routed_.kept, d_model), owned = inputs(routed_.owned, d_model);
@@ -198,7 +199,7 @@ std::int64_t StackMemory::experts_backward() const {
   return std::max({dispatching, computing, rounding, returning});
 }
 
-// Of one virtual rank: what the router saw, where that is a copy: widened, perturbed or rounded.
+// For one virtual rank, the router's input where it is a copy: widened, perturbed or rounded.
 std::int64_t StackMemory::router_inputs() const {
   const MoeConfig& moe = config_.moe;
   const bool perturbs =
@@ -208,7 +209,8 @@ std::int64_t StackMemory::router_inputs() const {
   return floats(rows_ * length_, config_.d_model) * ((own ? 1 : 0) + (rounds() ? 1 : 0));
 }
 
-// SwitchLayer::backward: d weights of the choices; then the experts', or the routers' d logits.
+// SwitchLayer::backward: d weights of the choices, then either the experts' backward or the
+// routers' d logits.
 std::int64_t StackMemory::switch_backward() const {
   const std::int64_t logits = floats(rows_ * length_, config_.router_outputs(decoder_)) *
                               (method() == RoutingMethod::expert_choice ? 2 : 1);
@@ -217,7 +219,8 @@ std::int64_t StackMemory::switch_backward() const {
          std::max(experts_backward(), has_router(method()) ? routing : 0);
 }
 
-// SoftLayer::backward: d answers; then the experts', or answers, d slots and d of both softmaxes.
+// SoftLayer::backward: d answers, then either the experts' backward, or the answers, d slots and
+// the gradients of both softmaxes.
 std::int64_t StackMemory::soft_backward() const {
   const std::int64_t of_slots = floats(slots(), config_.d_model);
   const std::int64_t mixing = inputs(routed_.kept, config_.d_model) + 2 * of_slots +
@@ -235,7 +238,7 @@ std::int64_t StackMemory::backward(int block) const {
   std::int64_t most = attention_backward(itself(), true);
   if (decoder_) most = std::max(most, attention_backward(source(), false));
   most = std::max(most, feed_forward_backward(block));
-  // Around each layer: dx, and where there is dropout a copy of dy. And all that is made again.
+  // Around each layer: dx, and with dropout a copy of dy. Also everything that is recomputed.
   return most + stream() * (config_.dropout_rate > 0 ? 2 : 1) + block_saved(block) - saved(block);
 }
 

@@ -11,18 +11,18 @@ namespace {
 
 constexpr std::int64_t float_bytes = sizeof(float);
 
-// Measured: the resident program before it has a model, and what its libraries keep.
+// Measured: resident memory of the program before it has a model, and what its libraries keep.
 constexpr std::int64_t program_bytes = 44'000'000;
 
-// A checkpoint is read into place (checkpoint/reader.hpp): this much of it passes at once, and its
-// manifest has an entry for each tensor of the whole model.
+// A checkpoint is read directly into place (checkpoint/reader.hpp), one block of this size at a
+// time. Its manifest has an entry for each tensor of the whole model.
 constexpr std::int64_t block_bytes = std::int64_t{1} << 20;
-constexpr std::int64_t manifest_entry_bytes = 1000;  // measured: as bytes, and taken apart
+constexpr std::int64_t manifest_entry_bytes = 1000;  // measured: serialized plus parsed
 
-// As ParamSet lays tensors out.
+// Padding as in ParamSet's layout.
 std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
 
-// Adds the tensors that p holds.
+// Adds the tensors of process p.
 void add_parameters(const MemoryInput& input, Rank p, ProcessMemory& memory) {
   const std::int64_t dense_leaves = input.layout.hosted(p).size();
   const std::int64_t expert_leaves = input.layout.groups_of(p).size();
@@ -39,7 +39,8 @@ void add_parameters(const MemoryInput& input, Rank p, ProcessMemory& memory) {
   }
 }
 
-// How many tensors a checkpoint has: p's, with the experts of all.
+// The number of tensors in a checkpoint: process p's dense ones and those of all experts, with
+// optimizer state.
 std::int64_t stored_tensors(const MemoryInput& input, Rank p) {
   const auto owned = input.layout.owned_experts(p);
   std::int64_t dense = 0, of_owned = 0;
@@ -51,7 +52,7 @@ std::int64_t stored_tensors(const MemoryInput& input, Rank p) {
   return with_state * (dense + of_all);
 }
 
-// One step's activations: what all blocks save, and the fullest moment.
+// The activations of one step: what all blocks keep, and the moment of largest memory.
 class StepMemory {
  public:
   StepMemory(const MemoryInput& input, Rank p, Load load)
@@ -67,7 +68,8 @@ class StepMemory {
     const std::int64_t logits = saved() + decoder_.rounded() + decoder_.stream() +
                                 logit_bytes() * chunk * config_.vocab_size +
                                 decoder_.product_rooms(chunk, config_.vocab_size, config_.d_model);
-    // Gradients of the residual streams: dy and dh of the stack, and of the encoder's output.
+    // Gradients of residual streams: dy and dh of the stack, and the gradient of the encoder's
+    // output.
     const std::int64_t in_decoder = between_stacks() + blocks_saved(encoder_, encoder_.blocks()) +
                                     fullest_block(decoder_) + 2 * decoder_.stream() +
                                     encoder_.stream();
@@ -77,14 +79,14 @@ class StepMemory {
   }
 
  private:
-  // Batch and sequences (ids, indices, which are real); each stack's last h, the encoder's output
-  // as products read it; the losses.
+  // Batch and sequences (ids, indices, masks of real positions); the last h of each stack; the
+  // encoder's output as input of products; the losses.
   std::int64_t between_stacks() const {
     const std::int64_t positions = encoder_.positions() + decoder_.positions();
     return 24 * positions + encoder_.stream() + decoder_.stream() + encoder_.rounded();
   }
 
-  // Of a logit: its gradient takes its place, but for what is rounded.
+  // Bytes per logit: its gradient reuses its memory, except for a rounded copy.
   std::int64_t logit_bytes() const {
     return float_bytes + (config_.precision == Precision::bfloat16 ? config_.input_bytes() : 0);
   }
@@ -95,7 +97,7 @@ class StepMemory {
     return bytes;
   }
 
-  // Backward goes from the last block to the first and frees as it goes.
+  // The largest sum over blocks: backward goes from the last block to the first and frees each.
   static std::int64_t fullest_block(const StackMemory& stack) {
     std::int64_t most = 0;
     for (int i = 0; i < stack.blocks(); ++i) {

@@ -1,7 +1,7 @@
-// The most memory a process needs while it trains or begins to go on with a run, by part: what the
-// model, its layers and the optimizer really allocate, in the order of a step. It follows them by
-// hand, so a layer that saves more or less is a line to change here; a test holds the sum to what
-// is allocated.
+// The peak memory of a process while it trains or resumes a run, by part: what the model, its
+// layers and the optimizer actually allocate, in the order of a step. The model of the allocations
+// is kept by hand, so a layer that saves more or less needs a change here; a test compares the sum
+// with real allocations.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace switchyard {
 
-// What an optimizer keeps for a tensor: `moments` copies of it; but a matrix whose sides both have
-// at least `factor_from` keeps a mean for each row and for each column instead.
+// What an optimizer keeps per tensor: `moments` copies of it. A matrix with both sides at least
+// `factor_from` keeps one mean per row and per column instead.
 struct OptimizerShape {
   int moments = 1;
   std::optional<std::int64_t> factor_from;
@@ -28,24 +28,25 @@ struct MemoryInput {
   int threads = 1;
 };
 
-// balanced: every expert is asked for alike. worst: of each routing group, as many rows as capacity
-// lets pass go to the experts of the process in question.
+// balanced: all experts are chosen equally often. worst: of each routing group, as many rows as
+// capacity allows go to the experts of this process.
 enum class Load { balanced, worst };
 
-// Bytes.
+// All in bytes.
 struct ProcessMemory {
   std::int64_t weights = 0;      // f32 master weights
-  std::int64_t copies = 0;       // of them in bf16, where products read that
-  std::int64_t gradients = 0;    // a leaf for each hosted virtual rank; of experts, for each group
+  std::int64_t copies = 0;       // their bf16 copies, where products read bf16
+  std::int64_t gradients = 0;    // one leaf per hosted virtual rank; for experts, per replica group
   std::int64_t optimizer = 0;    // its state
   std::int64_t activations = 0;  // what forward keeps for backward
-  std::int64_t buffers = 0;      // beyond them at the fullest moment: gradients of activations,
-                                 // logits, rows under way, what is computed again
-  std::int64_t loading = 0;      // in their place while a run is resumed: a block of a checkpoint,
-                                 // and what it says of its tensors
-  std::int64_t program = 0;      // code, libraries, MPI, oneDNN
+  // Peak beyond the above: gradients of activations, logits, rows in transit, recomputed values.
+  std::int64_t buffers = 0;
+  // Needed instead of activations and buffers while a run is resumed: a block of a checkpoint, and
+  // the manifest.
+  std::int64_t loading = 0;
+  std::int64_t program = 0;  // code, libraries, MPI, oneDNN
 
-  // What the program asks for, and with itself.
+  // arrays: what the program allocates; the total adds the program itself.
   std::int64_t arrays() const {
     return weights + copies + gradients + optimizer + std::max(activations + buffers, loading);
   }

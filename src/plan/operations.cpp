@@ -8,7 +8,8 @@ namespace {
 
 constexpr std::int64_t forward_and_backward = 6;
 
-// One attention of `blocks` blocks: of a row's n queries and m keys so many pairs see each other.
+// The shape of the attention in one row: n queries, m keys, and the number of pairs that see each
+// other.
 struct PairCount {
   std::int64_t queries, keys, seen;
 };
@@ -22,8 +23,9 @@ void add_attention(const ModelConfig& config, std::int64_t blocks, std::int64_t 
   sum.attention_scores += blocks * 12 * rows * pairs.seen * width;
 }
 
-// Of one forward pass, which is a third of a step: attention's queries x keys, or all of the blocks
-// but their routers, whose decisions are kept.
+// The operations that recomputation adds. A forward pass is a third of a step; recomputed are
+// attention's queries x keys, or everything in the blocks except the routers, whose decisions are
+// kept.
 std::int64_t recomputed(Recompute recompute, const Operations& sum) {
   switch (recompute) {
     case Recompute::none:
@@ -38,7 +40,7 @@ std::int64_t recomputed(Recompute recompute, const Operations& sum) {
   return 0;
 }
 
-// Rows that the experts of one sparse layer compute.
+// Rows that the experts of one sparse layer compute in a step.
 std::int64_t expert_rows(const ModelConfig& config, const Layout& layout, const StepShape& shape,
                          bool decoder) {
   const CapacityPlan plan = plan_capacity(config, layout, shape, decoder);
@@ -65,7 +67,7 @@ Operations count_operations(const ModelConfig& config, const Layout& layout,
     sum.feed_forward += (block_count(config, decoder) - sparse) * mlp * positions;
     if (sparse == 0) continue;
     sum.experts += sparse * mlp * expert_rows(config, layout, shape, decoder);
-    // A position by all that is chosen from.
+    // The product of each position's activations with the router's columns.
     const std::int64_t logits =
         forward_and_backward * config.d_model * config.router_outputs(decoder) * positions;
     sum.routers += sparse * logits;

@@ -1,4 +1,4 @@
-// How many parameters a model has, by what they are for. Closed formulas: no tensor is made, so a
+// The number of parameters of a model, by purpose. Closed formulas that allocate no tensor, so a
 // model far too large for this machine is counted at once.
 #pragma once
 
@@ -10,13 +10,14 @@ namespace switchyard {
 
 struct ParameterCount {
   std::int64_t embedding = 0;
-  std::int64_t logits = 0;        // 0 where they share the embedding
-  std::int64_t attention = 0;     // kernels and relative-position tables
+  std::int64_t logits = 0;        // 0 if tied to the embedding
+  std::int64_t attention = 0;     // kernels and relative position tables
   std::int64_t feed_forward = 0;  // of dense layers
   std::int64_t routers = 0;
   std::int64_t experts = 0;
   std::int64_t norms = 0;
-  std::int64_t active_experts = 0;  // of each sparse layer those that a token may meet
+  // In each sparse layer, those of experts that can compute one token.
+  std::int64_t active_experts = 0;
 
   std::int64_t dense() const {
     return embedding + logits + attention + feed_forward + routers + norms;
@@ -29,11 +30,11 @@ ParameterCount count_parameters(const ModelConfig& config);
 
 int block_count(const ModelConfig& config, bool decoder);
 
-// Elements of one attention's four kernels, and of the two or three of a feed-forward layer or
-// expert.
+// attention_elements: the four kernels of one attention. mlp_elements: the two or three kernels of
+// a dense feed-forward layer or of one expert.
 std::int64_t attention_elements(const ModelConfig& config);
 std::int64_t mlp_elements(const ModelConfig& config);
-// Of what chooses in one sparse layer: its kernel and its bias, as far as there are.
+// The router of one sparse layer: its kernel and its bias, where it has them.
 std::int64_t router_elements(const ModelConfig& config, bool decoder);
 
 }  // namespace switchyard

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::int64_t gradient_bytes = sizeof(float);
 
-// The rows that virtual rank v sends away are those of experts that its host does not own.
+// The share of experts that the host of virtual rank v does not own, and so of v's rows that are
+// sent.
 double away_share(const Layout& layout, VirtualRank v) {
   const Rank host = layout.host(v);
   std::int64_t away = 0;
@@ -22,7 +23,7 @@ double away_share(const Layout& layout, VirtualRank v) {
   return static_cast<double>(away) / layout.experts();
 }
 
-// Sent by process j of `processes` that holds `nodes` nodes of the tree.
+// Bytes sent by process j of `processes`, which holds `nodes` nodes of the tree.
 std::int64_t reduction_bytes(std::int64_t elements, std::int64_t processes, std::int64_t j,
                              std::int64_t nodes) {
   const std::int64_t piece = (j + 1) * elements / processes - j * elements / processes;
@@ -62,7 +63,7 @@ ReductionTraffic plan_reduction(const ModelConfig& config, const Layout& layout,
       reduction_bytes(count.dense(), layout.processes(), p.value,
                       nodes_of(hosted.first.value, hosted.last.value, layout.virtual_ranks()));
   if (layout.experts() == 0) return traffic;
-  // Those that hold the same experts stand at the same place of their groups.
+  // Processes that hold the same experts are at the same position of their groups.
   const Interval<GroupId> groups = layout.groups_of(p);
   const std::int64_t holders = layout.groups() / groups.size();
   const std::int64_t elements = count.experts / layout.experts() * layout.owned_experts(p).size();

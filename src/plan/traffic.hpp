@@ -1,5 +1,5 @@
-// Bytes that leave processes in one step: rows to experts and back, and the sums of gradients.
-// Under uniform routing; what a run records follows its real routing.
+// Bytes that leave processes in one step: rows to experts and back, and gradient sums. Assumes
+// uniform routing; a run's records show the traffic of its real routing.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,22 @@ namespace switchyard {
 
 // One sparse layer of a stack.
 struct ExchangeTraffic {
-  double rows = 0;          // kept rows whose expert another process owns, over all processes
-  double busiest_rows = 0;  // the most that one process sends
+  double rows = 0;          // kept rows whose expert is on another process, over all processes
+  double busiest_rows = 0;  // the most that any process sends
   std::int64_t row_bytes = 0;
-  std::int64_t transfers = 0;  // of each row: ModelConfig::transfers
+  std::int64_t transfers = 0;  // of each row per step: ModelConfig::transfers
 
   std::int64_t bytes_of_transfer() const;  // over all processes
   std::int64_t bytes_of_step() const { return transfers * bytes_of_transfer(); }
 };
 
-// Needs at least one expert.
+// `config` must have at least one expert.
 ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
                               const StepShape& shape, bool decoder);
 
 // What process p sends to sum the gradients of all virtual ranks (and of an expert's copies) in the
-// canonical tree: its nodes, cut in pieces, and its summed piece to everybody.
+// canonical tree: its nodes, divided into pieces, and the piece that it sums, which goes to all
+// others.
 struct ReductionTraffic {
   std::int64_t dense_bytes = 0, expert_bytes = 0;
 };

@@ -21,9 +21,11 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 constexpr std::string_view name_prefix = "events.out.tfevents.";
-constexpr std::int64_t header_size = 12, frame_size = 16;  // bytes; of a record without its data
+// Bytes; frame_size is a record's size without its data.
+constexpr std::int64_t header_size = 12, frame_size = 16;
 
-// Rotated and shifted, so that the checksum of data that holds checksums is no weaker.
+// TFRecord's masking (rotate and add), so that checksums of data that itself contains checksums
+// stay strong.
 std::uint32_t masked_crc(std::string_view bytes) {
   const std::uint32_t crc = crc32c(std::as_bytes(std::span(bytes.data(), bytes.size())));
   return std::rotr(crc, 15) + 0xA282EAD8;
@@ -49,7 +51,7 @@ std::string read_bytes(const ReadableFile& file, std::int64_t offset, std::int64
   return bytes;
 }
 
-// The data of the record that begins at `offset`; none where it is torn or damaged.
+// The data of the record at `offset`; nullopt where it is truncated or damaged.
 std::optional<std::string> record_at(const ReadableFile& file, std::int64_t offset) {
   const std::int64_t longest = file.size() - offset - frame_size;
   if (longest < 0) return std::nullopt;
@@ -65,7 +67,8 @@ std::optional<std::string> record_at(const ReadableFile& file, std::int64_t offs
   return data;
 }
 
-// Bytes of the leading records that are whole and tell nothing of later steps.
+// The size of the leading part of the file whose records are intact and not from steps after
+// `step`.
 std::int64_t kept_size(const ReadableFile& file, std::int64_t step) {
   std::int64_t size = 0;
   while (const std::optional<std::string> data = record_at(file, size)) {
@@ -87,7 +90,8 @@ double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// After all `earlier` ones, even where the clock was set back or two starts share a second.
+// A name that sorts after all `earlier` ones, even if the clock was set back or two starts fall
+// within one second.
 std::string next_name(const std::vector<std::string>& earlier, const std::string& host) {
   auto seconds = static_cast<std::int64_t>(seconds_since_1970());
   for (const std::string& name : earlier) {

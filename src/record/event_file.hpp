@@ -1,6 +1,6 @@
-// TensorBoard's event files on disk: their names, their frames and checksums, and what stays of the
-// files of earlier starts. Of an event it knows the step and the time, not what it tells. Process 0
-// alone.
+// TensorBoard's event files on disk: their names, frames and checksums, and which records of
+// earlier starts are kept. It looks only at an event's step and time, not at its contents. Only
+// process 0 uses it.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +16,18 @@ namespace switchyard {
 // A TFRecord: length (u64) | its masked CRC-32C | data | its masked CRC-32C, little-endian.
 std::string tf_record(std::string_view data);
 
-// The file of one start of a run. A file once left is never written to again, so that whoever reads
-// along needs no more than the bytes it has not seen; names sort in the order of the starts.
+// The file of one start of a run. Files of earlier starts are never appended to, so a reader that
+// follows along only needs to read new bytes. Names sort in the order of the starts.
 class EventFile {
  public:
-  // A new file in `directory`. Of earlier starts' files there the steps 1 … `step` are kept (where
-  // the checkpoint stands that the run goes on from); what follows is cut off: later steps, which
-  // will be taken again, and a record that is torn or damaged.
+  // Creates a new file in `directory`. In the files of earlier starts, records up to `step`, the
+  // step of the checkpoint from which the run continues, are kept. What follows is cut off: later
+  // steps, which will be repeated, and truncated or damaged records.
   EventFile(Env& env, const std::string& directory, const std::string& host, std::int64_t step);
 
-  // Sets the time; the record is in the hands of the operating system when it returns.
+  // Sets the event's time. On return the record has been handed to the operating system.
   void append(tensorboard::Event event);
-  // The records survive a power failure too.
+  // On return the records survive a power failure.
   void sync() { file_->sync(); }
 
  private:

@@ -17,8 +17,8 @@ namespace {
 namespace pb = google::protobuf;
 using Json = nlohmann::ordered_json;
 
-// A field's value, or the index-th of a repeated one. protobuf's own printer would quote 64-bit
-// integers and write non-finite numbers as words.
+// Writes a field's value, or the index-th of a repeated field. protobuf's own JSON printer would
+// quote 64-bit integers and write non-finite numbers as strings.
 class JsonWriter {
  public:
   Json object(const pb::Message& message) {
@@ -76,8 +76,8 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 std::int64_t length(const std::string& text) { return static_cast<std::int64_t>(text.size()); }
 
-// Calls visit(record, begin, end) for each line, up to the first that is no record, that is torn,
-// or that visit does not want.
+// Calls visit(record, begin, end) for each line. Stops at the first line that is truncated or not a
+// record, or for which visit returns false.
 template <class Visit>
 void for_each_record(const std::string& text, Visit&& visit) {
   for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
@@ -150,7 +150,8 @@ void MetricsFile::append(const StepRecord& record) {
 
 void MetricsFile::write() {
   attempt([this] {
-    if (faulty_) {  // half a line may be there, and what failed once is not used again
+    // The file may end with a partial line, and a descriptor that has failed is not used again.
+    if (faulty_) {
       env_.truncate(path_, size_);
       file_ = env_.open_for_append(path_);
     }
@@ -198,7 +199,7 @@ void MetricsFile::sync() {
   durable_ = size_;
 }
 
-// What a failed sync may have lost becomes unwritten: it is still to be read now.
+// Moves the lines that a failed sync may have lost back to unwritten_; they can still be read now.
 void MetricsFile::take_back() {
   std::string lines(static_cast<std::size_t>(size_ - durable_), '\0');
   env_.open(path_)->read_at(durable_, std::as_writable_bytes(std::span(lines)));

@@ -1,6 +1,6 @@
-// A run's own record, RUN/metrics.jsonl: one StepRecord a line, each step once however often the
-// run was killed and resumed. Knows the record's form, not how its numbers came about. Process 0
-// alone.
+// The record of a run, RUN/metrics.jsonl: one StepRecord per line and exactly one line per step,
+// however often the run was killed and resumed. It knows the format of the records, not how the
+// figures are computed. Only process 0 uses it.
 #pragma once
 
 #include <cstdint>
@@ -15,34 +15,33 @@
 
 namespace switchyard {
 
-// One line without its end, under the JSON names of metrics.proto. Doubles are written with the
-// fewest digits that read back as the same bits.
+// One line without its line break, with the JSON names of metrics.proto. Doubles have the fewest
+// digits that read back as the same bits.
 std::string to_json(const StepRecord& record);
 
-// The record of a line that to_json wrote; null becomes unset. None where the line is not a record.
+// Parses a line written by to_json; null becomes unset. nullopt where the line is not a record.
 std::optional<StepRecord> parse_record(const std::string& line);
 
-// A disk without room must not end a run whose checkpoints still find some, nor may a step be
-// missing: lines that cannot be written are kept and tried again with the next, and a checkpoint
-// takes along those that are still missing.
+// A full disk must not end a run whose checkpoints may still fit, nor lose a step. Lines that
+// cannot be written are kept in memory and retried with the next one, and a checkpoint stores those
+// still missing.
 class MetricsFile {
  public:
-  // Keeps the records of steps 1 … `step` (where the checkpoint stands that the run goes on from)
-  // and cuts off what follows: later steps, which will be taken again, and a line that is torn or
-  // damaged. `unwritten` are lines that the checkpoint took along: written now. Throws what the Env
-  // throws.
+  // Keeps the records up to `step`, the step of the checkpoint from which the run continues, and
+  // cuts off what follows: later steps, which will be repeated, and a truncated or damaged line.
+  // `unwritten`: lines stored in the checkpoint, which are written now. Throws the errors of Env.
   MetricsFile(Env& env, Log& log, std::string path, std::int64_t step,
               const std::string& unwritten = "");
 
   const std::optional<StepRecord>& last() const { return last_; }
-  // The line is in the hands of the operating system when it returns, and survives a kill; or it is
-  // the last of unwritten(), with one warning for all that follow each other.
+  // On return the line has been handed to the operating system and survives a kill of the process.
+  // Otherwise it is the last line of unwritten(), with one warning per series of failures.
   void append(const StepRecord& record);
-  // Replaces the last record; a crash leaves the old file or the new one. Throws what the Env
-  // throws.
+  // Replaces the last record; a crash leaves either the old file or the new one. Throws the errors
+  // of Env.
   void replace_last(const StepRecord& record);
-  // The lines that are not unwritten() survive a power failure too. Called before a checkpoint is
-  // committed, so that no step before a checkpoint is ever missing.
+  // On return all lines except unwritten() survive a power failure. Must be called before a
+  // checkpoint is committed, so that no step before a checkpoint is ever missing.
   void sync();
   const std::string& unwritten() const { return unwritten_; }
 
@@ -54,15 +53,15 @@ class MetricsFile {
   Env& env_;
   Log& log_;
   std::string path_;
-  // Bytes: of whole lines, of those that are durable, where the last line begins.
+  // In bytes: complete lines, durable lines, and the offset of the last line.
   std::int64_t size_ = 0, durable_ = 0, last_begin_ = 0;
-  std::string unwritten_;  // lines that follow these
-  bool faulty_ = false;    // since the last attempt
+  std::string unwritten_;  // lines to append to the file
+  bool faulty_ = false;    // whether the last attempt failed
   std::optional<StepRecord> last_;
   std::unique_ptr<WritableFile> file_;
 };
 
-// The last record of a run's file, for a look at it: nothing is cut off. None where there is none.
+// Reads the last record of a run's file without modifying the file. nullopt where there is none.
 std::optional<StepRecord> last_record(const Env& env, const std::string& path);
 
 }  // namespace switchyard

@@ -13,8 +13,8 @@
 namespace switchyard {
 namespace {
 
-// Whatever the system's reason: a run's directory that cannot be made is output that cannot be
-// written.
+// Any failure to create the run's directory is reported as Error(output_not_writable), whatever the
+// system's reason.
 void make_run_directory(Env& env, const std::string& path) {
   try {
     make_durable_directories(env, path);
@@ -23,22 +23,22 @@ void make_run_directory(Env& env, const std::string& path) {
   }
 }
 
-// What the program has written there, and nobody writes by chance.
+// Whether the directory holds files that the program writes and that would not be there by chance.
 bool is_run(const Env& env, const RunPaths& run) {
   const auto has = [&](const std::string& path) { return env.exists(path); };
-  if (has(run.lock()) && has(run.log())) return true;  // a start that did not come far
+  if (has(run.lock()) && has(run.log())) return true;  // a start that ended early
   return has(run.config()) &&
          (has(run.lock()) || has(run.checkpoints()) || has(run.build()) || has(run.metrics()));
 }
 
-// A new run may find these: made for it, of the file system, or hidden.
+// Names that may exist before a new run: created for it, by the file system, or hidden.
 bool may_be_there_before(const std::string& name) {
   constexpr const char* names[] = {"checkpoints", "hugging_face", "study.txt", "lost+found",
                                    "lock"};
   return name.starts_with(".") || std::ranges::count(names, name) > 0;
 }
 
-// Before anything is written: a run adds files for years, among which a user's are not found again.
+// Called before anything is written, since a run's many files would otherwise mix with a user's.
 void require_run_or_room(const Env& env, const RunPaths& run) {
   if (!env.is_directory(run.run) || is_run(env, run)) return;
   std::vector<std::string> others = env.list_directory(run.run);
@@ -68,7 +68,7 @@ RunDirectory::RunDirectory(Env& env, const Comm& comm, const std::string& path, 
     lock_.emplace(path);
     env.make_directories(paths_.checkpoints());
     clean_leftovers(env, paths_.checkpoints());
-    env.remove_file(paths_.stop());  // meant for an earlier start
+    env.remove_file(paths_.stop());  // a request meant for an earlier start
     log.append_to(paths_.log());
     return std::string();
   });

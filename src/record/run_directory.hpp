@@ -1,15 +1,16 @@
-// What a RUN directory holds and who may write in it. Files only; nothing of models or steps.
+// The contents of a run's directory, and who may write to it. It handles files only and knows
+// nothing of models or steps.
 //
 //   config.textproto   the resolved configuration of the latest start
-//   metrics.jsonl      one record a step
-//   events.out.tfevents.…  the same for TensorBoard, a file per start
-//   log.txt            what the console said, of every start
-//   build.txt          what made it: build, instruction set, hosts, of every start
+//   metrics.jsonl      one record per step
+//   events.out.tfevents.…  the same for TensorBoard, one file per start
+//   log.txt            the console output of every start
+//   build.txt          build, instruction set and hosts of every start
 //   checkpoints/       step-00000100/ …
 //   saved.txt          the newest acknowledged checkpoint (record/saved_record.hpp)
-//   hugging_face/      of an imported model: what its directory held beside the weights
+//   hugging_face/      for an imported model: the files of its directory besides the weights
 //   lock               held by the running trainer
-//   stop               made by a user: finish the step, save, leave
+//   stop               created by a user: finish the step, save and exit
 #pragma once
 
 #include <chrono>
@@ -37,16 +38,16 @@ struct RunPaths {
   std::string stop() const { return run + "/stop"; }
 };
 
-// The run that a checkpoint stands in: RUN/checkpoints/step-00000100.
+// The run that contains a checkpoint, RUN/checkpoints/step-00000100.
 RunPaths run_of(const std::string& checkpoint);
 
-// A run taken for this job: while it lives no other trainer can have it.
+// Exclusive ownership of a run: while this object lives, no other trainer can use the run.
 class RunDirectory {
  public:
-  // Makes the directory where it is absent, durably and with its parents, locks it, cleans up what
-  // killed starts left, and has `log` append to log.txt. Error(output_not_writable) on every
-  // process, naming the holder of the lock, what cannot be written, what is there and of no run, or
-  // the host that does not see the directory within `patience`. Collective.
+  // Creates the directory if absent, durably and with its parents, locks it, removes leftovers of
+  // killed starts, and makes `log` append to log.txt. Error(output_not_writable) on every process,
+  // which names the holder of the lock, what cannot be written, files in the directory that do not
+  // belong to a run, or the host that does not see the directory within `patience`. Collective.
   RunDirectory(Env& env, const Comm& comm, const std::string& path, Log& log,
                std::chrono::milliseconds patience = std::chrono::seconds(10));
 
@@ -54,10 +55,10 @@ class RunDirectory {
 
  private:
   RunPaths paths_;
-  std::optional<RunLock> lock_;  // process 0's
+  std::optional<RunLock> lock_;  // on process 0 only
 };
 
-// Appends to build.txt, durably. Process 0 alone.
+// Appends to build.txt, durably. Only process 0 calls it.
 void append_provenance(Env& env, const RunPaths& paths, const std::string& text);
 
 }  // namespace switchyard

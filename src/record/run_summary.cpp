@@ -19,14 +19,14 @@ std::optional<double> mean(std::span<const double> values) {
   return sum / static_cast<double>(values.size());
 }
 
-// Batch and lengths are fixed in a run, so all its steps have as many as this one.
+// Batch size and lengths are fixed in a run, so every step has the same number of positions.
 std::int64_t positions(const StepRecord& record) {
   return std::llround(record.tokens_per_second() * record.step_ms() / 1000);
 }
 
 void take_evaluation(const StepRecord& record, RunSummary& summary) {
   if (!record.has_eval_samples()) return;
-  // A loss that is not finite was written as null.
+  // A loss that is not finite is recorded as null.
   const double loss =
       record.has_eval_loss() ? record.eval_loss() : std::numeric_limits<double>::quiet_NaN();
   summary.last = {record.step(), loss};

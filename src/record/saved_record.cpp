@@ -17,7 +17,8 @@ std::optional<std::string> recorded(const Env& env, const RunPaths& run) {
   return first_line(read_file(env, run.saved(), 1 << 16));
 }
 
-// A line of log.txt without its time: "saved RUN/checkpoints/step-00000100 in 0.1 s".
+// Whether a line of log.txt, without its time stamp, reports a save: "saved
+// RUN/checkpoints/step-00000100 in 0.1 s".
 bool tells_of_a_checkpoint(const std::string& line) {
   constexpr const char* beginnings[] = {"saved ", "resumed from step ",
                                         "begins with imported weights "};
@@ -26,7 +27,7 @@ bool tells_of_a_checkpoint(const std::string& line) {
          line.find("/step-") != line.npos;
 }
 
-// The last line of log.txt that speaks of a checkpoint.
+// The last line of log.txt that reports a saved checkpoint.
 std::optional<std::string> logged(const Env& env, const RunPaths& run) {
   if (!env.exists(run.log())) return std::nullopt;
   std::istringstream lines(read_file(env, run.log(), env.file_size(run.log())));
@@ -39,7 +40,8 @@ std::optional<std::string> logged(const Env& env, const RunPaths& run) {
   return last;
 }
 
-// `import` writes what it has read and a first checkpoint, and no training has begun since.
+// Whether `import` created the run and no training has begun since: import writes its sources and a
+// first checkpoint.
 bool is_fresh_import(const Env& env, const RunPaths& run) {
   return env.exists(run.hugging_face()) && env.exists(run.config()) && !env.exists(run.build());
 }

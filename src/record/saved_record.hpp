@@ -1,7 +1,7 @@
-// What a RUN remembers of its newest acknowledged checkpoint outside of checkpoints/, so that a run
-// whose checkpoints are gone is not taken for a new one: RUN/saved.txt, "step-00000100", or "none"
-// where the run has begun and saved nothing yet. Runs of versions that wrote no such file are known
-// by their log.txt. Process 0 alone.
+// Remembers a run's newest acknowledged checkpoint outside of checkpoints/, so that a run that has
+// lost its checkpoints is not mistaken for a new one. RUN/saved.txt contains "step-00000100", or
+// "none" where the run has begun but saved nothing yet. For runs of versions that wrote no such
+// file, log.txt is consulted. Only process 0 uses it.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,16 @@
 
 namespace switchyard {
 
-// Both durably.
+// Both write durably.
 void remember_saved(Env& env, const RunPaths& run, std::int64_t step);
 void remember_nothing_saved(Env& env, const RunPaths& run);
 
-// The step that was last saved, by saved.txt; nothing where there is no such file, where nothing
-// was saved, or where the file says something else.
+// The step that was saved last according to saved.txt; nullopt where the file is absent, says that
+// nothing was saved, or has other contents.
 std::optional<std::int64_t> remembered_step(const Env& env, const RunPaths& run);
 
-// What shows that a checkpoint of the run was acknowledged, for people: "runs/a/saved.txt names
-// step-00000100". Nothing where nothing shows it.
+// Evidence that a checkpoint of the run was acknowledged, in words for people: "runs/a/saved.txt
+// names step-00000100". nullopt where there is none.
 std::optional<std::string> evidence_of_saving(const Env& env, const RunPaths& run);
 
 }  // namespace switchyard

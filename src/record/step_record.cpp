@@ -6,7 +6,7 @@
 namespace switchyard {
 namespace {
 
-// Into the record or one of its layers: they have the same fields.
+// Fills in a record or one of its layers; both have the same fields.
 template <class Record>
 void write(const RoutingFigures& figures, Record& record) {
   record.set_dropped_fraction(figures.dropped_fraction);

@@ -1,4 +1,4 @@
-// A step's figures as the StepRecord of metrics.proto. Values in, values out.
+// Converts a step's figures to the StepRecord of metrics.proto. Values in, values out.
 #pragma once
 
 #include "metrics.pb.h"
@@ -7,13 +7,14 @@
 
 namespace switchyard {
 
-// Lacks only the run's `seconds`; of a step that was not taken, times, bytes and memory too.
+// Fills in everything except the run's `seconds`; for a step that was not taken, times, bytes and
+// memory are unset too.
 StepRecord to_record(const StepFigures& figures);
 
-// A step that diverged ended before its update: its record has no times.
+// A diverged step ends before its update, so its record has no times.
 inline bool was_taken(const StepRecord& record) { return record.has_step_ms(); }
 
-// Writes eval/… of the record, but for the time.
+// Fills in the record's eval/… fields except for the time.
 void record_evaluation(const Evaluation& evaluation, StepRecord& record);
 
 }  // namespace switchyard

@@ -27,7 +27,7 @@ void add_scalar(const std::string& tag, double value, Summary& summary) {
   scalar.set_simple_value(static_cast<float>(value));
 }
 
-// Every number of the message itself, as "prefix" + its JSON name.
+// Adds every number in the message itself, with the tag "prefix" + its JSON name.
 void add_scalars(const pb::Message& message, const std::string& prefix, Summary& summary) {
   const pb::Reflection& get = *message.GetReflection();
   for (const pb::FieldDescriptor* field : set_fields(message)) {
@@ -62,7 +62,7 @@ void add_histogram(const std::string& tag, const pb::RepeatedField<std::int64_t>
   histogram.set_sum_squares(sum_squares);
 }
 
-// Of a tag that one of TensorBoard's plugins shows.
+// Adds a value with a tag that one of TensorBoard's plugins displays.
 Summary::Value& add_tensor(const std::string& tag, const std::string& plugin, Summary& summary) {
   Summary::Value& value = *summary.add_value();
   value.set_tag(tag);
@@ -74,7 +74,7 @@ Summary::Value& add_tensor(const std::string& tag, const std::string& plugin, Su
 void add_text(const std::string& tag, const std::string& markdown, Summary& summary) {
   tensorboard::Tensor& tensor = *add_tensor(tag, "text", summary).mutable_tensor();
   tensor.set_dtype(tensorboard::Tensor::STRING);
-  tensor.mutable_tensor_shape();  // of rank 0
+  tensor.mutable_tensor_shape();  // a scalar (rank 0)
   tensor.add_string_val(markdown);
 }
 
@@ -107,7 +107,7 @@ pb::Value value_of(const pb::Message& block, const pb::FieldDescriptor& option) 
   return value;
 }
 
-// All that the plugin reads stands in the metadata; the value beside it is an empty tensor.
+// The plugin reads only the metadata; the value is an empty tensor.
 void add_hyper_parameters(const RunConfig& config, Summary& summary) {
   tensorboard::HParamsPluginData content;
   auto& values = *content.mutable_session_start_info()->mutable_hparams();

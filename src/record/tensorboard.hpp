@@ -1,7 +1,7 @@
-// What a run tells TensorBoard: the figures of every step under the names of metrics.jsonl, the
-// tokens of each expert as histograms, the configuration as text and as hyper-parameters. A view of
-// the run that nothing else reads, so a fault in writing it is a warning and the run goes on.
-// Process 0 alone.
+// What a run writes for TensorBoard: the figures of every step under their names in metrics.jsonl,
+// tokens per expert as histograms, and the configuration as text and as hyper-parameters. Nothing
+// else reads it, so an error while writing it is a warning and the run continues. Only process 0
+// uses it.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +17,12 @@
 
 namespace switchyard {
 
-// A value a figure (`step` is the axis), those of a layer as "moe/layers/encoder.block.1/z_loss".
-// "moe/tokens_per_expert/encoder.block.1" is a histogram over the numbers of the experts: expert e
-// is the bucket from e to e + 1.
+// One value per figure (the axis is `step`); a layer's figures are named like
+// "moe/layers/encoder.block.1/z_loss". "moe/tokens_per_expert/encoder.block.1" is a histogram over
+// expert numbers: expert e is the bucket from e to e + 1.
 tensorboard::Summary summary_of(const StepRecord& record);
 
-// `config_text` as it stands, for TensorBoard's page of texts, and each of its options for the one
+// The unchanged `config_text` for TensorBoard's text page, and each of its options for the page
 // that compares runs.
 tensorboard::Summary summary_of_configuration(const std::string& config_text);
 
@@ -30,25 +30,25 @@ class TensorBoard {
  public:
   struct Start {
     std::string directory;    // of the event files
-    std::string host;         // of this process, for their names
-    std::string config_text;  // a RunConfig
-    std::int64_t step = 0;    // taken so far
+    std::string host;         // of this process, used in file names
+    std::string config_text;  // a RunConfig in text format
+    std::int64_t step = 0;    // steps taken so far
   };
 
   TensorBoard(Env& env, Log& log, const Start& start);
 
   void append(const StepRecord& record);
-  // Of a step that was told before: what `after` has and `before` has not.
+  // For a step already written: adds what `after` has and `before` lacks.
   void append_added(const StepRecord& before, const StepRecord& after);
   void sync();
 
  private:
   void append(std::int64_t step, tensorboard::Summary summary);
-  // Runs `write`; where it fails, says so once and writes no more in this start.
+  // Runs `write`. If it fails, warns once and writes nothing more in this start.
   void attempt(const std::function<void()>& write);
 
   Log& log_;
-  std::optional<EventFile> file_;  // none after a fault
+  std::optional<EventFile> file_;  // null after an error
 };
 
 }  // namespace switchyard

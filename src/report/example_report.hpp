@@ -1,4 +1,4 @@
-// How well a model predicts a file of examples, as JSON: for people and for scripts. Figures only.
+// The quality of a model on a file of examples, as JSON for people and scripts. Numbers only.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace switchyard {
 
-// An evaluation, and under which capacity.
+// An evaluation and the capacity that it was made with.
 struct ExampleFigure {
   Evaluation evaluation;
   std::optional<double> capacity_factor;  // none: dropless
@@ -22,9 +22,9 @@ struct ExampleReport {
   std::optional<ExampleFigure> with_capacity;
 };
 
-// {"cross_entropy": nats per target token, "tokens": target tokens, …}; each example's sum and
-// count where the evaluations kept their rows. What is not finite is null, beside "nonfinite":
-// true.
+// {"cross_entropy": nats per target token, "tokens": target tokens, …}; also each example's sum and
+// count if the evaluations kept their rows. Values that are not finite become null, with
+// "nonfinite": true beside them.
 std::string example_report_json(const ExampleReport& report);
 
 }  // namespace switchyard

@@ -10,18 +10,18 @@
 namespace switchyard {
 namespace {
 
-// A piece as one expert meets it.
+// The tokens of one piece from the view of one expert.
 struct PieceCount {
   std::int32_t piece = 0;
-  std::int64_t tokens = 0;    // that want this expert
-  std::int64_t in_layer = 0;  // that want any
+  std::int64_t tokens = 0;    // that chose this expert
+  std::int64_t in_layer = 0;  // that chose any expert
 
   double share() const { return static_cast<double>(tokens) / static_cast<double>(in_layer); }
 };
 
 struct ExpertPieces {
   std::int64_t tokens = 0;
-  std::vector<PieceCount> pieces;  // by id
+  std::vector<PieceCount> pieces;  // in order of id
 };
 
 struct LayerPieces {
@@ -32,8 +32,8 @@ struct LayerPieces {
     return static_cast<double>(expert.tokens) /
            static_cast<double>(std::max<std::int64_t>(tokens, 1));
   }
-  // The piece's tokens beyond those that this expert's load lets expect; times the layer's tokens,
-  // which keeps it whole.
+  // The piece's tokens in excess of what the expert's load predicts, multiplied by the number of
+  // tokens in the layer so that it is an integer.
   std::int64_t surplus(const ExpertPieces& expert, const PieceCount& count) const {
     return count.tokens * tokens - expert.tokens * count.in_layer;
   }
@@ -53,14 +53,14 @@ LayerPieces by_expert(const ExpertLayer& layer, int experts) {
   return result;
 }
 
-// The highest `value` first, the lower id among equals.
+// Orders by decreasing `value`, ties by increasing id.
 template <class Value>
 std::vector<PieceCount> ranked(std::vector<PieceCount> pieces, const Value& value) {
   std::ranges::stable_sort(pieces, std::greater(), value);
   return pieces;
 }
 
-// One line, one field, whatever the piece is.
+// Escapes a piece so that it is a single field on a single line.
 std::string escaped(const std::string& piece) {
   std::ostringstream text;
   for (const char c : piece) {

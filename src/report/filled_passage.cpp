@@ -11,7 +11,7 @@ namespace {
 
 std::string gap(std::size_t number) { return "___" + std::to_string(number) + "___"; }
 
-// The ids as they read after a gap: with a space before them where they begin a word.
+// The text of the ids as it reads after a gap: with a leading space if they begin a word.
 std::string after_gap(const Tokenizer& tokenizer, std::span<const std::int32_t> ids) {
   const std::int32_t sentinel = tokenizer.vocabulary().sentinel(0);
   std::vector<std::int32_t> led = {sentinel};
@@ -23,7 +23,8 @@ std::string without_space(const std::string& text) {
   return text.starts_with(' ') ? text.substr(1) : text;
 }
 
-// The targets cut at their sentinels: span k is what gap k hides.
+// One span of the targets, which are divided at their sentinels: span k is the text hidden by gap
+// k.
 struct Span {
   std::size_t first, size;
 };
@@ -40,7 +41,7 @@ std::vector<Span> hidden_spans(const Vocabulary& vocabulary,
   return spans;
 }
 
-// The inputs without their EOS, sentinels shown as gaps.
+// The text of the inputs without EOS, with sentinels shown as gaps.
 std::string passage_text(const Tokenizer& tokenizer, const Example& example,
                          std::span<const Span> spans) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();

@@ -1,5 +1,5 @@
-// A span-corrupted example for people: the text with its gaps, and beside each other what stood in
-// a gap and what models put there.
+// A span-corrupted example for people: the text with its gaps, and for each gap the true text and
+// what models predict.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct Filling {
   std::vector<std::int32_t> predictions;
 };
 
-// The passage, its gaps as ___0___, ___1___ …; then for each gap a line of the truth and one of
-// each filling. Every predictions is as long as example.targets.
+// The passage with gaps ___0___, ___1___ …; then for each gap one line with the true text and one
+// per filling. Every `predictions` must be as long as example.targets.
 std::string filled_passage(const Tokenizer& tokenizer, const Example& example,
                            std::span<const Filling> fillings);
 

@@ -1,4 +1,4 @@
-// Numbers as people read them. Pure formatting, in the C locale's way.
+// Numbers in a form for people. Pure formatting in the C locale.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace switchyard {
 
-// What printf makes of it; at most 351 characters, which hold the largest double.
+// Formats like printf; at most 351 characters, enough for the largest double.
 template <class... Values>
 std::string formatted(const char* format, Values... values) {
   char text[352];
@@ -18,16 +18,16 @@ std::string formatted(const char* format, Values... values) {
 // "1,234,567"
 std::string grouped(std::int64_t number);
 
-// "3.14": so many decimals.
+// "3.14": with `count` decimals.
 std::string decimals(int count, double value);
 
-// "12.5%", of a share between 0 and 1: so many decimals.
+// "12.5%" for a share between 0 and 1, with `count` decimals.
 std::string percent(int count, double share);
 
-// Exactly `width` characters where the number allows it: as many decimals as fit.
+// Exactly `width` characters if the number allows it, with as many decimals as fit.
 std::string fixed_width(double value, int width);
 
-// "19.9 k", "1.25 M": four characters and the unit.
+// "19.9 k", "1.25 M": four characters and a unit.
 std::string short_count(double value);
 
 // "0:06:12", hours first.

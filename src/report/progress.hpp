@@ -1,6 +1,6 @@
-// Step lines as training goes: every log_interval steps one that stays, and on a terminal a live
-// line between them. Keeps the clock for the averages and for the time left. Process 0 alone
-// speaks.
+// Step lines during training: a permanent one every log_interval steps and, on a terminal, a live
+// line in between. Keeps the time for averages and for the estimate of the time left. Only process
+// 0 prints.
 #pragma once
 
 #include <chrono>
@@ -17,10 +17,10 @@ class Progress {
   Progress(Log& log, bool live, std::int64_t steps, std::int64_t log_interval)
       : log_(log), live_(live), steps_(steps), log_interval_(log_interval) {}
 
-  // Called after every step. The first of a start is left out of all averages: it pays for what
-  // later steps find ready.
+  // Called after every step. The first step of a start is excluded from all averages, because it
+  // includes one-time costs.
   void step(const StepRecord& record);
-  // A line of another kind, without ruining the live one.
+  // Prints another kind of line without garbling the live line.
   void say(const std::string& line);
 
  private:
@@ -34,12 +34,12 @@ class Progress {
   bool live_;
   std::int64_t steps_, log_interval_;
 
-  std::int64_t taken_ = 0;         // steps of this start
-  Clock::time_point first_ended_;  // when its first step had ended
-  std::int64_t averaged_ = 0;      // steps since the last line, the first of a start left out
-  double step_ms_ = 0, a2a_ms_ = 0, tokens_ = 0;  // sums over them
+  std::int64_t taken_ = 0;         // steps in this start
+  Clock::time_point first_ended_;  // end of the first step in this start
+  std::int64_t averaged_ = 0;      // steps since the last line, without the first step of the start
+  double step_ms_ = 0, a2a_ms_ = 0, tokens_ = 0;  // sums over these steps
   Clock::time_point shown_;                       // when the live line last changed
-  bool visible_ = false;                          // whether one stands on the terminal
+  bool visible_ = false;                          // whether a live line is on the terminal
 };
 
 }  // namespace switchyard

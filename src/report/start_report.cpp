@@ -44,7 +44,7 @@ std::string routing_text(const MoeConfig& moe, RoutingMethod method) {
 std::string balance_text(const ModelConfig& config) {
   std::ostringstream text;
   if (config.moe.load_balancing == LoadBalancing::bias) {
-    text << "balance by a bias of " << config.moe.bias_update_rate << " a step";
+    text << "balance by a bias of " << config.moe.bias_update_rate << " per step";
   } else {
     text << "balance weight " << config.aux_loss_weight();
   }
@@ -64,7 +64,8 @@ std::string experts_text(const ModelConfig& config) {
     text << "capacity factor " << moe.capacity_factor << " (at least " << moe.min_capacity
          << " places)";
   }
-  // What weighs on each layer: say so, since programs differ in whether they add or average.
+  // State how the balancing loss weighs on each layer, since programs differ in whether they add or
+  // average over layers.
   text << "; " << balance_text(config);
   if (moe.router_precision == Precision::bfloat16) text << "; BFLOAT16 router";
   return text.str();
@@ -75,13 +76,13 @@ std::string batch_text(const Settings& settings, std::int64_t target_length) {
       settings.batch_size * (settings.spans.input_length + target_length);
   return std::to_string(settings.batch_size) + " rows of " +
          std::to_string(settings.spans.input_length) + " + " + std::to_string(target_length) +
-         " positions, " + grouped(positions) + " a step" +
+         " positions, " + grouped(positions) + " per step" +
          (settings.accumulation_steps > 1
               ? ", in " + std::to_string(settings.accumulation_steps) + " parts"
               : std::string());
 }
 
-// evaluated: samples, as many as were asked for or all that there are.
+// evaluated: the number of samples per evaluation, as requested or as available.
 std::string steps_text(const Settings& settings, std::int64_t evaluated) {
   const auto every = [](std::int64_t interval) {
     return interval > 0 ? "every " + grouped(interval) + " steps" : std::string("at the end");

@@ -1,4 +1,4 @@
-// What a run is, in a dozen lines at its start: shape, data, and who computes what where.
+// The summary of a run that is printed at its start: shape, data, and which process hosts what.
 #pragma once
 
 #include <cstdint>
@@ -28,17 +28,17 @@ std::string schedule_text(const ScheduleConfig& schedule);
 // What process p hosts: "virtual ranks 0-1, experts 0-3".
 std::string share_text(const Layout& layout, Rank p);
 
-// A process a line: its host, its virtual ranks, its experts. Collective.
+// One line per process: its host, its virtual ranks, its experts. Collective.
 std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host);
 
-// What the report says of the data.
+// What the report needs to know about the data.
 struct ReportedData {
   std::string description;             // "31,000 documents, 1.2 M tokens"
   std::int64_t target_length = 0;      // T
-  std::int64_t evaluated_samples = 0;  // of the validation data, in each evaluation
+  std::int64_t evaluated_samples = 0;  // used in each evaluation
 };
 
-// The table, without a line break at its end. Collective.
+// The whole summary, without a final line break. Collective.
 std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
                          const Settings& settings, const ReportedData& data);
 

@@ -1,4 +1,4 @@
-// What an evaluation found; train/evaluator.hpp computes it. Plain values.
+// The result of an evaluation, computed by train/evaluator.hpp. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace switchyard {
 
-// What one sample contributes to a loss; counts are exact in doubles.
+// What one sample contributes to a loss; the counts are exact in a double.
 struct RowLoss {
   double targets = 0, sum = 0;            // over all real targets
-  double text_targets = 0, text_sum = 0;  // over text pieces
+  double text_targets = 0, text_sum = 0;  // over text pieces only
 
   void add(const RowLoss& other) {
     targets += other.targets;
@@ -24,16 +24,16 @@ struct RowLoss {
 };
 
 struct Evaluation {
-  bool given_up = false;  // then nothing else here means anything
+  bool given_up = false;  // if true, all other members are meaningless
   std::int64_t samples = 0, targets = 0, text_targets = 0;
   double loss = 0;                 // nats per real target token
-  double loss_text = 0;            // over text pieces alone: no sentinels, no EOS
-  Buffer<LayerStatistics> layers;  // sparse, over all batches
-  // Of the first samples, as many as were asked for: the most likely token at each target, given
-  // the true ones before it.
+  double loss_text = 0;            // over text pieces only: no sentinels, no EOS
+  Buffer<LayerStatistics> layers;  // sparse layers, summed over all batches
+  // For the first samples, as many as requested: the most likely token at each target, given the
+  // true tokens before it.
   std::vector<std::vector<std::int32_t>> predictions;
-  std::vector<RowLoss> rows;  // where asked for, one per sample
-  ExpertTable experts;        // where asked for; the counts on process 0 alone
+  std::vector<RowLoss> rows;  // if requested: one per sample
+  ExpertTable experts;        // if requested: counts, on process 0 only
 };
 
 }  // namespace switchyard

@@ -11,13 +11,14 @@
 namespace switchyard {
 namespace {
 
-// Nanoseconds, so that the largest and the smallest are exact.
+// The quantities to reduce over processes, in integer nanoseconds so that maxima and minima are
+// exact.
 enum Column : std::size_t { all, to_experts, from_experts, backward, waiting, columns };
 using Times = std::array<std::int64_t, columns>;
 
 std::int64_t nanoseconds(const Transfer& transfer) { return std::llround(transfer.seconds * 1e9); }
 
-// Of each transfer, the time of the process that was through soonest.
+// For each transfer, the shortest time that any process spent in it. Collective.
 Buffer<std::int64_t> soonest(const Comm& comm, std::span<const Transfer> own) {
   Buffer<std::int64_t> times;
   for (const Transfer& transfer : own) times.push_back(-nanoseconds(transfer));
@@ -34,7 +35,7 @@ void add(const Transfer& transfer, std::int64_t soonest, Times& times) {
   times[waiting] += time - soonest;
 }
 
-// The numbers of the sparse layers, ascending: their order in the model.
+// The numbers of the sparse layers in ascending order, which is their order in the model.
 Buffer<std::uint32_t> layer_numbers(std::span<const Transfer> transfers) {
   Buffer<std::uint32_t> numbers;
   for (const Transfer& transfer : transfers) numbers.push_back(transfer.layer);
@@ -61,7 +62,7 @@ ExchangeCost gather_exchange(const Comm& comm, std::span<const Transfer> own, st
   assert(numbers.size() == layers);
   const Buffer<std::int64_t> quickest = soonest(comm, own);
 
-  // The layers in order, then all of them together.
+  // One entry per layer in order, then one for all layers together.
   Buffer<Times> times(layers + 1, Times{});
   Buffer<std::int64_t> bytes(layers + 1, 0);
   for (std::size_t i = 0; i < own.size(); ++i) {
@@ -72,7 +73,7 @@ ExchangeCost gather_exchange(const Comm& comm, std::span<const Transfer> own, st
       bytes[row] += own[i].bytes;
     }
   }
-  Buffer<std::int64_t> slowest;  // process of each figure
+  Buffer<std::int64_t> slowest;  // the process with the largest value of each figure
   for (const Times& row : times) slowest.insert(slowest.end(), row.begin(), row.end());
   all_reduce_max(comm, slowest);
   all_reduce_sum(comm, bytes);

@@ -1,5 +1,5 @@
-// What the exchanges of rows between processes cost a step: from each process's transfers to times,
-// waiting and bytes. Reads no clock itself and knows no record.
+// The cost of the exchanges of rows between processes in a step: from each process's transfers to
+// times, waiting and bytes. It reads no clock and knows no record.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace switchyard {
 
-// Times in ms, each of the process that took longest; bytes of all processes together. As
-// metrics.proto defines time/a2a… and bytes/a2a.
+// Times in ms, each that of the slowest process; bytes of all processes together. Defined like
+// time/a2a… and bytes/a2a in metrics.proto.
 struct ExchangeFigures {
   double all_ms = 0, to_experts_ms = 0, from_experts_ms = 0, backward_ms = 0, waiting_ms = 0;
   std::int64_t bytes = 0;
@@ -21,15 +21,15 @@ struct ExchangeFigures {
 
 struct ExchangeCost {
   ExchangeFigures total;
-  Buffer<ExchangeFigures> layers;  // of each sparse layer, in order of the model
+  Buffer<ExchangeFigures> layers;  // per sparse layer, in model order
 };
 
-// `own`: this process's transfers of a step; `layers`: how many sparse layers the model has, at
+// `own`: this process's transfers in a step. `layers`: the number of sparse layers in the model, at
 // least one. Collective over comm.
 //
-// A collective does not tell waiting from moving, so waiting is a difference: of all processes the
-// one that came last waited for nobody and was through soonest; what another spent beyond it in the
-// same transfer it waited.
+// A collective's time does not separate waiting from data movement, so waiting is computed as a
+// difference: the process that arrived last waited for nobody and spent the least time in the
+// transfer. What another process spent beyond that time, it waited.
 ExchangeCost gather_exchange(const Comm& comm, std::span<const Transfer> own, std::size_t layers);
 
 }  // namespace switchyard

@@ -7,7 +7,7 @@
 namespace switchyard {
 namespace {
 
-// Counts travel as rows of layer, expert, piece, tokens.
+// Counts are sent as rows of layer, expert, piece, tokens.
 constexpr std::int64_t row_width = 4;
 
 std::vector<std::int64_t> to_rows(const ExpertTable& table) {
@@ -19,7 +19,7 @@ std::vector<std::int64_t> to_rows(const ExpertTable& table) {
   return rows;
 }
 
-// All rows of all processes, in their order, on process 0; nothing on the others.
+// Gathers the rows of all processes, in rank order, on process 0; empty elsewhere. Collective.
 std::vector<std::int64_t> gather_on_first(const Comm& comm, std::span<const std::int64_t> own) {
   std::vector<std::int64_t> send_rows(static_cast<std::size_t>(comm.size()), 0);
   send_rows[0] = std::ssize(own) / row_width;

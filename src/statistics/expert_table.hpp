@@ -1,5 +1,5 @@
-// Which pieces go to which expert, layer by layer: counts of an evaluation. Pieces are ids here;
-// who prints them (report/expert_report.hpp) says how they read.
+// Which pieces are routed to which expert in each layer: counts over an evaluation. Pieces are ids
+// here; report/expert_report.hpp prints their text.
 #pragma once
 
 #include <cstdint>
@@ -18,27 +18,27 @@ struct ExpertPiece {
   auto operator<=>(const ExpertPiece&) const = default;
 };
 
-// One sparse layer. A piece is what a position reads: its input's id in the encoder, and in the
-// decoder that of the target before (padding, before the first).
+// One sparse layer. A piece is the token that a position reads: the input id in the encoder, and in
+// the decoder the previous target (padding at the first position).
 struct ExpertLayer {
   std::string name;  // "encoder.block.1"
-  // How often the piece wanted the expert, before capacity; over real positions, none is 0.
+  // How many real positions with this piece chose this expert, before capacity; never 0.
   std::map<ExpertPiece, std::int64_t> tokens;
   bool operator==(const ExpertLayer&) const = default;
 };
 
 struct ExpertTable {
   int num_experts = 0;              // E
-  std::vector<ExpertLayer> layers;  // in order of the model
+  std::vector<ExpertLayer> layers;  // in model order
   bool operator==(const ExpertTable&) const = default;
 };
 
-// Adds a batch of one process: pieces [h*N], and expert [h*N] as SparseLayerStats has it.
+// Adds a batch of one process: pieces [h*N] and expert [h*N], as in SparseLayerStats.
 void count_pieces(std::span<const std::int32_t> pieces, std::span<const std::int32_t> expert,
                   ExpertLayer& layer);
 
-// The counts of all processes, added up, on process 0; the others get none. All count the same
-// layers. Collective.
+// The sum of all processes' counts, on process 0; empty elsewhere. All processes must count the
+// same layers. Collective.
 ExpertTable join_on_first(const Comm& comm, const ExpertTable& table);
 
 }  // namespace switchyard

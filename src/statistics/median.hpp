@@ -1,4 +1,4 @@
-// The median, by which figures that vary from step to step are told.
+// The median, which summarises figures that vary from step to step.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace switchyard {
 
-// Of an even number of values, the mean of the middle two; of none, nothing.
+// For an even number of values, the mean of the middle two; nullopt for none.
 inline std::optional<double> median(std::vector<double> values) {
   if (values.empty()) return std::nullopt;
   const auto upper = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);

@@ -10,12 +10,12 @@
 namespace switchyard {
 namespace {
 
-// Zero where there is nothing to divide by: then there was nothing to count either.
+// sum / count; 0 where count is 0, since then nothing was counted.
 double ratio(double sum, std::int64_t count) {
   return count > 0 ? sum / static_cast<double>(count) : 0;
 }
 
-// The busiest expert's tokens over the mean; 1 where there are none.
+// The largest number of tokens of any expert over the mean; 1 where there are no tokens.
 double imbalance(const Buffer<std::int64_t>& tokens_per_expert) {
   const auto total =
       std::accumulate(tokens_per_expert.begin(), tokens_per_expert.end(), std::int64_t{0});

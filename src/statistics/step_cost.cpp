@@ -22,7 +22,7 @@ std::int64_t peak_memory_bytes() {
 }  // namespace
 
 StepCost gather_cost(const Comm& comm, const OwnCost& own, std::size_t sparse_layers) {
-  std::array<std::int64_t, phases + 3> most{};  // one exchange for all of them
+  std::array<std::int64_t, phases + 3> most{};  // one reduction for all figures
   for (std::size_t i = 0; i < phases; ++i)
     most[i] = nanoseconds(own.timer.seconds(static_cast<Phase>(i)));
   most[phases] = nanoseconds(own.forward_backward_seconds);

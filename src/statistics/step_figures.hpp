@@ -1,5 +1,5 @@
-// All that a step says of itself, on every process alike. Plain values; record/step_record.hpp
-// makes the record of them.
+// All figures about one step, equal on every process. Plain values; record/step_record.hpp turns
+// them into a record.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@
 namespace switchyard {
 
 struct StepFigures {
-  std::int64_t step = 0;        // steps taken, this one included
-  std::int64_t samples = 0;     // consumed so far, this step's included
+  std::int64_t step = 0;        // steps taken, including this one
+  std::int64_t samples = 0;     // consumed so far, including this step's
   StepStatistics statistics{};  // losses and routing
-  double loss_total = 0;        // what is minimised
-  double norm = 0;              // of all gradients
+  double loss_total = 0;        // the objective that is minimised
+  double norm = 0;              // global norm of the gradients
   double learning_rate = 0;
 
-  // None of a step that diverged: it ended before its update.
+  // Unset for a diverged step, which ends before its update.
   std::optional<StepCost> cost{};
   double tokens_per_second = 0;  // encoder and decoder positions
 

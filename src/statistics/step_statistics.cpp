@@ -11,9 +11,9 @@
 namespace switchyard {
 namespace {
 
-// What a micro-step of a virtual rank contributes travels as one row of doubles; counts are exact
-// below 2^53.
-// Row: these, then for each sparse layer those, then its tokens for each expert.
+// The contribution of one micro-step of one virtual rank is sent as one row of doubles; counts are
+// exact below 2^53. A row has the loss columns, then for each sparse layer the layer columns, then
+// its tokens per expert.
 enum LossColumn { loss, extra_loss, losses };
 enum LayerColumn {
   groups,
@@ -29,7 +29,7 @@ enum LayerColumn {
   tokens
 };
 
-// Of the batch's rows first … first + count - 1; an empty matrix counts for zeros.
+// The sum over rows first … first + count - 1 of the batch; 0 for an empty matrix.
 double sum_rows(const Tensor<float>& values, std::int64_t first, std::int64_t count) {
   if (values.size() == 0) return 0;
   const std::span<const float> all = values.row_range(first, count).flat();
@@ -57,7 +57,7 @@ Buffer<double> to_rows(std::span<const Batch> batches, std::span<const Transform
   return rows;
 }
 
-// The gathered rows of all virtual ranks and micro-steps, read by column.
+// The gathered rows of all virtual ranks and micro-steps, accessed by column.
 class Table {
  public:
   Table(Buffer<double> values, std::size_t virtual_ranks, std::size_t micro_steps)
@@ -66,7 +66,8 @@ class Table {
         micro_steps_(micro_steps),
         width_(values_.size() / (virtual_ranks * micro_steps)) {}
 
-  // Micro-steps of a virtual rank in order, then the tree over the virtual ranks.
+  // Sums the micro-steps of each virtual rank in order, then the virtual ranks in the canonical
+  // tree.
   double sum(std::size_t column) const {
     Buffer<double> leaves(virtual_ranks_, 0.0);
     for (std::size_t v = 0; v < virtual_ranks_; ++v) {

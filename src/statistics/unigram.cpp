@@ -7,7 +7,7 @@
 namespace switchyard {
 namespace {
 
-// How often each id occurs among targets.
+// Counts each id among the targets.
 std::vector<std::int64_t> count_targets(const Vocabulary& vocabulary, const ExampleSource& source,
                                         std::int64_t samples) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(vocabulary.ids()), 0);
@@ -18,7 +18,8 @@ std::vector<std::int64_t> count_targets(const Vocabulary& vocabulary, const Exam
   return counts;
 }
 
-// Mean -log p of the tokens counted in `tested`, over the ids that `included` accepts.
+// The mean of -log p over the tokens counted in `tested`, restricted to ids that `included`
+// accepts.
 template <class Predicate>
 double cross_entropy(const std::vector<std::int64_t>& learnt,
                      const std::vector<std::int64_t>& tested, const Predicate& included) {

@@ -1,4 +1,4 @@
-// What a layer needs to know of the step it works in; passed down as an argument, never stored.
+// What layers need to know about the current step. Passed down as an argument, never stored.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct StepContext {
   Mode mode = Mode::train;
   PhaseTimer& timer;
   Work& work;
-  int micro_steps = 1;  // A: the step has V*A routing groups
+  int micro_steps = 1;  // A: micro-steps per step, so a step has V*A routing groups
 
   Interval<VirtualRank> hosted() const { return layout.hosted(comm.rank()); }
 };

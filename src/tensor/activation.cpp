@@ -1,4 +1,4 @@
-// The element-wise sweeps: addition, ReLU, gated GELU.
+// Element-wise sweeps: addition, ReLU, gated GELU.
 #include "tensor/ops.hpp"
 #include "tensor/rows.hpp"
 #include "tensor/vector_math.hpp"

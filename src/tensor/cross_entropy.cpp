@@ -54,7 +54,7 @@ void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> ta
       std::fill(out, out + d.cols, T{});
       return;
     }
-    // Copies: a store to `out` cannot change them.
+    // Local copies, so that the compiler knows that a store to `out` cannot change them.
     const float z = log_z[at], factor = scale * (1 + 2 * extra.z_loss * z), shared = uniform;
     const float at_target =
         factor * fast_exp(row[targets[at]] - z) - shared - scale * (1 - extra.label_smoothing);

@@ -1,5 +1,5 @@
-// The loss of a row of logits, forward beside its backward. Per row, as the other sweeps
-// (tensor/ops.hpp).
+// The loss of each row of logits, forward and backward. Each row is computed independently, as in
+// tensor/ops.hpp.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,13 @@
 
 namespace switchyard {
 
-// Cross-entropy in nats of each row's target; 0 where target < 0. logits [N, W]; loss, log_z [N].
-// argmax: null, or [N], lowest index on ties.
+// Cross-entropy in nats of each row's target; 0 where target < 0. logits [N, W]; loss [N] and log_z
+// [N], the logsumexp of the logits, are written. argmax: null, or [N], the index of the largest
+// logit (ties: lowest).
 void cross_entropy_forward(View<const float> logits, std::span<const std::int32_t> targets,
                            std::span<float> loss, std::span<float> log_z, std::int32_t* argmax);
 
-// What training may add to a target's cross-entropy.
+// Terms that training may add to a target's cross-entropy.
 struct ExtraLoss {
   float label_smoothing = 0;  // s: the target's distribution is (1 - s) onehot + s / W
   float z_loss = 0;           // weight of log_z^2
@@ -23,8 +24,8 @@ struct ExtraLoss {
 // added [N]: s (target's logit - mean logit) + z_loss log_z^2 of each row; 0 where target < 0.
 void extra_loss_forward(View<const float> logits, std::span<const std::int32_t> targets,
                         std::span<const float> log_z, ExtraLoss extra, std::span<float> added);
-// d [N, W] = d (scale * (cross-entropy + extra)) / d logits
-// = scale * ((1 + 2 z_loss log_z) softmax - (1 - s) onehot - s / W), 0 where target < 0; may be the
+// Writes d [N, W] = d (scale * (cross-entropy + extra)) / d logits = scale * ((1 + 2 z_loss log_z)
+// softmax - (1 - s) onehot - s / W); 0 where target < 0. d may be the memory of the logits.
 // logits' place.
 template <class T>
 void cross_entropy_backward(View<float> logits, std::span<const std::int32_t> targets,

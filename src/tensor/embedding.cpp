@@ -1,4 +1,4 @@
-// Looking up rows of a table by token id, and adding gradients back to them.
+// Lookup of table rows by token id, and accumulation of gradients into them.
 #include <omp.h>
 
 #include <algorithm>
@@ -23,8 +23,8 @@ void embedding_backward(View<const float> dy, std::span<const std::int32_t> ids,
                         View<float> d_table) {
 #pragma omp parallel if (!omp_in_parallel())  // throws nothing
   {
-    // Each thread owns the table rows of one residue: frequent ids are neighbours, so this shares
-    // well.
+    // Each thread owns the table rows whose id has one residue modulo the number of threads.
+    // Frequent ids are adjacent, so this balances the load.
     const int threads = omp_get_num_threads(), mine = omp_get_thread_num();
     for (std::int64_t i = 0; i < dy.rows; ++i) {
       const std::int32_t id = ids[static_cast<std::size_t>(i)];

@@ -1,6 +1,6 @@
-// One leaf of a tensor's gradient: what a virtual rank (or a group of experts) adds to it in a
-// step. An empty leaf's zeros are put off, and spared where a product comes first: it writes, the
-// next ones add.
+// One leaf of a tensor's gradient: the contribution of one virtual rank (or of one replica group,
+// for experts) in a step. Zeroing a cleared leaf is deferred, and avoided where the first
+// contribution is a matrix product: that one overwrites, later ones accumulate.
 #pragma once
 
 #include <cassert>
@@ -13,18 +13,18 @@ namespace switchyard {
 
 class GradientLeaf {
  public:
-  // A new leaf's place holds zeros.
+  // `place` must hold zeros.
   explicit GradientLeaf(View<float> place) : place_(place) {}
 
   void clear() { empty_ = true; }
-  // The leaf as it is now, to be read and added to.
+  // The leaf with any deferred zeroing done, for reading and adding to.
   View<float> sum();
-  // The same where it is known not to be empty.
+  // The same for a leaf that is known not to be empty.
   View<const float> view() const {
     assert(!empty_);
     return place_;
   }
-  // The leaf += op(a) x op(b), as gemm() has it.
+  // Adds op(a) x op(b), in gemm()'s notation, to the leaf.
   template <class In>
   void add_product(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpose tb) {
     gemm<In, float>(work, a, ta, b, tb, place_,
@@ -33,7 +33,7 @@ class GradientLeaf {
 
  private:
   View<float> place_;
-  bool empty_ = false;  // the place may hold anything
+  bool empty_ = false;  // cleared: the memory may hold anything
 };
 
 }  // namespace switchyard

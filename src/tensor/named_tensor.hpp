@@ -1,4 +1,5 @@
-// A tensor by its global name, as checkpoints and hashes see it: weights and optimizer state alike.
+// A tensor with its global name, as checkpoints and hashes see it: weights and optimizer state
+// alike.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 
 namespace switchyard {
 
-// data: rows * cols floats, owned by somebody else. `expert` unset: every process holds the same
-// bits; set: the owner of that expert holds them.
+// data: rows * cols floats, not owned. `expert` unset: every process holds the same bits; set: the
+// owner of that expert holds the tensor.
 struct NamedTensor {
   std::string name;
   std::int64_t rows = 1, cols = 0;

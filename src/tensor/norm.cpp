@@ -1,4 +1,4 @@
-// RMS normalisation, forward and backward.
+// RMSNorm, forward and backward.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// The quantile function of the standard normal distribution: what turns a uniform draw into an
+// The quantile function of the standard normal distribution, which turns a uniform draw into an
 // initial weight. Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37 (1988): relative error
 // about 1e-16.
 #pragma once
@@ -18,7 +18,7 @@ inline double polynomial(const double (&c)[8], double x) {
   return value;
 }
 
-// The z with Phi(z) = p. 0 < p < 1.
+// The z with Phi(z) = p, for 0 < p < 1.
 inline double inverse_normal(double p) {
   static constexpr double a[8] = {3.3871328727963666080e0,  1.3314166789178437745e+2,
                                   1.9715909503065514427e+3, 1.3731693765509461125e+4,

@@ -1,4 +1,4 @@
-// Storage of parameters and gradient leaves, and the initial values.
+// Memory for parameters and gradient leaves, and the initial values.
 #include "tensor/param.hpp"
 
 #include <algorithm>
@@ -15,13 +15,15 @@ namespace switchyard {
 
 namespace {
 
-constexpr std::int64_t line = 16;  // floats in 64 bytes, to whose multiples tensors are aligned
+// Floats per 64-byte cache line; tensors start at multiples of it.
+constexpr std::int64_t line = 16;
 
 std::int64_t padded(std::int64_t elements) { return (elements + line - 1) / line * line; }
 
 std::int64_t padded_size(const ParamSpec& spec) { return padded(spec.rows * spec.cols); }
 
-// FNV-1a: the same on every machine and build, as the draw's definition must be.
+// FNV-1a: it must be the same on every machine and in every build, since it is part of the
+// definition of the initial weights.
 std::uint64_t stable_hash(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
@@ -38,7 +40,7 @@ float draw(const Initializer& init, std::uint32_t word) {
       return 1;
     case Initializer::Kind::normal:
       return static_cast<float>(init.scale * inverse_normal(u));
-    case Initializer::Kind::truncated_normal:  // in law what drawing again beyond 2 sigma gives
+    case Initializer::Kind::truncated_normal:  // same distribution as redrawing beyond 2 sigma
       return static_cast<float>(init.scale *
                                 inverse_normal(below_minus_two + u * (1 - 2 * below_minus_two)));
     case Initializer::Kind::uniform:
@@ -143,7 +145,7 @@ void ParamSet::round_values() {
       param.rounded = {place, param.value.rows, param.value.cols};
     }
   }
-  const std::int64_t lines = values_.cols() / line;  // the buffer is whole lines
+  const std::int64_t lines = values_.cols() / line;  // the buffer is a whole number of cache lines
   convert(View<const float>(values_.data(), lines, line),
           View<bfloat16>(rounded_.data(), lines, line));
 }

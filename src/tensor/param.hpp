@@ -1,7 +1,7 @@
-// A trainable tensor and its gradients, and the set of them that one process holds. Dense tensors
-// are replicated on every process and have one gradient leaf for each virtual rank it hosts; an
-// expert's tensors live on its owner and have one leaf for each replica group it serves. This file
-// knows no model, no optimizer, no file.
+// A trainable tensor with its gradients, and the set of all tensors of one process. Dense tensors
+// are replicated on every process and have one gradient leaf per hosted virtual rank. An expert's
+// tensors live on its owner and have one leaf per replica group that it serves. This file knows no
+// model, no optimizer and no file.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +18,19 @@
 
 namespace switchyard {
 
-// How a tensor starts. The draw is keyed by (seed, key, expert, element): never by layout.
+// How a tensor is initialised. The draw is keyed by (seed, init_key, expert, element), never by
+// layout.
 struct Initializer {
   enum class Kind { ones, zeros, normal, truncated_normal, uniform } kind = Kind::zeros;
-  float scale =
-      0;  // standard deviation (truncated at 2 sigma, without correction), or limit of uniform
+  // The standard deviation (before truncation at 2 sigma, without correction), or uniform's limit.
+  float scale = 0;
 };
 
 struct ParamSpec {
-  std::string name;      // global and stable: "encoder.block.1.feed_forward.experts.3.wi"
-  std::string init_key;  // names the draw; expert e draws as the dense tensor of the same place
-                         // with expert = e
+  std::string name;  // global and stable: "encoder.block.1.feed_forward.experts.3.wi"
+  // Keys the draw. An expert's tensor has the key of the dense tensor at the same place, and draws
+  // with expert = e.
+  std::string init_key;
   std::int64_t rows = 1, cols = 0;  // a vector is one row
   std::optional<ExpertId> expert;   // unset: dense
   Initializer init;
@@ -37,12 +39,12 @@ struct ParamSpec {
 struct Param {
   ParamSpec spec;
   View<float> value;  // [rows, cols], f32 master weights
-  std::vector<GradientLeaf>
-      leaves;              // gradients before synchronisation, one a hosted virtual rank (or group)
+  // Gradients before synchronisation, one per hosted virtual rank (for experts, per replica group).
+  std::vector<GradientLeaf> leaves;
   View<float> gradient;    // after synchronisation: the sum over all leaves of the run
   View<bfloat16> rounded;  // the values in bf16, once ParamSet::round_values made room for them
 
-  // As products read it.
+  // The values as matrix products read them: `value` or its bf16 copy.
   template <class In>
   View<const In> input() const {
     if constexpr (std::is_same_v<In, float>) {
@@ -52,20 +54,20 @@ struct Param {
     }
   }
 
-  // Brings the bf16 copy of elements [first, first + count) up to date, if there is one: for rules
-  // that change values, while they are in a cache.
+  // Updates the bf16 copy of elements [first, first + count), if there is one. Update rules call it
+  // right after changing the values, while they are in cache.
   void round_values(std::int64_t first, std::int64_t count);
 
   const std::string& name() const { return spec.name; }
   bool is_expert() const { return spec.expert.has_value(); }
 };
 
-// Owns values and gradient leaves in a few flat, 64-byte aligned buffers. Move-only; views stay
-// valid when it moves.
+// Owns values and gradient leaves in a few contiguous, 64-byte aligned buffers. Move-only; views
+// remain valid when it is moved.
 class ParamSet {
  public:
-  // `specs`: the tensors this process holds, dense ones first, in the model's order. leaves = 0: no
-  // gradients (evaluation). All values are initialised from `seed`.
+  // `specs`: the tensors that this process holds, dense ones first, in the model's order. Zero
+  // leaves mean no gradients (evaluation). All values are initialised from `seed`.
   ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_leaves, std::uint64_t seed);
   ParamSet(ParamSet&&) noexcept = default;
   ParamSet& operator=(ParamSet&&) noexcept = default;
@@ -75,17 +77,17 @@ class ParamSet {
   Param& operator[](std::size_t i) { return params_[i]; }
   const Param& operator[](std::size_t i) const { return params_[i]; }
 
-  // Each leaf's gradients of all dense (expert) tensors as one run of floats, padding zero; equal
-  // order and length on all processes that hold the same tensors.
+  // Each leaf's gradients of all dense tensors (or all expert tensors) as one span of floats, with
+  // padding zero. Order and length are equal on all processes that hold the same tensors.
   Buffer<std::span<float>> dense_leaves();
   Buffer<std::span<float>> expert_leaves();
-  // The zeros themselves are put off until something is added, or to fill_empty_leaves().
+  // Zeroing is deferred until something is added, or until fill_empty_leaves().
   void zero_gradients();
   void fill_empty_leaves();
-  // Writes each value's copy in bf16, making room for it the first time: 2 bytes per element held
-  // here. To be called again whenever values have changed.
+  // Writes the bf16 copy of all values and allocates it on the first call: 2 bytes per element held
+  // here. Must be called again whenever values have changed.
   void round_values();
-  std::int64_t elements() const;  // of all values held here, padding not counted
+  std::int64_t elements() const;  // all values held here, without padding
 
  private:
   std::vector<Param> params_;
@@ -95,7 +97,7 @@ class ParamSet {
   Tensor<float> expert_gradients_;
 };
 
-// The initial value of element i of a tensor; exposed for tests.
+// Draws the initial values of a whole tensor; exposed for tests.
 void initialize(const ParamSpec& spec, std::uint64_t seed, View<float> value);
 
 }  // namespace switchyard

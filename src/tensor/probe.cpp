@@ -1,5 +1,5 @@
-// Products whose bits say whether two machines compute alike: operands drawn by Philox, results
-// hashed.
+// Sample products whose bits show whether two machines compute alike: operands are drawn by Philox
+// and results are hashed.
 #include <bit>
 #include <type_traits>
 
@@ -10,7 +10,7 @@
 namespace switchyard {
 namespace {
 
-// Hashes the bits of one product of operands in [-1, 1) that Philox makes.
+// Hashes the bits of one product; its operands are drawn by Philox from [-1, 1).
 template <class T>
 std::uint64_t probe(std::uint64_t hash, std::uint64_t item, std::int64_t m, std::int64_t n,
                     std::int64_t k) {
@@ -47,7 +47,7 @@ std::uint64_t probe_products() {
     hash = probe<float>(hash, item++, m, n, k);
     hash = probe<bfloat16>(hash, item++, m, n, k);
   }
-  // Shapes whose operands are packed there.
+  // Shapes for which the widening kernels pack their operands.
   if (bfloat16_support() == Bfloat16Support::widened) {
     hash = probe<float>(hash, item++, 130, 1024, 1100);
     hash = probe<float>(hash, item++, 1030, 140, 200);

@@ -1,5 +1,5 @@
-// Products with factors drawn from a random stream: dropout and jitter. None is stored, since the
-// stream gives the same ones to the backward.
+// Element-wise multiplication by random factors: dropout and jitter. Factors are not stored, since
+// the stream gives the same ones to backward.
 #include <algorithm>
 
 #include "tensor/ops.hpp"
@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-// words [4 blocks]: a loop the compiler vectorises, eight blocks at a time.
+// Draws words [4 * blocks] in a loop that the compiler vectorises, eight blocks at a time.
 void draw(const RandomStream& stream, std::uint64_t item, std::uint64_t first, std::int64_t blocks,
           std::uint32_t* __restrict words) {
   for (std::int64_t k = 0; k < blocks; ++k) {
@@ -20,8 +20,9 @@ void draw(const RandomStream& stream, std::uint64_t item, std::uint64_t first, s
   }
 }
 
-// use(i, first, count, words): elements first … first + count - 1 of row i, a word each. Element j
-// of row i is element first_element + j of item token_index[i].
+// Calls use(i, first, count, words) for runs of elements first … first + count - 1 of row i, with
+// one random word per element. Element j of row i is element first_element + j of item
+// token_index[i].
 template <class Use>
 void for_each_drawn(std::int64_t rows, std::int64_t cols, const RandomStream& stream,
                     std::span<const std::uint64_t> token_index, std::int64_t first_element,
@@ -41,7 +42,7 @@ void for_each_drawn(std::int64_t rows, std::int64_t cols, const RandomStream& st
   });
 }
 
-// put(y[i, j], x[i, j] U) for each element.
+// Calls put(y[i, j], x[i, j] U) for each element.
 template <class Put>
 void put_jittered(View<const float> x, float epsilon, const RandomStream& stream,
                   std::span<const std::uint64_t> token_index, View<float> y, Put put) {

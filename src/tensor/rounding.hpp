@@ -1,5 +1,5 @@
-// Between f32 and the type that enters products (In: float, or bfloat16). Everything here is free
-// where that type is float: nothing is copied, no bit changes.
+// Conversion between f32 and the type of matrix-product inputs (In: float or bfloat16). Where that
+// type is float, everything here is free: nothing is copied and no bit changes.
 #pragma once
 
 #include "base/bfloat16.hpp"
@@ -7,17 +7,17 @@
 
 namespace switchyard {
 
-// out [n] = in [n], rounded or widened, on the calling thread.
+// out [n] = in [n], rounded or widened. Runs on the calling thread alone.
 template <class From, class To>
 void convert_row(const From* in, std::int64_t n, To* out);
-// y = x likewise; both [N, D].
+// y = x, rounded or widened; both [N, D].
 template <class From, class To>
 void convert(View<const From> x, View<To> y);
 
-// x = x rounded to bfloat16, as f32; [N, D].
+// Rounds each element of x [N, D] to a bfloat16 value, stored as f32.
 void round_in_place(View<float> x);
 
-// A matrix as To: itself where it is of that type, otherwise a copy.
+// A matrix as To: a view of the original if it has that type, otherwise a copy.
 template <class To, class From>
 class Converted {
  public:
@@ -37,7 +37,7 @@ class Converted {
   View<const To> view_;
 };
 
-// The same for an owner.
+// The same for an owned matrix.
 template <class In>
 Tensor<In> rounded(Tensor<float> x) {
   if constexpr (std::is_same_v<In, float>) {
@@ -49,7 +49,8 @@ Tensor<In> rounded(Tensor<float> x) {
   }
 }
 
-// Where a sweep over `f32` leaves what a product reads: in place, or in `room` where types differ.
+// The output matrix of a sweep over `f32` that feeds a product: `f32` itself, or `room` if types
+// differ.
 template <class In>
 View<In> input_place(View<float> f32, View<In> room) {
   if constexpr (std::is_same_v<In, float>) {
@@ -59,7 +60,8 @@ View<In> input_place(View<float> f32, View<In> room) {
   }
 }
 
-// Where the f32 values are computed that a sweep rounds into `input`: in place, or in `room`.
+// Where to compute f32 values that a sweep then rounds into `input`: `input` itself, or `room` if
+// types differ.
 template <class In>
 View<float> f32_place(View<In> input, View<float> room) {
   if constexpr (std::is_same_v<In, float>) {

@@ -1,5 +1,5 @@
-// How sweeps share out their work and sum: threads take whole rows, and a sum runs in sixteen lanes
-// joined in a fixed order, so no bit depends on threads or on how many rows there are. For the
+// How sweeps divide their work and sum: threads take whole rows, and a sum runs in sixteen lanes
+// that are joined in a fixed order, so no bit depends on the number of threads or rows. For the
 // sweeps of tensor/ and moe/.
 #pragma once
 
@@ -13,13 +13,13 @@
 
 namespace switchyard {
 
-// Whether a team of threads could share a loop: not where there is but one, nor where one shares
-// already. Asked before a team is made: OpenMP makes a team of one as well, with memory and a
-// system call each time.
+// Whether a team of threads could share a loop: there must be more than one thread, and no
+// enclosing loop may be shared already. Checked before entering a parallel region, since OpenMP
+// would create even a team of one, with memory and a system call each time.
 inline bool team_possible() { return omp_get_max_threads() > 1 && !omp_in_parallel(); }
 
-// Calls f(i) for i in [0, count), shared among threads where the work (elements touched) is worth
-// it and nobody shares already.
+// Calls f(i) for i in [0, count). Threads share the calls if the work, measured in elements
+// touched, is large enough and no enclosing loop is shared already.
 template <class F>
 void for_each_shared(std::int64_t count, std::int64_t elements, F f) {
   constexpr std::int64_t worth_sharing = 1 << 14;
@@ -33,13 +33,13 @@ void for_each_shared(std::int64_t count, std::int64_t elements, F f) {
   }
 }
 
-// One f(i) in the widest vectors the CPU has.
+// Calls f(i), compiled for the widest vectors that the CPU has.
 template <class F>
 SWITCHYARD_WIDE void call_wide(const F& f, std::int64_t i) {
   f(i);
 }
 
-// The same as for_each_shared, for arithmetic worth the widest vectors: f(i) does a row.
+// Like for_each_shared, but with f(i), which treats one row, compiled for the widest vectors.
 template <class F>
 void for_each_row(std::int64_t count, std::int64_t elements, F f) {
   for_each_shared(count, elements, [&](std::int64_t i) { call_wide(f, i); });
@@ -47,7 +47,7 @@ void for_each_row(std::int64_t count, std::int64_t elements, F f) {
 
 inline constexpr int lanes = 16;
 
-// term(0) + … + term(n-1): term i goes to lane i % 16.
+// term(0) + … + term(n-1), summed in lanes: term i is added to lane i % 16.
 template <class T = float, class Term>
 T lane_sum(std::int64_t n, Term term) {
   T sum[lanes] = {};
@@ -63,7 +63,7 @@ T lane_sum(std::int64_t n, Term term) {
   return sum[0];
 }
 
-// The largest of x[0 … n-1]; NaN is passed over; -inf where nothing is left.
+// The largest of x[0 … n-1], ignoring NaN; -inf where there is no other value.
 inline float lane_max(const float* x, std::int64_t n) {
   float best[lanes];
   for (float& b : best) b = -std::numeric_limits<float>::infinity();

@@ -1,4 +1,4 @@
-// Attention's softmax with its mask, full or a window's, and relative-position bias.
+// The softmax of attention with mask (full or windowed) and relative position bias.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -12,13 +12,13 @@ namespace switchyard {
 
 namespace {
 
-// Columns of one query's scores whose keys it sees: `count` keys in a row from column `first`, of
-// which the first one is at `distance`, key minus query. What is in no run is hidden.
+// A run of consecutive visible keys in one query's scores: `count` keys from column `first` on, the
+// first of which is at `distance` = key minus query. Columns outside all runs are hidden.
 struct KeyRun {
   std::int64_t first, count, distance;
 };
 
-// The runs of query i, in the order of columns.
+// The runs of query i, in column order.
 struct Rectangle {
   const FullScores& scores;
 
@@ -44,7 +44,7 @@ struct Window {
   }
 };
 
-// Writes zeros to the columns of a row of `columns` that are in no run.
+// Writes zeros to those of the `columns` columns of a row that are in no run.
 template <class T, std::size_t n>
 void clear_hidden(const std::array<KeyRun, n>& runs, std::int64_t columns, T* out) {
   std::int64_t done = 0;
@@ -56,7 +56,7 @@ void clear_hidden(const std::array<KeyRun, n>& runs, std::int64_t columns, T* ou
   std::fill(out + done, out + columns, T{});
 }
 
-// Adds the bias, if there is one; returns the largest.
+// Adds the bias, if any, to x [n]; returns the largest result.
 SWITCHYARD_WIDE float bias_and_max(const float* __restrict bias, std::int64_t n,
                                    float* __restrict x) {
   if (bias != nullptr) {
@@ -82,7 +82,7 @@ SWITCHYARD_WIDE float dot(const T* __restrict w, const float* __restrict d, std:
   return lane_sum(n, [=](std::int64_t j) { return to_float(w[j]) * d[j]; });
 }
 
-// out = w (d - mean), which may be d's place, and added to d_bias, if there is one.
+// out = w (d - mean), which may be the memory of d; also added to d_bias, if any.
 template <class T>
 SWITCHYARD_WIDE void differentiate(const T* w, const float* d, std::int64_t n, float mean,
                                    float* d_bias, T* out) {
@@ -106,11 +106,11 @@ float* from(float* by_distance, const KeyRun& run) {
   return by_distance == nullptr ? nullptr : by_distance + run.distance;
 }
 
-// Queries go through each sweep some together: one alone would wait for its largest score, then for
-// its sum, before it could go on.
+// Each sweep handles several queries at a time, because a single query would have to wait for its
+// maximum and then for its sum before it could continue.
 constexpr std::int64_t together = 8;
 
-// Calls f(first, end) for some queries after the others.
+// Calls f(first, end) for groups of at most `together` queries, in order.
 template <class F>
 void for_each_few(std::int64_t queries, F f) {
   for (std::int64_t first = 0; first < queries; first += together)

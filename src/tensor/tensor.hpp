@@ -1,5 +1,5 @@
-// Matrices: a move-only owner of 64-byte aligned storage (base/storage.hpp), and a view of rows
-// with a stride. No arithmetic here, no oneDNN.
+// Matrices: a move-only owner of 64-byte aligned memory (base/storage.hpp), and a non-owning view
+// with a row stride. No arithmetic here, no oneDNN.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace switchyard {
 
-// A row-major matrix somebody else owns: element (r, c) is data[r * stride + c].
+// A view of a row-major matrix owned elsewhere: element (r, c) is data[r * stride + c].
 template <class T>
 struct View {
   T* data = nullptr;
@@ -25,7 +25,7 @@ struct View {
   View(T* d, std::int64_t r, std::int64_t c) : data(d), rows(r), cols(c), stride(c) {}
   View(T* d, std::int64_t r, std::int64_t c, std::int64_t s)
       : data(d), rows(r), cols(c), stride(s) {}
-  // A view of mutable elements is a view of constant ones.
+  // A view of mutable elements converts to a view of constant ones.
   template <class U, class = std::enable_if_t<std::is_same_v<const U, T> && !std::is_same_v<U, T>>>
   View(const View<U>& other)
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
@@ -49,7 +49,8 @@ struct View {
   }
 };
 
-// A parameter of this type has no part in deducing T, so that a View<T> may be passed for it.
+// For function parameters that should not take part in the deduction of T, so that a View<T> may be
+// passed for a View<const T>.
 template <class T>
 using ConstView = std::type_identity_t<View<const T>>;
 
@@ -60,7 +61,7 @@ class Tensor {
 
  public:
   Tensor() = default;
-  // Contents are indeterminate: the first writer decides.
+  // Contents are indeterminate until written.
   static Tensor uninitialized(std::int64_t rows, std::int64_t cols) { return Tensor(rows, cols); }
   static Tensor zeros(std::int64_t rows, std::int64_t cols) {
     Tensor t(rows, cols);
@@ -108,7 +109,8 @@ class Tensor {
   std::int64_t rows_ = 0, cols_ = 0;
 };
 
-// to = from, of the same shape; either may be strided. On the calling thread.
+// Copies a matrix; both have the same shape, and either may be strided. Runs on the calling thread
+// alone.
 template <class T>
 void copy_rows(View<const T> from, View<T> to) {
   for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));

@@ -1,6 +1,6 @@
-// Elementary functions whose bits are ours: polynomials the compiler vectorises, the same on every
-// CPU and in every lane, unlike a libm's. (Square roots and quotients are exact by IEEE 754
-// already.)
+// Elementary functions with reproducible bits: polynomials that the compiler vectorises, with the
+// same result on every CPU and in every vector lane, unlike those of a libm. (Square roots and
+// quotients are exactly rounded by IEEE 754 already.)
 #pragma once
 
 #include <bit>
@@ -10,15 +10,16 @@
 
 namespace switchyard {
 
-// e^x within 2 ulp where that lies between the smallest normal number and 2^127.5; below 0 or, as
-// the thread's flush mode has it, a denormal, above at last +inf; NaN stays NaN. No branch: it
-// vectorises. Multiply-adds are asked for, never left to the compiler.
+// e^x within 2 ulp where the result lies between the smallest normal number and 2^127.5. Below that
+// range the result is 0 or a denormal, depending on the thread's flush mode; far above it, +inf.
+// NaN stays NaN. Branch-free, so that it vectorises. Fused multiply-adds are written explicitly,
+// never left to the compiler.
 inline float fast_exp(float x) {
-  constexpr float least = -88, most = 89;  // 2^n is 0 at the one and infinite at the other
+  constexpr float least = -88, most = 89;  // beyond these, 2^n is 0 or infinite
   constexpr float log2e = 1.44269504088896341f;
   constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-  // 1.5 * 2^23: adding it rounds to the nearest integer; 127 more, and the last bits of the sum are
-  // the exponent of 2^n.
+  // Adding 1.5 * 2^23 rounds to the nearest integer. With another 127, the low bits of the sum are
+  // the biased exponent of 2^n.
   constexpr float to_integer = 12582912.0f + 127.0f;
   const float above = least > x ? least : x;
   const float clamped = most < above ? most : above;
@@ -36,8 +37,8 @@ inline float fast_exp(float x) {
   return p * std::bit_cast<float>(std::bit_cast<std::uint32_t>(shifted) << 23);
 }
 
-// The natural logarithm of a positive normal number, within 2 ulp of f64; +inf and NaN come
-// through.
+// The natural logarithm of a positive normal number, within 2 ulp of f64; +inf and NaN are returned
+// unchanged.
 inline double fast_log(double x) {
   constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
   constexpr double sqrt_half = 0.70710678118654752440;
@@ -62,17 +63,17 @@ inline double fast_exp_f64(double x) {
   const double shifted = x * log2e + to_integer, n = shifted - to_integer;
   const double r = (x - n * ln2_high) - n * ln2_low;  // at most ln(2) / 2 in size
   double p = 1;
-  for (int i = 14; i > 0; --i) p = p * r / i + 1;  // Taylor's series
+  for (int i = 14; i > 0; --i) p = p * r / i + 1;  // Taylor series
   const auto exponent = static_cast<std::int64_t>(n) + 1023;
   return p * std::bit_cast<double>(exponent << 52);
 }
 
-// base^exponent of a positive base, with an error of some ulp for each 1 of |exponent log(base)|.
+// base^exponent for a positive base, with an error of a few ulp per unit of |exponent log(base)|.
 inline double fast_power(double base, double exponent) {
   return fast_exp_f64(exponent * fast_log(base));
 }
 
-// base^exponent of a whole exponent of 0 and more.
+// base^exponent for an integer exponent >= 0.
 inline double integer_power(double base, std::int64_t exponent) {
   double result = 1;
   for (double square = base; exponent > 0; exponent /= 2, square *= square)
@@ -84,7 +85,7 @@ inline double integer_power(double base, std::int64_t exponent) {
 inline double fast_cos_pi(double x) {
   constexpr double pi = 3.14159265358979323846;
   if (x > 0.5) return -fast_cos_pi(1 - x);
-  // Near 0 the cosine's series, near 1/2 the sine's of what is missing.
+  // For small x the series of the cosine, near 1/2 that of the sine of the remaining angle.
   const bool near_zero = x <= 0.25;
   const double t = pi * (near_zero ? x : 0.5 - x), square = t * t;
   double series = 1;

@@ -1,7 +1,7 @@
-// Sweeps for the widest vectors that the processor has. On x86-64 a function so marked is compiled
-// twice, for the build's own instruction set and with AVX-512, and the loader takes its pick. Both
-// do the same operations in the same order, since no contraction is left to the compiler: the bits
-// are the same. Elsewhere it is compiled once.
+// Functions that use the widest vectors the CPU has. On x86-64 a function marked SWITCHYARD_WIDE is
+// compiled twice, for the build's own instruction set and with AVX-512, and the loader chooses one.
+// Both versions perform the same operations in the same order, since the compiler may not contract
+// any, so their bits are equal. On other architectures it is compiled once.
 #pragma once
 
 #if defined(__x86_64__)

@@ -10,7 +10,7 @@
 namespace switchyard {
 namespace {
 
-// Empty where the sample is at or past `end`.
+// Reads the given samples; an example is empty where its sample is at or past `end`.
 Buffer<Example> read_examples(const ExampleSource& source, const Buffer<std::int64_t>& samples,
                               std::int64_t end) {
   Buffer<Example> examples;
@@ -19,14 +19,15 @@ Buffer<Example> read_examples(const ExampleSource& source, const Buffer<std::int
   return examples;
 }
 
-// One side of a batch.
+// The inputs or the targets of a batch.
 struct Side {
   std::int64_t length;                    // of each row
   Buffer<std::int32_t> ids, row_lengths;  // [h*b, length], [h*b]
-  std::int64_t real = 0;                  // over all virtual ranks
+  std::int64_t real = 0;                  // real tokens over all virtual ranks
 };
 
-// length: 0: the longest row's. Collective.
+// Builds rows of `length` positions; length 0 means that of the longest row over all processes.
+// Collective.
 Side build_side(const Comm& comm, const Buffer<Example>& examples,
                 Buffer<std::int32_t> Example::*ids, std::int64_t length) {
   std::array<std::int64_t, 1> real{}, longest{};

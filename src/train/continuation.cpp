@@ -14,8 +14,8 @@
 namespace switchyard {
 namespace {
 
-// A run on the same data that this configuration may go on with, or Error(mismatch). An imported
-// model fixes its tensors alone, and its tokenizer where it brought one.
+// Error(mismatch) unless this configuration may continue the run of `state` on the same data. An
+// imported model fixes only its tensors, and its tokenizer if it came with one.
 void require_same_run(const TrainJob& job, const RunState& state) {
   const std::string hint =
       "use another --output for another run, or give the run what it began with";
@@ -41,8 +41,8 @@ void require_same_run(const TrainJob& job, const RunState& state) {
   }
 }
 
-// There is no checkpoint: the run is new, was ended before its first one, or has lost them; the
-// last begins again only at the user's word. Collective.
+// There is no checkpoint: the run is new, ended before its first checkpoint, or has lost its
+// checkpoints. In the last case it starts over only with --restart. Collective.
 void begin_at_step_1(const TrainJob& job, const RunPaths& paths) {
   on_first(job.comm, [&] {
     const auto evidence = evidence_of_saving(job.env, paths);
@@ -65,7 +65,7 @@ void begin_at_step_1(const TrainJob& job, const RunPaths& paths) {
   });
 }
 
-// Warns where the newest checkpoint is older than the one that was saved last. Collective.
+// Warns where the newest checkpoint is older than the last one that the run has saved. Collective.
 void compare_with_record(const TrainJob& job, const RunPaths& paths, std::int64_t newest) {
   on_first(job.comm, [&] {
     const auto remembered = remembered_step(job.env, paths);
@@ -102,8 +102,8 @@ void warn_of_other_bits(const TrainJob& job, const BuildInfo& before) {
                   " now): the run goes on, but not with the bits it would have had there");
 }
 
-// Whether a run that has taken all its steps has the records of all of them and the evaluation of
-// the last: a stop or a full disk may have come before. Collective.
+// Whether a run that has taken all its steps also has the records of all steps and the evaluation
+// of the last one; a stop or a full disk may have prevented either. Collective.
 bool is_complete(const TrainJob& job, const RunPaths& paths, const RunState& state) {
   const std::string lacks = on_first(job.comm, [&]() -> std::string {
     const std::optional<StepRecord> last = last_record(job.env, paths.metrics());

@@ -1,5 +1,5 @@
-// Where a start of `train` goes on: from which checkpoint of the RUN, whether it may, and what must
-// be said of it. Decides; loads nothing and takes no step.
+// Where a start of `train` continues: from which checkpoint of the run directory, whether it may,
+// and what the user must be told. It only decides; it loads no tensors and takes no step.
 #pragma once
 
 #include <optional>
@@ -12,14 +12,14 @@
 namespace switchyard {
 
 struct Continuation {
-  std::optional<CheckpointReader> newest{};  // the newest valid one; none: begins at step 1
-  RunState state{};                          // its
-  bool is_complete = false;                  // all steps are taken and recorded
+  std::optional<CheckpointReader> newest{};  // the newest valid checkpoint; none: begin at step 1
+  RunState state{};                          // that checkpoint's
+  bool is_complete = false;                  // all steps are taken, recorded and evaluated
 };
 
-// Error(mismatch) where the run is another one, Error(damaged_data) where no checkpoint is valid or
-// where those that were saved are gone, Error(usage) where --restart would drop a checkpoint.
-// Collective.
+// Error(mismatch) where the directory holds a different run, Error(damaged_data) where no
+// checkpoint is valid or all saved ones are gone, Error(usage) where --restart is given although a
+// checkpoint exists. Collective.
 Continuation find_continuation(const TrainJob& job, const RunPaths& paths);
 
 }  // namespace switchyard

@@ -26,7 +26,8 @@ RowLoss sum_row(const Vocabulary& vocabulary, std::span<const std::int32_t> targ
   return row;
 }
 
-// [global rows] in sample order: rows are virtual-rank-major, as processes are.
+// The loss of every row of the global batch, [global rows], in sample order: rows are ordered by
+// virtual rank, and so are the processes that host them. Collective.
 std::vector<RowLoss> gather_rows(const Comm& comm, const Vocabulary& vocabulary, const Batch& batch,
                                  const Transformer::Output& output) {
   std::vector<double> own;
@@ -45,7 +46,7 @@ std::vector<RowLoss> gather_rows(const Comm& comm, const Vocabulary& vocabulary,
   return rows;
 }
 
-// Appends the predictions of this batch's rows until `wanted` are there.
+// Appends the predictions for this batch's rows until `predictions` holds `wanted` of them.
 void gather_predictions(const Comm& comm, const Batch& batch, const Transformer::Output& output,
                         std::size_t wanted, std::vector<std::vector<std::int32_t>>& predictions) {
   const auto all = all_gather_v(comm, std::span<const std::int32_t>(output.predictions));
@@ -56,7 +57,7 @@ void gather_predictions(const Comm& comm, const Batch& batch, const Transformer:
   }
 }
 
-// Adds this process's part of a batch.
+// Adds this process's part of a batch to `table`.
 void count_experts(const Batch& batch, const Transformer::Output& output, ExpertTable& table) {
   const auto decoder_pieces = decoder_input(batch);
   table.layers.resize(output.sparse_layers.size());

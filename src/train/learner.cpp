@@ -66,7 +66,7 @@ const StepFigures& Learner::take_step(const ExampleSource& source) {
   update(timer);
   ++steps_;
 
-  // What follows only looks; no number depends on it.
+  // From here on values are only observed; no number that training computes depends on them.
   figures_.cost = gather_cost(comm_, {timer, computing, seconds_since(begin)},
                               figures_.statistics.layers.size());
   const std::int64_t positions =
@@ -75,8 +75,8 @@ const StepFigures& Learner::take_step(const ExampleSource& source) {
   return figures_;
 }
 
-// The micro-steps of the step that is to be taken: all are read before the first forward, since the
-// step's count of targets divides the loss of each.
+// Reads all micro-steps of the next step before the first forward pass, since the loss of each is
+// divided by the number of targets in the whole step. Collective.
 Buffer<Batch> Learner::read_step(const ExampleSource& source, PhaseTimer& timer) const {
   const ScopedPhase phase(timer, Phase::input);
   const std::int64_t first = steps_ * settings_.batch_size;
@@ -94,14 +94,14 @@ Buffer<Transformer::Output> Learner::forward_backward(std::span<const Batch> bat
   return outputs;
 }
 
-// Returns their norm.
+// Sums the gradients over the run and returns their global norm. Collective.
 double Learner::reduce_gradients(PhaseTimer& timer) {
   const ScopedPhase phase(timer, Phase::reduction);
   synchronize_gradients(comm_, layout_, model_.parameters());
   return gradient_norm(comm_, layout_, model_.parameters());
 }
 
-// Of the step that is being taken.
+// Fills in `figures_` for the step in progress.
 void Learner::describe_step(StepStatistics statistics, double norm) {
   const double loss = total_loss(statistics, settings_.model);
   figures_ = {.step = steps_ + 1,

@@ -1,6 +1,6 @@
-// A model that learns: its weights, its optimizer and the step that takes both further, from
-// reading a batch to rounding the weights. `train` and `benchmark` take their steps here. Knows
-// neither run directories nor checkpoints, and decides nothing about when to end.
+// The model, its optimizer, and one training step over both, from reading a batch to rounding the
+// weights. `train` and `benchmark` take their steps here. It knows neither run directories nor
+// checkpoints and does not decide when training ends.
 #pragma once
 
 #include <chrono>
@@ -24,25 +24,25 @@ namespace switchyard {
 
 class Learner {
  public:
-  // Draws the initial weights. target_length: T. Keeps references to `comm` and `settings`.
+  // Draws the initial weights. target_length: T. `comm` and `settings` must outlive the learner.
   Learner(const Comm& comm, const Settings& settings, std::int64_t target_length);
 
   const Layout& layout() const { return layout_; }
   Transformer& model() { return model_; }
-  std::int64_t steps() const { return steps_; }  // taken
-  // Batches of so many rows, B.
+  std::int64_t steps() const { return steps_; }  // taken so far
+  // The shape of batches of `rows` rows (B).
   BatchShape batch_shape(std::int64_t rows) const;
-  // For the step that is taken next.
+  // The context of the next step.
   StepContext context(Mode mode, PhaseTimer& timer);
 
-  // Weights and optimizer state, as checkpoints name them.
+  // Weights and optimizer state under their checkpoint names.
   std::vector<NamedTensor> tensors();
-  // As after so many steps, with what was read into the tensors since.
+  // To be called after a checkpoint's state at `steps` has been read into tensors().
   void go_on_from(std::int64_t steps);
 
-  // Takes a step on the next samples of `source`. Where the loss or the gradient's norm is not
-  // finite, the weights stay as they are and the step does not count as taken. What it returns
-  // lasts until the next step. Collective.
+  // Takes one step on the next samples of `source`. Where the loss or the gradient norm is not
+  // finite, the weights remain unchanged and the step does not count as taken. The returned
+  // reference is valid until the next step. Collective.
   const StepFigures& take_step(const ExampleSource& source);
 
  private:

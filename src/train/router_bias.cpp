@@ -20,7 +20,8 @@ void update_router_biases(std::span<const LayerStatistics> layers, double rate, 
     const auto total = std::accumulate(count.begin(), count.end(), std::int64_t{0});
     const auto experts = std::ssize(count);
     for (std::int64_t e = 0; e < experts; ++e) {
-      const std::int64_t missing = total - experts * count[e];  // E times what it lacks to the mean
+      // E times the number of tokens by which the expert is below the mean.
+      const std::int64_t missing = total - experts * count[e];
       bias->value.data[e] += static_cast<float>(rate * ((missing > 0) - (missing < 0)));
     }
     bias->round_values(0, experts);

@@ -1,6 +1,6 @@
-// Load balancing without a loss (Wang et al. 2024): after a step, experts that had fewer tokens
-// than the mean are preferred a little more in the next, the others a little less. Knows counts and
-// parameters, not routers.
+// Load balancing without an auxiliary loss (Wang et al. 2024): after a step, experts that were
+// chosen by fewer tokens than the mean get a larger bias for the next step, the others a smaller
+// one. It works on counts and parameters and knows nothing of routers.
 #pragma once
 
 #include <span>
@@ -10,8 +10,9 @@
 
 namespace switchyard {
 
-// b_e += rate * sign(mean(c) - c_e) for each layer that has a bias [1, E], with c the step's tokens
-// of each expert over the whole run, before capacity: the same on every process.
+// b_e += rate * sign(mean(c) - c_e) for each layer with a bias [1, E], where c_e is the number of
+// tokens of the step, over the whole run and before capacity, that chose expert e: the same on
+// every process. Not collective.
 void update_router_biases(std::span<const LayerStatistics> layers, double rate, ParamSet& params);
 
 }  // namespace switchyard

@@ -7,9 +7,11 @@
 namespace switchyard {
 namespace {
 
-constexpr std::size_t stack_bytes = 64 << 10;  // a frame holds all vector registers: 11 kB with AMX
+// A signal frame holds all vector registers: 11 kB with AMX.
+constexpr std::size_t stack_bytes = 64 << 10;
 
-// A signal handler can reach nothing but static storage; only the handler below and StopSignals do.
+// A signal handler may only touch static storage. Used only by the handler below and by
+// StopSignals.
 volatile std::sig_atomic_t stop_requested = 0;
 volatile std::sig_atomic_t interrupted = 0;
 bool one_lives = false;
@@ -23,15 +25,15 @@ extern "C" void request_stop(int signal) {
 void handle(int signal, struct sigaction& former) {
   struct sigaction action {};
   action.sa_handler = request_stop;
-  action.sa_flags = SA_RESTART |  // no system call of the step, or of MPI, fails because of it
-                    SA_ONSTACK;
+  // SA_RESTART: no system call of the step, or of MPI, fails because of a signal.
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   [[maybe_unused]] const int failed = sigaction(signal, &action, &former);
   assert(!failed);
 }
 
-// SIG_BLOCK or SIG_UNBLOCK in the threads that there are beside this one; later ones inherit
-// nothing that matters, since the kernel prefers the main thread.
+// Applies `how` (SIG_BLOCK or SIG_UNBLOCK) in every other thread of the OpenMP team. Threads
+// created later need no mask, since the kernel delivers to the main thread by preference.
 void mask_in_team(int how) {
   sigset_t ours;
   sigemptyset(&ours);

@@ -1,5 +1,5 @@
-// How signals ask a training run to stop. A request only raises a flag; the trainer finishes its
-// step, saves and leaves. What else may ask (RUN/stop, a time limit) is the trainer's.
+// How signals ask a training run to stop. A signal only sets a flag; the trainer finishes its step,
+// saves and returns. The other reasons to stop (RUN/stop, a time limit) are handled by the trainer.
 #pragma once
 
 #include <array>
@@ -11,24 +11,25 @@
 
 namespace switchyard {
 
-// While one lives, each of ending_signals raises a flag instead of ending the process; a second
-// SIGINT ends it at once, and SIGHUP does nothing where it was ignored, as under nohup. (mpirun
-// forwards SIGUSR1; TERM it follows by KILL within a second or two.)
+// While an object lives, each of ending_signals sets a flag instead of ending the process. A second
+// SIGINT ends it at once, and SIGHUP has no effect where it was ignored, as under nohup. (mpirun
+// forwards SIGUSR1; after SIGTERM it sends SIGKILL within a second or two.)
 //
-// Made and destroyed by the main thread, outside parallel regions. That thread alone handles the
-// signals, on a stack of their own: oneDNN's matrix products let the stack pointer walk through
-// their buffers, and a handler on the ordinary stack would write over what lies below.
+// Must be created and destroyed by the main thread, outside parallel regions. Only the main thread
+// handles the signals, on a separate stack: inside oneDNN's matrix products the stack pointer moves
+// through their buffers, and a handler on the ordinary stack would overwrite the data below it.
 //
-// One that is made while another lives shares its flag, so that main can have one before anything
-// else and a command asks its own.
+// An object created while another lives shares that one's flag, so main can create one before
+// anything else and a command can query its own.
 class StopSignals {
  public:
   enum class Extent {
-    block,    // afterwards the former handlers are back
-    process,  // made before there are threads; afterwards, nearly at the end, all are ignored
+    block,    // the previous handlers are restored at the end
+    process,  // created before other threads; at the end, when the process is about to exit,
+              // signals are ignored
   };
 
-  explicit StopSignals(Extent extent = Extent::block);  // clears the flag unless it shares one
+  explicit StopSignals(Extent extent = Extent::block);  // clears the flag unless it is shared
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
@@ -37,7 +38,7 @@ class StopSignals {
 
  private:
   const Extent extent_;
-  std::unique_ptr<std::byte[]> stack_;  // none where it shares another's
+  std::unique_ptr<std::byte[]> stack_;  // null where another object's is shared
   stack_t former_stack_{};
   std::array<struct sigaction, ending_signals.size()> former_{};
 };

@@ -23,9 +23,9 @@
 namespace switchyard {
 namespace {
 
-// A disk that refuses so many saves in a row is not coming back.
+// A disk that has failed this many saves in a row is not expected to recover.
 constexpr int most_failed_saves = 3;
-// Of records that a checkpoint takes along.
+// Limit on the unwritten records that a checkpoint stores.
 constexpr std::size_t most_unwritten_bytes = 64 << 20;
 
 const char* reason_text(StopReason reason) {
@@ -39,7 +39,7 @@ const char* reason_text(StopReason reason) {
   }
 }
 
-// Of the disk, which may be well again at the next save.
+// Whether the error may be a passing fault of the disk, so that a later save can succeed.
 bool may_pass(const Error& error) {
   return error.code() == ExitCode::io_error || error.code() == ExitCode::output_not_writable ||
          error.code() == ExitCode::missing_input;
@@ -108,7 +108,8 @@ ExitCode Trainer::run() {
     seconds_ += record.step_ms() / 1000;
     record.set_seconds(seconds_);
 
-    // What follows only looks, writes and decides whether to go on; no number depends on it.
+    // From here on the step is only observed, written, and followed by the decision whether to
+    // continue; no number that training computes depends on it.
     const bool is_last = step() == settings_.steps;
     if (!is_last) reason = stop_reason();
     if (leads()) progress_.step(record);
@@ -116,7 +117,7 @@ ExitCode Trainer::run() {
     keep(record);
     if (reason == StopReason::none && saving_due()) {
       is_last ? save_at_last() : save();
-      if (!is_last) reason = stop_reason();  // asked meanwhile
+      if (!is_last) reason = stop_reason();  // a stop may have been requested while saving
     }
     if (reason != StopReason::none) return stop(reason);
   }
@@ -138,15 +139,15 @@ void Trainer::open_records() {
   });
 }
 
-// Whether any process was asked to stop. Collective.
+// The reason to stop if any process has one; the largest where there are several. Collective.
 StopReason Trainer::stop_reason() const {
   std::array<std::int64_t, 1> most = {static_cast<std::int64_t>(own_stop_reason())};
   all_reduce_max(job_.comm, most);
   return static_cast<StopReason>(most[0]);
 }
 
-// Of this process; only process 0 looks at files and at the clock. However short the time, each
-// start takes a step.
+// This process's reason to stop; only process 0 checks the stop file and the clock. However short
+// the time limit, each start takes at least one step.
 StopReason Trainer::own_stop_reason() const {
   if (job_.signals.requested()) return StopReason::signal;
   if (!leads()) return StopReason::none;
@@ -156,7 +157,7 @@ StopReason Trainer::own_stop_reason() const {
   return over ? StopReason::time_limit : StopReason::none;
 }
 
-// A disk that does not answer has not asked for a stop.
+// An error while looking for RUN/stop does not count as a request to stop.
 bool Trainer::stop_file_exists() const {
   try {
     return job_.env.exists(paths_.stop());
@@ -176,8 +177,9 @@ bool Trainer::saving_due() const {
   return settings_.checkpoint_interval > 0 && step() % settings_.checkpoint_interval == 0;
 }
 
-// Why it was given up, if it was: then the record has no figures of it, and the next start makes up
-// for it.
+// Evaluates and adds the figures to `record`. Returns the reason to stop where one ended the
+// evaluation early; then `record` has no evaluation and the next start evaluates instead.
+// Collective.
 StopReason Trainer::evaluate_into(StepRecord& record) {
   const Clock::time_point begin = Clock::now();
   PhaseTimer timer;
@@ -203,8 +205,8 @@ StopReason Trainer::evaluate_into(StepRecord& record) {
   return StopReason::none;
 }
 
-// A run that is stopped saves at once, even where it would have evaluated first: then the
-// evaluation is made up for here, and joins its step's record.
+// A run that is asked to stop saves at once, without an evaluation that was due. The next start
+// does that evaluation here and adds it to the record of its step. Collective.
 StopReason Trainer::evaluate_if_missed() {
   std::array<std::int64_t, 1> missed{};
   if (leads()) {
@@ -230,8 +232,9 @@ void Trainer::keep(const StepRecord& record) {
   if (tensorboard_) tensorboard_->append(record);
 }
 
-// One that fails is tried again when the next is due; the steps until then can still be saved. All
-// processes fail alike (save_checkpoint), so all count alike.
+// Saves at an interval. A failed save is retried when the next one is due, since later steps can
+// still be saved. All processes fail together (save_checkpoint), so they count failures alike.
+// Collective.
 void Trainer::save() {
   try {
     write_checkpoint();
@@ -252,7 +255,8 @@ void Trainer::save() {
   }
 }
 
-// There is no other chance to save what was computed.
+// Saves the last state of this start; a failure is an error, since there is no later save.
+// Collective.
 void Trainer::save_at_last() {
   try {
     write_checkpoint();
@@ -284,7 +288,8 @@ void Trainer::write_checkpoint() {
   progress_.say("saved " + directory + " in " + fixed_width(seconds_since(begin), 4) + " s");
 }
 
-// What a checkpoint takes along, on process 0; all other records are durable. Collective.
+// The records that the checkpoint must store because metrics.jsonl lacks them, on process 0; ""
+// elsewhere. All other records are made durable. Collective.
 std::string Trainer::unwritten_records() {
   on_first(job_.comm, [this] {
     metrics_->sync();
@@ -298,7 +303,7 @@ std::string Trainer::unwritten_records() {
   return leads() ? metrics_->unwritten() : "";
 }
 
-// A fault of process 0 in what a run can do without is a warning.
+// Turns an error of process 0 in a dispensable action into a warning.
 void Trainer::forgive(const std::string& what, const std::function<void()>& action) {
   if (!leads()) return;
   try {
@@ -330,7 +335,8 @@ ExitCode Trainer::finish() {
   return ExitCode::done;
 }
 
-// The record of the step that went wrong stays for whoever looks into it; a resume cuts it off.
+// Keeps the record of the diverged step for inspection, and throws; a resumed run removes the
+// record.
 void Trainer::give_up(const StepRecord& record) {
   keep(record);
   const auto figure = [](double value) { return std::isfinite(value) ? "finite" : "not finite"; };

@@ -1,5 +1,5 @@
-// The main job: training steps, and between them evaluation, saving and stopping. Everything it
-// decides it decides from values that all processes hold alike, so all processes decide alike.
+// The training loop: steps, and between them evaluation, saving and stopping. Every decision is
+// made from values that are equal on all processes, so all processes decide alike.
 #pragma once
 
 #include <chrono>
@@ -20,22 +20,23 @@
 
 namespace switchyard {
 
-// Trains until train.steps, from the run's newest valid checkpoint where there is one. Returns
-// done, or preempted when it was asked to stop and has saved. Error(output_not_writable) before
-// anything is computed, Error(mismatch) where the run is another one, Error(damaged_data) where no
-// checkpoint is valid or where those that were saved are gone, Error(diverged), Error(io_error)
-// where the last state could not be saved or several saves in a row failed. Collective.
+// Trains until train.steps, continuing from the run's newest valid checkpoint where there is one.
+// Returns `done`, or `preempted` when it was asked to stop and has saved. Throws
+// Error(output_not_writable) before anything is computed; Error(mismatch) where the directory holds
+// a different run; Error(damaged_data) where no checkpoint is valid or all saved ones are gone;
+// Error(diverged); Error(io_error) where the last state could not be saved or several saves in a
+// row failed. Collective.
 ExitCode train(const TrainJob& job);
 
-// Why a run stops before its last step; the larger one is named when there are several.
+// Why a run stops before its last step. Where there are several reasons, the largest is reported.
 enum class StopReason : std::int64_t { none, time_limit, stop_file, signal };
 
-// The loop behind `train`, on a locked run directory.
+// The loop behind `train`. The caller holds the lock of the run directory.
 class Trainer {
  public:
   Trainer(const TrainJob& job, const RunPaths& paths);
 
-  // Goes on from a checkpoint. Collective.
+  // Continues from a checkpoint. Collective.
   void resume(const CheckpointReader& checkpoint, const RunState& state);
   ExitCode run();
 
@@ -59,7 +60,7 @@ class Trainer {
   ExitCode stop(StopReason reason);
   ExitCode finish();
   [[noreturn]] void give_up(const StepRecord& record);
-  std::int64_t step() const { return learner_.steps(); }  // steps taken, over all starts
+  std::int64_t step() const { return learner_.steps(); }  // taken over all starts
   bool leads() const { return job_.comm.rank() == Rank(0); }
 
   const TrainJob& job_;
@@ -67,15 +68,15 @@ class Trainer {
   RunPaths paths_;
   Learner learner_;
   Progress progress_;
-  std::optional<MetricsFile> metrics_;      // process 0's
-  std::optional<TensorBoard> tensorboard_;  // process 0's, where it is wanted
+  std::optional<MetricsFile> metrics_;      // on process 0 only
+  std::optional<TensorBoard> tensorboard_;  // on process 0 only, if enabled
   const Clock::time_point started_ = Clock::now();
-  std::int64_t first_step_ = 0;  // taken before this start
-  std::int64_t saved_step_ =
-      0;                  // of the newest checkpoint; before the first step is nothing to save
-  int failed_saves_ = 0;  // since then
-  std::string carried_records_;  // lines of metrics.jsonl that the checkpoint took along
-  double seconds_ = 0;           // spent in all steps
+  std::int64_t first_step_ = 0;  // steps taken before this start
+  // The newest checkpoint's step; before the first step there is nothing to save.
+  std::int64_t saved_step_ = 0;
+  int failed_saves_ = 0;         // failed saves since that checkpoint
+  std::string carried_records_;  // lines of metrics.jsonl that the checkpoint has stored
+  double seconds_ = 0;           // spent in steps, over all starts
 };
 
 }  // namespace switchyard

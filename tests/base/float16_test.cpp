@@ -1,5 +1,5 @@
-// Both half formats widen exactly: every one of their values, against arithmetic on what the bits
-// mean.
+// Both half-precision formats widen exactly: every value is compared with arithmetic on the meaning
+// of its bits.
 #include "base/float16.hpp"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace switchyard {
 namespace {
 
-// The value of a format with so many exponent and fraction bits, from its definition (IEEE 754).
+// The value of a format with these numbers of exponent and fraction bits, by definition (IEEE 754).
 double value_of(std::uint32_t bits, int exponent_bits, int fraction_bits) {
   const int bias = (1 << (exponent_bits - 1)) - 1;
   const auto fraction = static_cast<double>(bits & ((1u << fraction_bits) - 1));

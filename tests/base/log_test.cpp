@@ -63,7 +63,7 @@ TEST(Log, OutlivesAFileThatCannotBeWritten) {
   EXPECT_TRUE(console.str().ends_with("\nsecond\n"));
 }
 
-// A console whose reader is gone for a while.
+// A console whose reader is gone for some of the lines.
 TEST(Log, LosesOnlyTheLinesThatItsConsoleDidNotTake) {
   const std::string path = testing::TempDir() + "/switchyard_lost_console_test.txt";
   std::filesystem::remove(path);

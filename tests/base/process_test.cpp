@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A directory of directories, files and a link to something that is not its own.
+// A directory that contains directories, files and a link to a file outside of it.
 std::string full_directory(const std::string& name) {
   const std::string path = testing::TempDir() + "/switchyard_process_test_" + name;
   fs::remove_all(path);

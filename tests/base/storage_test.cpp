@@ -32,7 +32,7 @@ bool is_whole(const Block& block) {
                      [&](std::byte b) { return b == static_cast<std::byte>(block.mark); });
 }
 
-// Takes and gives back blocks in random order; whether each kept what was written into it.
+// Allocates and frees blocks in random order; returns whether each kept what was written to it.
 bool all_stay_whole(unsigned seed) {
   std::mt19937 random(seed);
   std::vector<Block> blocks;
@@ -92,7 +92,8 @@ TEST(Storage, UsesSmallPlacesAgain) {
   give_back(again);
 }
 
-// As activations do: taken layer by layer, given back in reverse, each step of other sizes.
+// Allocates like activations do: layer by layer, freed in reverse, with different sizes in each
+// step.
 TEST(Storage, LosesLittleBetweenStepsOfOtherSizes) {
   std::mt19937 random(3);
   const Block first = take(200'000);

@@ -12,7 +12,7 @@ namespace {
 
 class TeamFailureTest : public testing::Test {
  protected:
-  // Runs work(i) for i in [0, 64) on a team of four threads, none of them the caller's alone.
+  // Runs work(i) for i in [0, 64) on a team of four threads.
   template <class Work>
   static void share(Work&& work) {
     TeamFailure failure;

@@ -1,5 +1,5 @@
 // An attention layer with its projections, forward and backward: full and windowed in the encoder,
-// causal in the decoder. Held to plain f64 arithmetic in its first row.
+// causal in the decoder. Its first row is verified against plain f64 arithmetic.
 #include "model/attention.hpp"
 
 #include <cstdlib>
@@ -19,7 +19,7 @@ struct Kind {
     if (causal) return key <= query;
     return !window || std::abs(query - key) <= window->reach;
   }
-  std::int64_t pairs() const {  // of a row
+  std::int64_t pairs() const {  // per row
     std::int64_t count = 0;
     for (std::int64_t i = 0; i < length; ++i)
       for (std::int64_t j = 0; j < length; ++j) count += sees(i, j);
@@ -79,7 +79,7 @@ struct Layer {
     benchmark::DoNotOptimize(attention.backward(context, params, input(), saved, &bias,
                                                 {dy.view(), dx.view(), dx.view()}));
   }
-  // Of forward, only what is seen.
+  // Operations of forward; only visible pairs count.
   std::int64_t operations() const {
     return 2 * H * K * (4 * D * x.rows() + 2 * kind.rows * kind.pairs());
   }
@@ -120,7 +120,7 @@ reference::Doubles product(const reference::Doubles& a, const reference::Doubles
   return c;
 }
 
-// The layer's answer to one row, from its definition.
+// The layer's output for one row, by definition.
 template <class In>
 class PlainRow {
  public:
@@ -206,7 +206,7 @@ void add_all(const Comm& comm, const LayerShape& shape, const Kind& kind) {
 void register_attention(const Comm& comm, const LayerShape& shape) {
   const Kind kinds[] = {{"full", shape.rows, shape.inputs},
                         {"causal", shape.rows, shape.targets, true},
-                        // As long as it takes for most keys to be out of sight.
+                        // Long enough that most keys are outside of each query's window.
                         {"window", 1, 4 * shape.inputs, false,
                          AttentionWindow{.reach = shape.inputs / 4, .globals = 0}}};
   for (const Kind& kind : kinds) {

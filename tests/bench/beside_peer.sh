@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Trains the same models with `switchyard benchmark` and with a PyTorch peer (peer/peer_torch.py), in
-# turn, A B A B …, and prints a Markdown table of tokens a second. AdamW on both sides, whole steps.
+# Trains the same models with `switchyard benchmark` and with PyTorch (peer/peer_torch.py),
+# alternating A B A B …, and prints a Markdown table of tokens per second. AdamW on both sides,
+# whole steps.
 #   tests/bench/beside_peer.sh [small-bf16 | small-f32 | tiny-bf16]… [--rounds N] [--steps N]
 #       [--ours 2x1,1x2] [--peer 1x2,2x1] [--stock | --suite SUITE] [--compiled] [--output DIR]
-# --ours, --peer: layouts, processes x threads; the ratio is of each side's best, round by round. Loads
-# are balanced by force here, so that every token is computed; the peer computes its capacity anyway.
-# --stock: PyTorch as Debian has it, with OpenBLAS; without it, tuned: BLIS and jemalloc.
+# --ours, --peer: layouts, processes x threads; the ratio compares the best layout of each side in each
+# round. Loads are balanced by force, so that every token is computed; the peer always computes its full
+# capacity.
+# --stock: PyTorch as packaged by Debian, with OpenBLAS; otherwise tuned, with BLIS and jemalloc.
 # --suite: the stock PyTorch of another Debian suite (trixie has 2.6, sid a newer one) in a root directory of that
-# suite, which cluster/roots.sh makes; needs root and debootstrap. --compiled: by torch.compile.
-# The peer's experts are one grouped product where its PyTorch has such a thing on this machine.
+# suite, made as in cluster/roots.sh; needs root and debootstrap. --compiled: the model goes through torch.compile.
+# The peer computes its experts by torch._grouped_mm where its PyTorch has that for this machine.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
@@ -36,7 +38,7 @@ for layout in "${our_layouts[@]}" "${peer_layouts[@]}"; do
 done
 mkdir -p "$output" || fail 73 "cannot write to $output"
 
-# The Debian packages that the peer's environment is made of.
+# The Debian packages that make up the peer's environment.
 libraries=/usr/lib/x86_64-linux-gnu python=/usr/bin/python3 peer_program=$root/tests/bench/peer/peer_torch.py
 
 require_peer_here() {
@@ -71,7 +73,7 @@ in_peers_environment() {
 if [ -n "$suite" ]; then require_peer_in_suite; else require_peer_here; fi
 version=$(in_peers_environment "LD_LIBRARY_PATH=$blas" "$python" -c 'import torch; print(torch.__version__)' 2>/dev/null)
 
-# run_peer LAYOUT LOG ARGUMENT…   BLIS runs generic kernels unless it is told which.
+# run_peer LAYOUT LOG ARGUMENT…   BLIS uses generic kernels unless it is told which to use.
 run_peer() {
   local processes=${1%x*} threads=${1#*x} log=$2 variables=(LD_LIBRARY_PATH="$blas")
   shift 2
@@ -81,7 +83,7 @@ run_peer() {
     --steps "$steps" ${compiled:+--compile} "$@" >"$log" 2>&1 </dev/null
 }
 
-# one_round CASE ROUND   appends each layout's tokens a second to CASE.SIDE.LAYOUT.
+# one_round CASE ROUND   appends each layout's tokens per second to CASE.SIDE.LAYOUT.
 one_round() {
   local case=$1 model=${1%-*} precision=FLOAT32 peer_arguments=(--config "${1%-*}") layout i raw
   [ "${case#*-}" = f32 ] || precision=BFLOAT16 peer_arguments+=(--bf16)

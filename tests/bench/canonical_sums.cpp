@@ -1,4 +1,4 @@
-// The canonical sum of gradients where nothing travels: one process folds the leaves of all its
+// The canonical sum of gradients without communication: one process folds the leaves of all its
 // virtual ranks.
 #include "comm/canonical.hpp"
 #include "kernels.hpp"
@@ -26,7 +26,7 @@ void fold(benchmark::State& state, const Comm& comm, const LayerShape& shape, st
   const auto sums = leaves.row_range(0, 1).flat();
   const bool same = std::equal(sums.begin(), sums.end(), expected.begin());
   if (!verified(state, "the sum", same ? 0 : 1, 0)) return;
-  for (float& x : leaves.flat()) x = 0;  // sums of sums would leave the range of f32
+  for (float& x : leaves.flat()) x = 0;  // repeated sums would exceed the range of f32
   time(state, Amount::bytes, 4 * (V + 1) * n, run);
 }
 

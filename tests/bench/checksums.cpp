@@ -1,4 +1,4 @@
-// CRC-32C and frames, of as many bytes as a feed-forward kernel has.
+// CRC-32C and frames, over as many bytes as a feed-forward kernel has.
 #include "base/crc32c.hpp"
 #include "files/frame.hpp"
 #include "kernels.hpp"
@@ -12,7 +12,7 @@ std::string payload(const LayerShape& shape) {
           static_cast<std::size_t>(kernel.size()) * sizeof(float)};
 }
 
-// Bit by bit, by the reflected polynomial.
+// Computed bit by bit with the bit-reversed polynomial.
 std::uint32_t plain_crc32c(std::string_view bytes) {
   std::uint32_t remainder = ~std::uint32_t{0};
   for (const char byte : bytes) {

@@ -35,7 +35,8 @@ void forward(benchmark::State& state, const LayerShape& shape) {
   time(state, Amount::bytes, 4 * c.logits.size(), [&] { c.forward(); });
 }
 
-// scale * softmax of each row; 0 for padding. The one-hot part stands apart, being so much larger.
+// scale * softmax of each row; 0 for padding. The one-hot part is kept separate, since it is much
+// larger.
 reference::Doubles scaled_softmax(const Chunk& c, double scale) {
   reference::Doubles d = as_doubles(c.logits.flat());
   const auto width = static_cast<std::size_t>(c.logits.cols());

@@ -1,5 +1,5 @@
-// The experts of one process: all their products, forward and backward, over rows that are evenly
-// shared out. Two virtual ranks send their tokens.
+// The experts of one process: all their matrix products, forward and backward, over evenly
+// distributed rows. Two virtual ranks send their tokens.
 #include "moe/experts.hpp"
 
 #include "kernels.hpp"
@@ -48,9 +48,9 @@ struct Experts {
   Tensor<In> backward(const ExpertsSaved<In>& saved) {
     return experts_backward<In>(work, params, owned(), batches, saved, dy.view());
   }
-  std::int64_t operations() const { return 4 * x.rows() * D * F; }  // of forward
+  std::int64_t operations() const { return 4 * x.rows() * D * F; }  // of the forward pass
 
-  // Plain f64: relu(x W_i) W_o of one row of expert e.
+  // Plain f64: relu(x W_i) W_o for one row of expert e.
   reference::Doubles plain(std::int64_t e, const reference::Doubles& row) const {
     const View<const In> wi = params[places[static_cast<std::size_t>(e)].wi].template input<In>(),
                          wo = params[places[static_cast<std::size_t>(e)].wo].template input<In>();
@@ -88,7 +88,7 @@ struct Experts {
   }
 };
 
-// The worst of some rows of each expert; `error` of (expert, row's number).
+// The largest error over some rows of each expert; error(expert, row) computes it.
 template <class In, class Error>
 double worst_of_rows(const Experts<In>& experts, Error error) {
   double worst = 0;
@@ -125,7 +125,7 @@ void time_backward(benchmark::State& state, const LayerShape& shape) {
                           [&](const auto& x) { return reference::dot(dy, experts.plain(e, x)); });
   });
   if (!verified(state, "dx", error, std::is_same_v<In, float> ? 1e-3 : 1e-1)) return;
-  // d W_o = hidden^T dy, in one row of the last expert's.
+  // d W_o = hidden^T dy, for one row of the last expert's kernel.
   const std::int64_t first = (experts.E - 1) * experts.rows_each, f = experts.F / 2;
   reference::Doubles expected(static_cast<std::size_t>(experts.D), 0.0);
   for (std::int64_t r = first; r < first + experts.rows_each; ++r)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures what a step is held to and prints a Markdown table: goal, what must hold, what was found
-# (median, least to most). All runs of a goal take turns, so that they drift together; where two runs are
-# compared, it is round by round. Wants a machine that does nothing else.
+# Measures the performance goals of a step and prints a Markdown table: goal, required value,
+# measured value (median, minimum to maximum). The runs of a goal alternate, so that drifts affect
+# all of them; runs are compared round by round. Needs a machine that is otherwise idle.
 #   tests/bench/goals.sh [GOAL…] [--rounds N] [--steps N] [--output DIR]
-# GOALs: mfu avx2 dense experts ranks long memory input; all of them where none is named. The tokens a second
-# beside PyTorch are beside_peer.sh's. Every run's figures stay in DIR as GOAL.RUN.ROUND.json.
+# GOALs: mfu avx2 dense experts ranks long memory input; all of them by default. beside_peer.sh measures
+# the tokens per second compared with PyTorch. Every run's figures are kept in DIR as GOAL.RUN.ROUND.json.
 #
-# Loads are balanced by force: an untrained router drops many tokens, whose operations count all the same.
+# Loads are balanced by force: an untrained router drops many tokens, whose operations would still count.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
@@ -26,8 +26,8 @@ positive --rounds "$rounds"
 positive --steps "$steps"
 mkdir -p "$output" || fail 73 "cannot write to $output"
 
-# The runs of a goal, name -> layout and arguments; `alternate` makes them, round after round. One that
-# fails is left out of the table, with what it said.
+# The runs of a goal, name -> layout and arguments; `alternate` makes them, round after round. A run
+# that fails is omitted from the table, and its output is shown.
 declare -A layout arguments  # the latter in a string, without blanks of their own
 order=()
 plan() {  # NAME LAYOUT ARGUMENT…
@@ -51,7 +51,7 @@ alternate() {  # GOAL ROUNDS
   done
 }
 
-# series GOAL RUN FIGURE   a line a round, "nan" where it is missing
+# series GOAL RUN FIGURE   one line per round, "nan" if it is missing
 series() {
   local round value
   for ((round = 1; round <= rounds; round++)); do
@@ -85,7 +85,8 @@ mfu() {
   done
 }
 
-# FLOAT32 without AVX-512, where oneDNN reads matrices as they lie and pages in step cost it half its rate.
+# FLOAT32 without AVX-512, where oneDNN reads matrices in place, and strides of whole pages halve
+# its rate.
 avx2() {
   local model bound float32=(--set train.precision=FLOAT32 optimizer.name=ADAMW)
   plan small 2x1 bench_small "${float32[@]}" $force
@@ -108,16 +109,17 @@ dense() {
     "$(compute '$1 / $2' <(series dense switch step_seconds) <(series dense twin step_seconds) | cell %.3f)"
 }
 
-# Bytes that one more parameter of an expert moves between memory and caches in a step, BFLOAT16 and
-# Adafactor, one group. An expert's tensors (4 MB each) stay in a last-level cache while one function
-# sweeps over them again and again, so a function counts once what it reads and once what it writes:
+# Bytes that one additional expert parameter moves between memory and caches in a step, with
+# BFLOAT16 and Adafactor, one group. An expert's tensors (4 MB each) stay in the last-level cache
+# while one function sweeps over them repeatedly, so each function counts what it reads and writes
+# once:
 #   bf16 weight read by the product forward                2    experts_forward
 #   bf16 weight read by the product of dx                  2    experts_backward
 #   gradient written by the product of dW                  4    experts_backward (the first micro-step writes)
 #   gradient read for the norm                             4    gradient_norm
 #   gradient and weight read, weight written               4 + 8    Adafactor: its means, RMS(u), RMS(W), update
 #   bf16 weight written                                    2    Adafactor, in the update
-# Row and column means are a thousandth of it. To be changed with what these functions do.
+# Row and column means add about a thousandth. Must be updated when these functions change.
 bytes_of_parameter=26
 
 experts() {
@@ -135,7 +137,7 @@ experts() {
       <(series experts eight memory_gb_per_second) <(series experts many memory_gb_per_second) | cell %.2f)"
 }
 
-# How far apart two step times are, as a share of the second.
+# The difference of two step times, as a share of the second.
 ranks() {
   local of_four=(--set parallel.virtual_ranks=4)
   plan threads 1x2 bench_small $force "${of_four[@]}"
@@ -151,15 +153,17 @@ ranks() {
 # Operations of the scores (QK^T and weights x V of all attentions) that `describe` counts in a step.
 score_operations() { "$switchyard" describe --config "$1" | sed -n 's/^ *attention scores *//p'; }
 
-# Time beyond attention's own operations: the step without what the operations of its scores take at the
-# matmul rate of the same run. A token: over encoder and decoder positions. A long row has fewer targets a
-# token, which cost more (logits), so the same is also given for each operation that is no score's.
+# Time beyond attention's own operations: the step without the time that the operations of its
+# scores take at the matmul rate of the same run. Per token, over encoder and decoder positions.
+# Long rows have fewer targets per token, which are more expensive (logits), so the same is also
+# given per operation outside of the scores.
 long() {
   local window='bench_long_window' length kind config small_scores long_scores
   plan small 2x1 bench_small $force
   plan window 2x1 $window $force
   plan full 2x1 bench_long $force
-  for length in 2048 8192; do  # less of it hidden, so that 8,192 fit the 512 targets too
+  # Less of the text is removed, so that 8,192 inputs also fit 512 targets.
+  for length in 2048 8192; do
     plan "window_$length" 2x1 $window $force --set data.input_length=$length data.noise_density=0.048
     plan "full_$length" 2x1 bench_long $force --set data.input_length=$length data.noise_density=0.048
   done
@@ -204,7 +208,7 @@ memory() {
       plan ${model}_$precision 2x1 bench_$model $force --set train.precision=$precision
     done
   done
-  alternate memory 1  # no clock decides it
+  alternate memory 1  # not a time measurement
   for model in small tiny; do
     for precision in BFLOAT16 FLOAT32; do
       row "bench_$model, $precision: peak memory of a process / the sum that describe prints" "<= 1.05" \

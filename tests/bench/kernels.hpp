@@ -1,5 +1,5 @@
-// What the benchmarks of kernels share: the shapes of a layer, how a kernel is held to a plain
-// reference before it is timed, and how its rate is told. Each register_… is one concept's file.
+// What the kernel benchmarks share: the shapes of a layer, verification against a plain reference
+// before timing, and the reported rate. Each register_… function belongs to one file.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -17,7 +17,7 @@
 
 namespace switchyard::bench {
 
-// What one virtual rank of a model has in each layer.
+// The sizes of one virtual rank's part of each layer.
 struct LayerShape {
   std::string name;
   std::int64_t rows, inputs, targets;  // b, S, T
@@ -39,7 +39,7 @@ void register_canonical_sums(const Comm& comm, const LayerShape& shape);
 void register_rounding(const LayerShape& shape);
 void register_checksums(const LayerShape& shape);
 
-// "norm/forward/BFLOAT16/bench_small", timed by the clock on the wall, as threads work beside.
+// "norm/forward/BFLOAT16/bench_small", timed by wall-clock time, since other threads work too.
 template <class Run>
 void add_benchmark(const std::string& kernel, const LayerShape& shape, Run run) {
   benchmark::RegisterBenchmark((kernel + "/" + shape.name).c_str(), run)
@@ -52,12 +52,12 @@ std::string precision_of() {
   return std::is_same_v<T, float> ? "FLOAT32" : "BFLOAT16";
 }
 
-// The relative errors that rounding explains, where products or sums of some hundred terms are
-// stored as T.
+// The relative error that rounding explains, for products or sums of some hundred terms stored as
+// T.
 template <class T>
 constexpr double allowed_error = std::is_same_v<T, float> ? 1e-5 : 2e-2;
 
-// False, and the benchmark has failed, where `error` is larger (or no number).
+// Returns false and marks the benchmark as failed where `error` is too large or NaN.
 inline bool verified(benchmark::State& state, const std::string& what, double error,
                      double allowed) {
   if (error <= allowed) return true;
@@ -84,12 +84,12 @@ double error_of(View<const T> x, const reference::Doubles& expected) {
   return relative_error(widened<T>(x), expected);
 }
 
-// How far `gradient` is from that of the plain f64 function `loss` at x: its derivatives along two
-// random directions, by central differences, against what the gradient says of them; 1 is what two
-// gradients of this size that have nothing in common differ by.
+// The error of `gradient` relative to that of the plain f64 function `loss` at x: compares its
+// derivatives along two random directions, by central differences, with those of the gradient. 1 is
+// the expected difference of unrelated gradients of this size.
 template <class Loss>
 double gradient_error(const reference::Doubles& x, const reference::Doubles& gradient, Loss loss) {
-  constexpr double step = 1e-6;  // so small that few kinks of a relu lie within it
+  constexpr double step = 1e-6;  // so small that few kinks of a ReLU lie within it
   double worst = 0;
   for (const std::uint64_t seed : {101, 102}) {
     const Tensor<float> direction =
@@ -112,7 +112,8 @@ double gradient_error(const reference::Doubles& x, const reference::Doubles& gra
 
 enum class Amount { operations, bytes };
 
-// Times `run`, which is so many operations (2 a multiply-add) or bytes read and written.
+// Times `run`, which performs this many operations (2 per multiply-add) or reads and writes this
+// many bytes.
 template <class Run>
 void time(benchmark::State& state, Amount unit, std::int64_t amount, Run run) {
   for (auto _ : state) run();

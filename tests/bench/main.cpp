@@ -1,7 +1,7 @@
 // The kernels of a training step, each verified against a plain reference and then timed, on the
-// shapes of one virtual rank of bench_small and bench_tiny. Exits 1 where a kernel is wrong.
+// shapes of one virtual rank of bench_small and bench_tiny. Exits with 1 if a kernel is wrong.
 //   kernels [--smoke] [--benchmark_filter=attention] …
-// --smoke: one tiny shape, for tests. Run one copy a core at the same time, as training does:
+// --smoke: one tiny shape, for tests. Run one copy per core at the same time, as in training:
 // mpirun -n 2 --bind-to core kernels
 #include <algorithm>
 #include <cstdio>
@@ -28,7 +28,7 @@ void register_all(const Comm& comm, const LayerShape& shape) {
   register_checksums(shape);
 }
 
-// Remembers whether any benchmark reported an error.
+// Records whether any benchmark reported an error.
 class Reporter : public benchmark::ConsoleReporter {
  public:
   Reporter() : ConsoleReporter(OO_Tabular) {}

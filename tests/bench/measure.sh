@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What beside_peer.sh and goals.sh share, which source this: one run of `switchyard benchmark`, what its
-# JSON says, and medians. Prints nothing of its own.
+# Shared by beside_peer.sh and goals.sh, which source this: runs `switchyard benchmark`, reads its
+# JSON, and computes medians. Prints nothing of its own.
 export LC_ALL=C.UTF-8
 [[ $0 != "${BASH_SOURCE[0]}" ]] || { . "$(dirname -- "$0")/../../launch/common.sh"; show_help; }
 
@@ -10,7 +10,8 @@ case " $* " in *" --help "* | *" -h "*) show_help ;; esac
 switchyard=${SWITCHYARD_PROGRAM:-$root/build/release/switchyard}
 [ -x "$switchyard" ] || fail 69 "there is no $switchyard: build it, or name another by SWITCHYARD_PROGRAM"
 
-# run_benchmark PROCESSESxTHREADS JSON ARGUMENT…   what it prints goes to JSON with .log for .json
+# run_benchmark PROCESSESxTHREADS JSON ARGUMENT…   its output goes to JSON with .log in place of
+# .json
 run_benchmark() {
   local processes=${1%x*} threads=${1#*x} json=$2
   shift 2
@@ -20,10 +21,11 @@ run_benchmark() {
 # figure JSON NAME   a number of the top level, or of `phases`
 figure() { sed -n "s/^ *\"$2\": \([-+0-9.e]*\),\{0,1\}\$/\1/p" "$1"; }
 
-# Of numbers, a line each: "median least most"; "nan" is left out.
+# From numbers, one per line: "median minimum maximum"; "nan" is ignored.
 spread() { sed '/nan/d' | sort -g | awk '{ x[NR] = $1 } END { if (NR) print (x[int((NR + 1) / 2)] + x[int((NR + 2) / 2)]) / 2, x[1], x[NR] }'; }
 
-# cell FORMAT   of what `spread` says: "1.25 (1.20 to 1.31)", or a dash where nothing was measured
+# cell FORMAT   formats the output of `spread`: "1.25 (1.20 to 1.31)", or a dash if nothing was
+# measured
 cell() { awk -v f="$1" '{ printf f " (" f " to " f ")", $1, $2, $3 } END { if (!NR) printf "–" }'; }
 
 machine_line() {

@@ -1,4 +1,4 @@
-// RMSNorm, forward with the rounding of what enters the next product, and backward.
+// RMSNorm: forward, including the rounding of its output for the next product, and backward.
 #include "kernels.hpp"
 #include "tensor/ops.hpp"
 

@@ -1,5 +1,5 @@
-// The update of one feed-forward kernel by each rule, and of 64 experts' that no cache holds.
-// Bytes: the least that must move, so what a rule reads twice lowers its rate.
+// The update of one feed-forward kernel by each optimizer, and of 64 experts' kernels, which fit no
+// cache. Bytes: the minimum that must move, so an optimizer that reads data twice has a lower rate.
 #include "kernels.hpp"
 #include "optim/optimizer.hpp"
 #include "support/adafactor_reference.hpp"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr double learning_rate = 0.01;
 
-// Tensors [D, F] with a gradient.
+// Tensors [D, F] with gradients.
 struct Kernels {
   ParamSet params;
 
@@ -36,7 +36,7 @@ struct Kernels {
   }
 };
 
-// How far the first update is from the reference's, as a share of the update.
+// The error of the first update compared with the reference's, relative to the update.
 double error_of_update(const Kernels& kernel, const reference::Matrix& before,
                        const reference::Matrix& expected) {
   double difference = 0, size = 0;

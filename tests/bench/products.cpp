@@ -1,4 +1,5 @@
-// The products of a linear layer in their three forms, by gemm(), on the shapes of a layer.
+// The matrix products of a linear layer in their three forms, through gemm(), with the shapes of a
+// layer.
 #include <algorithm>
 
 #include "kernels.hpp"
@@ -13,7 +14,7 @@ struct Product {
   Transpose ta = Transpose::no, tb = Transpose::no;
 };
 
-// Of y [N, B] = x [N, A] W [A, B].
+// The products of y [N, B] = x [N, A] W [A, B] and its gradients.
 std::vector<Product> forms(const std::string& layer, std::int64_t N, std::int64_t A,
                            std::int64_t B) {
   return {{layer + "/forward", N, B, A},
@@ -21,7 +22,7 @@ std::vector<Product> forms(const std::string& layer, std::int64_t N, std::int64_
           {layer + "/weight_gradient", A, B, N, Transpose::yes, Transpose::no}};
 }
 
-// A plain f64 sum for some elements.
+// Verifies some elements against a plain f64 sum.
 template <class T>
 double error_of_product(const Product& p, View<const T> a, View<const T> b, View<const float> c) {
   reference::Doubles expected;

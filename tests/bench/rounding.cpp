@@ -1,4 +1,4 @@
-// Between f32 and bf16, a layer's activations at a time.
+// Conversion between f32 and bf16 for a layer's activations.
 #include "tensor/rounding.hpp"
 
 #include "kernels.hpp"
@@ -6,7 +6,7 @@
 namespace switchyard::bench {
 namespace {
 
-// To the nearest number of eight significant bits, the even one of two.
+// Rounds to the nearest number with eight significant bits, ties to even.
 double rounded_plainly(double x) {
   int exponent;
   const double mantissa = std::frexp(x, &exponent);

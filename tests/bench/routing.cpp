@@ -1,5 +1,5 @@
-// Who goes to which expert: the router of a group of tokens, the choice, its losses and their
-// backward; then the plan of who is sent where.
+// Routing: the router of a group of tokens, the choice, its losses and their backward; then the
+// dispatch plan.
 #include "moe/routing.hpp"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr RouterLossScale loss_scale{0.5, 1e-4f};
 
-// One group of N tokens, a few of them padding, each to go to one of E experts.
+// One group of N tokens, some of them padding, and E experts.
 struct Group {
   Tensor<float> x, weights;
   std::vector<std::uint8_t> real;
@@ -40,7 +40,7 @@ struct Group {
   Routing routed() { return route(work, input(), weights.cols()); }
 };
 
-// Plain f64: the probabilities of a token, and the logarithm of their normaliser.
+// Plain f64: the probabilities of a token, and the log of their normaliser.
 struct Softmax {
   reference::Doubles p;
   double log_normalizer;
@@ -61,8 +61,8 @@ Softmax softmax_of_token(const Group& g, const reference::Doubles& x, std::int64
   return s;
 }
 
-// The largest error of a gate; infinite where a choice or a fate is not what the rule says. Of
-// experts that rounding cannot tell apart either may be chosen.
+// The largest error of a gate; infinite where a choice or a fate violates the rule. Of experts
+// whose probabilities differ by less than rounding, either may be chosen.
 double routing_error(const Group& g, const Selection& s) {
   constexpr double wrong = std::numeric_limits<double>::infinity();
   const auto x = as_doubles(g.x.flat());
@@ -92,7 +92,8 @@ void router(benchmark::State& state, const LayerShape& shape) {
        [&] { benchmark::DoNotOptimize(g.routed()); });
 }
 
-// What route_backward is the gradient of, choices and the shares of experts being constants.
+// The function whose gradient route_backward computes; choices and fractions of the experts are
+// constants.
 double router_loss(const Group& g, const Routing& routing, std::span<const float> d_weight,
                    const reference::Doubles& x) {
   const LoadBalance& balance = routing.balance;
@@ -132,7 +133,7 @@ void router_gradient(benchmark::State& state, const LayerShape& shape) {
   time(state, Amount::operations, 4 * g.x.size() * shape.E, run);
 }
 
-// Of two virtual ranks on one process.
+// For two virtual ranks on one process.
 void plan(benchmark::State& state, const LayerShape& shape) {
   const Layout layout(2, 1, 1, static_cast<int>(shape.E));
   const Routing first = Group(shape, 1).routed(), second = Group(shape, 5).routed();

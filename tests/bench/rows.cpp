@@ -1,6 +1,5 @@
-// Rows on their way to experts and back: packing them in send order alone; then a whole Switch
-// layer whose experts are so narrow that what is left is its router, packing, combining and the
-// like.
+// Rows on their way to experts and back: first only packing them in send order; then a whole Switch
+// layer with experts so narrow that router, packing and combining dominate.
 #include <algorithm>
 
 #include "kernels.hpp"
@@ -15,7 +14,7 @@ template <class T>
 void pack(benchmark::State& state, const LayerShape& shape) {
   const std::int64_t N = 2 * shape.tokens();
   const auto x = random_tensor<T>(N, shape.D, 1);
-  std::vector<std::int64_t> rows;  // expert by expert, as a plan has them
+  std::vector<std::int64_t> rows;  // in order of experts, as in a dispatch plan
   for (std::int64_t e = 0; e < shape.E; ++e)
     for (std::int64_t row = e; row < N; row += shape.E) rows.push_back(row);
   bool same = true;
@@ -89,7 +88,7 @@ struct NarrowLayer {
     }
     return reference::switch_layer(p);
   }
-  // Read or written by the rows: x, packed, y; packed and answers as In.
+  // Bytes that are read or written: x, packed, y; packed and answers as In.
   std::int64_t bytes() const { return x.size() * static_cast<std::int64_t>(4 * sizeof(In) + 4); }
 
  private:

@@ -1,5 +1,5 @@
-// Every way to damage a small checkpoint is noticed, by verification and by loading alike, and what
-// is in memory stays as it was.
+// Every kind of damage to a small checkpoint is detected, both by verification and by loading, and
+// what is in memory does not change.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -36,7 +36,7 @@ class DamageTest : public testing::Test {
   void write(const std::string& name, const std::string& bytes) const {
     std::ofstream(directory_ + "/" + name, std::ios::binary) << bytes;
   }
-  // In place: a file that is cut to nothing and written anew costs a disk write each time.
+  // Changes the file in place: truncating and rewriting it would cost a disk write each time.
   void poke(const std::string& name, std::size_t at, char byte) const {
     std::fstream file(directory_ + "/" + name, std::ios::binary | std::ios::in | std::ios::out);
     file.seekp(static_cast<std::streamoff>(at)).put(byte);
@@ -121,7 +121,7 @@ TEST_F(DamageTest, IsNoticedInMissingAndForeignFiles) {
   EXPECT_EQ(test::error_of([&] { verify_checkpoint(env_, directory_); }), "");
 }
 
-// After it was verified, before it is in its place.
+// Damage that occurs after verification and before the data are in place.
 TEST_F(DamageTest, IsNoticedInEveryBitThatChangesBetweenCheckingAndLoading) {
   const std::string shard = "shard-00000.bin", whole = read(shard);
   for (std::size_t byte = 0; byte < whole.size() && !HasFailure(); ++byte) {

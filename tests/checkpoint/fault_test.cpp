@@ -1,4 +1,5 @@
-// A save that fails at any of its operations, on any process, loses nothing and leaves nothing.
+// A save that fails at any of its operations, on any process, loses no earlier checkpoint and
+// leaves no files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +29,7 @@ class SaveFaultTest : public testing::Test {
 
   std::string checkpoints() const { return directory_.path() + "/checkpoints"; }
 
-  // "" when it succeeded, else the reason.
+  // Returns "" on success, else the reason.
   std::string save(Env& env, std::int64_t step) {
     state_.fill(static_cast<std::uint32_t>(step));
     return test::error_of([&] {
@@ -36,7 +37,7 @@ class SaveFaultTest : public testing::Test {
     });
   }
 
-  // The state of this step is what the checkpoint of this step gives.
+  // Loading the checkpoint gives the state of its step.
   void expect_loads(const CheckpointEntry& entry) {
     SmallState live(layout_, world_.rank(), 77);
     load_checkpoint(world_, open_valid(real_, world_, entry.directory), live.tensors());
@@ -55,8 +56,8 @@ class SaveFaultTest : public testing::Test {
     barrier(world_);
   }
 
-  // Fails operation n of `victim` for n = 0, 1, … until a save of step 2 survives; returns how
-  // often.
+  // Fails operation n of process `victim` for n = 0, 1, … until a save of step 2 succeeds; returns
+  // the number of failures.
   template <class Check>
   int fail_every_operation(Rank victim, Fault fault, Check&& check) {
     for (int n = 0;; ++n) {

@@ -1,4 +1,4 @@
-// The command as a user sees it: what it prints, and how it refuses.
+// `switchyard inspect` as a user sees it: its output and its error messages.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

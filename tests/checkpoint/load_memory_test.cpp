@@ -1,5 +1,5 @@
-// A checkpoint is loaded into place: beside what it is loaded into, memory holds a block and the
-// manifest, however much there is.
+// A checkpoint is loaded into place: besides the destination, memory holds one block and the
+// manifest, however large the checkpoint is.
 #include <gtest/gtest.h>
 
 #include <vector>

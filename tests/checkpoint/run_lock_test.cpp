@@ -14,7 +14,7 @@
 namespace switchyard {
 namespace {
 
-// A child that takes the lock, says so, and holds it until it is killed.
+// A child process that takes the lock, reports it, and holds it until it is killed.
 class Holder {
  public:
   explicit Holder(const std::string& run) {

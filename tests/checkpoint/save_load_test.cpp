@@ -1,4 +1,4 @@
-// Saving and loading on whatever processes there are.
+// Saving and loading on the number of processes that the test runs with.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ RunState state_at(std::int64_t step) {
           .build = {"0.1.0", "abc", "Release", "2.6.3", "AVX2", "Open MPI", 9}};
 }
 
-// The first n processes of the world alone; nothing for the others.
+// A communicator of the first n processes of the world; nullopt on the others.
 std::optional<Comm> first_processes(int n) {
   const Comm& world = test_world();
   Comm part = world.split(world.rank().value < n ? 0 : 1, static_cast<int>(world.rank().value));
@@ -108,7 +108,8 @@ TEST_F(CheckpointTest, IsDividedBetweenTheProcesses) {
   EXPECT_EQ(expert->expert, ExpertId{3});
   EXPECT_EQ(expert->rows, 7);
   EXPECT_EQ(expert->bytes, 7 * 5 * 4);
-  // The embedding is larger than all the rest of a share; nobody else's file may exceed it.
+  // The embedding is larger than the rest of a share; no other process's file may be larger than
+  // it.
   for (int p = 0; p < test_world().size(); ++p) {
     char name[32];
     std::snprintf(name, sizeof name, "/shard-%05d.bin", p);
@@ -190,7 +191,7 @@ TEST_F(CheckpointTest, ReplacesADamagedOneOfTheSameStep) {
 TEST_F(CheckpointTest, RefusesToLeaveOutAnExpert) {
   const Comm& world = test_world();
   std::vector<NamedTensor> tensors(saved_.tensors().begin(), saved_.tensors().end());
-  const std::int64_t lost = experts - 1;  // its owner forgets it
+  const std::int64_t lost = experts - 1;  // its owner omits it
   std::erase_if(tensors, [&](const NamedTensor& t) { return t.expert == ExpertId{lost}; });
   EXPECT_TRUE(fails_with(ExitCode::mismatch, "expert 4 has other tensors than expert 0", [&] {
     save_checkpoint(env_, world, layout_, checkpoints(), state_at(1), tensors);

@@ -1,4 +1,4 @@
-// Which checkpoints there are, which is the newest valid one, and which may go.
+// Which checkpoints exist, which is the newest valid one, and which may be deleted.
 #include "checkpoint/store.hpp"
 
 #include <gmock/gmock.h>
@@ -53,7 +53,7 @@ class StoreTest : public testing::Test {
     for (const auto& entry : list_checkpoints(env_, checkpoints())) all.push_back(entry.step);
     return all;
   }
-  // Names rank 0's warnings; other ranks have none.
+  // Opens the newest and records rank 0's warnings; other ranks have none.
   std::optional<CheckpointEntry> newest() {
     console_.str("");
     Log log(world_.rank() == Rank{0} ? &console_ : nullptr);
@@ -61,8 +61,8 @@ class StoreTest : public testing::Test {
     if (!opened) return std::nullopt;
     return CheckpointEntry{opened->state().step, opened->directory()};
   }
-  // Opens the newest while somebody deletes checkpoints: process 0 does `deed` just before it opens
-  // `file` for the first time.
+  // Opens the newest checkpoint while another process deletes checkpoints: process 0 runs `deed`
+  // just before it opens `file` for the first time.
   CheckpointReader open_while(const std::string& file, const std::function<void()>& deed) {
     test::FaultEnv env;
     bool done = world_.rank() != Rank{0};
@@ -76,7 +76,7 @@ class StoreTest : public testing::Test {
     CheckpointReader reader = open_checkpoint(env, world_, run(), log);
     EXPECT_TRUE(done) << file << " was never opened";
     EXPECT_EQ(console_.str(), "");
-    // What was opened is read by the real environment alone: the other ends here.
+    // The rest is read through the real environment, since the other one ends here.
     return open_checkpoint(env_, world_, reader.directory(), log);
   }
 

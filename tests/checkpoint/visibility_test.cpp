@@ -21,7 +21,8 @@ using testing::IsEmpty;
 
 class VisibilityTest : public testing::Test {
  protected:
-  // What the last process calls the common directory, the others have at directory_.path().
+  // The path by which this process knows the common directory: `by_the_last` on the last process,
+  // directory_.path() on the others.
   std::string seen(const std::string& by_the_last) const {
     return is_last() ? by_the_last : directory_.path();
   }
@@ -50,11 +51,11 @@ TEST_F(VisibilityTest, IsDeniedOnEveryProcessWhereOneSeesAnotherDirectoryOrNone)
     barrier(world_);
     EXPECT_THAT(env_.list_directory(directory_.path()), IsEmpty());
     EXPECT_THAT(env_.list_directory(own.path()), IsEmpty());
-    barrier(world_);  // before process 0 writes the next sign
+    barrier(world_);  // before process 0 writes the next file
   }
 }
 
-// The last process sees the directory by another way, and may not write there.
+// The last process uses another path to the directory, where it may not write.
 TEST_F(VisibilityTest, IsDeniedWhereAProcessMayNotWrite) {
   if (world_.size() == 1) GTEST_SKIP() << "process 0 finds out when it writes";
   class OwnMount final : public test::FaultEnv {

@@ -1,6 +1,5 @@
-// What users get wrong, on the whole program: each mistake is one clear sentence and the right exit
-// code, and every stored file is afterwards what it was before. Then the ways in which a job ends
-// before its time.
+// Users' mistakes, on the whole program: each gives one clear sentence and the right exit code, and
+// leaves every stored file unchanged. Then the ways in which a job ends early.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +30,7 @@ train { batch_size: 8 steps: 4 log_interval: 2 eval_interval: 0 eval_samples: 5 
 checkpoint { interval: 2 }
 )";
 
-// Every file below the working directory with its contents; the lock and the log are there to
+// Every file below the working directory with its contents, except the lock and the log, which may
 // change.
 std::map<std::string, std::string> stored_files() {
   std::map<std::string, std::string> files;
@@ -50,9 +49,9 @@ struct Mistake {
   int processes = 0;
 };
 
-// The working directory holds, and each test leaves behind: text.txt, data (made from it), other
-// (data with another tokenizer), same (other data with the same one), run.textproto, run (four
-// steps of it), empty (a directory).
+// The working directory contains, before and after each test: text.txt, data (prepared from it),
+// other (data with another tokenizer), same (other data with the same tokenizer), run.textproto,
+// run (four steps of it), empty (a directory).
 class BadInput : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -77,7 +76,7 @@ class BadInput : public testing::Test {
     ASSERT_EQ(outcome.exit_code, 0) << arguments << "\n" << outcome.output;
   }
 
-  // The command is refused with this code and these words, and harms nothing.
+  // The command is refused with this exit code and these words, and changes no file.
   static void expect_refused(const std::string& command, int code, const Phrases& phrases) {
     SCOPED_TRACE(command);
     const auto before = stored_files();
@@ -271,7 +270,8 @@ TEST_F(BadInput, AsDamagedDataIs65) {
       fs::remove_all("bad");
       fs::copy("data", "bad", fs::copy_options::recursive);
       write_text("bad/" + file, content);
-      // Where tokenizer and manifest contradict each other, it is the tokenizer that does not fit.
+      // If tokenizer and manifest contradict each other, the tokenizer is reported as the one that
+      // does not fit.
       const bool foreign = file == "dataset.textproto" && content == read_text("other/" + file);
       const int code = file == "tokenizer.model" || foreign ? 78 : 65;
       expect_refused({train + "--set data.train=bad", code, {"/bad/"}});
@@ -415,7 +415,7 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
   expect_refused(mpirun() + ("-n 1" + evaluate + " : -n 1" + evaluate + " --samples 1"), 78,
                  {"the command line", "--samples 1"});
 
-  // A program that differs in nothing but its build id is another program.
+  // A program that differs only in its build id counts as a different program.
   std::smatch id;
   const std::string version = run_program("--version").output;
   ASSERT_TRUE(std::regex_search(version, id, std::regex("build id +([0-9a-f]{40})")));
@@ -432,7 +432,7 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
   for (const char* made : {"a", "b", "other_program"}) fs::remove_all(made);
 }
 
-// Two hosts that see their own disks under one name: here two processes in two directories.
+// Two hosts with local disks under the same name, simulated by two processes in two directories.
 class OwnDisks : public BadInput {
  protected:
   void SetUp() override {
@@ -446,7 +446,7 @@ class OwnDisks : public BadInput {
     for (const char* made : {"a", "b", "examples.jsonl", "imported"}) fs::remove_all(made);
   }
 
-  // The same command in both.
+  // Runs the same command in both directories.
   static std::string command(const std::string& arguments) {
     const std::string one = " " SWITCHYARD_PROGRAM " " + arguments, here = directory->path();
     return mpirun() + ("-n 2 -wdir " + here + "/a" + one + " : -n 1 -wdir " + here + "/b" + one);
@@ -462,7 +462,7 @@ TEST_F(OwnDisks, OfWhichOneHasOtherDataIs65) {
   for (const std::string file : {"train.bin", "train.idx", "validation.bin", "validation.idx"}) {
     const std::string whole = read_text("b/data/" + file);
     std::string other = whole;
-    std::swap(other[other.size() - 2], other[other.size() - 4]);  // still as a token file may be
+    std::swap(other[other.size() - 2], other[other.size() - 4]);  // still a valid token file
     std::swap(other[other.size() - 1], other[other.size() - 3]);
     if (other == whole) other[other.size() - 2] ^= 1;
     write_text("b/data/" + file, other);
@@ -526,7 +526,7 @@ TEST_F(BadInput, DoesNotTakeARunThatLostItsCheckpointsForANewOne) {
   }
 }
 
-// A run that goes on for ever, in the background of the shell, as job `$!`.
+// Starts a run that never ends by itself, in the background of the shell, as job `$!`.
 std::string endless(const std::string& start) {
   return start + " " SWITCHYARD_PROGRAM
                  " train --config run.textproto --set data.train=data --set train.steps=1000000 "
@@ -577,7 +577,7 @@ const std::string in_background =
     "OMP_NUM_THREADS=1 " SWITCHYARD_PROGRAM
     " train --config run.textproto --set data.train=data --set checkpoint.interval=0 ";
 
-// What is printed is lost, and nothing else.
+// Only what is printed is lost.
 TEST_F(BadInput, IsNotAReaderThatGoesAway) {
   const Outcome outcome =
       run_shell("{ " + in_background +
@@ -600,8 +600,8 @@ TEST_F(BadInput, IsNotATerminalThatIsClosed) {
   fs::remove_all("busy");
 }
 
-// At any moment once it hears of it, which is before anything else: it is asked to stop, or is
-// done.
+// At any moment after the program has started handling the signal, which is before anything else:
+// it is asked to stop, or has already finished.
 TEST_F(BadInput, NorDoesARequestEverKillATrainer) {
   const std::string start =
       in_background +
@@ -641,7 +641,7 @@ TEST_F(BadInput, AsALimitOnTheSizeOfFilesIs74AndLeavesNothingHalf) {
   EXPECT_TRUE(stored_files() == before);
 }
 
-// Nor is the directory of MPI's own files left behind.
+// MPI's own temporary directory is removed too.
 TEST_F(BadInput, IsGoneWithTheCommandThatASignalEnds) {
   const auto before = stored_files();
   for (const std::string signal : {"HUP", "INT", "TERM"}) {

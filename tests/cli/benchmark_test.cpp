@@ -1,5 +1,5 @@
-// `switchyard benchmark` on a model so small that its figures are checked for what they are, never
-// for how large: they hang together, and those that no clock decides are the right ones.
+// `switchyard benchmark` on a tiny model: checks that its figures are consistent, and that those
+// which do not depend on the clock are right; never how large they are.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,15 +17,16 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// 16 tokens of 4 experts a group in the encoder, 8 in the decoder.
+// 16 tokens per group for 4 experts in the encoder, 8 in the decoder.
 const std::string minute =
     " --set model.d_model=16 model.d_ff=32 model.d_kv=8 model.num_heads=2 model.num_layers=2 "
     "model.vocab_size=64 moe.num_experts=4 parallel.virtual_ranks=4 data.input_length=16 "
     "data.target_length=8 train.batch_size=4";
 constexpr int positions = 4 * (16 + 8);
 
-// 6 x parameters x positions of the encoder's kernels, of the decoder's, and of its keys and values
-// of the source; 12 x pairs x heads x d_kv of three attentions; 6 x parameters x targets of logits.
+// 6 x parameters x positions for the encoder's kernels, the decoder's, and its keys and values of
+// the encoder's output; 12 x pairs x heads x d_kv for three attentions; 6 x parameters x targets
+// for the logits.
 constexpr double operations = 6 * 2 * (4 * 256 + 2 * 512) * 64 + 6 * 2 * (6 * 256 + 2 * 512) * 32 +
                               6 * 2 * 2 * 256 * 64 + 12 * 2 * 4 * 16 * (256 + 64 + 128) +
                               6 * 16 * 64 * 32;
@@ -94,8 +95,8 @@ TEST(Benchmark, OfOneProcessHangsTogether) {
                     Not(HasSubstr("exchange of rows"))));
 }
 
-// All 64 and 32 tokens reach 4 experts of one group evenly, and half of them another process: 4
-// transfers of 16 floats, in one layer of each stack.
+// All 64 and 32 tokens are distributed evenly over the 4 experts of one group, so half of them go
+// to the other process: 4 transfers of 16 floats each, in one layer of each stack.
 TEST(Benchmark, BalancedByForceDropsNothingOnTwoProcesses) {
   const auto [outcome, figures] = benchmark(" --force-load-balancing", 2);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
@@ -137,7 +138,7 @@ TEST(Benchmark, FindsOutFirstWhereItCannotWrite) {
               AllOf(HasSubstr("/nowhere/at/all.json"), Not(HasSubstr("measuring"))));
 }
 
-// The figures by which the configurations are known elsewhere.
+// Operation counts under which the configurations are known elsewhere.
 TEST(Benchmark, ShipsModelsOfSoManyOperations) {
   for (const auto& [config, total] : {std::pair{"bench_small", "8.500e+11"},
                                       {"bench_small_dense", "8.500e+11"},

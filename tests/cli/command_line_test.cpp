@@ -29,7 +29,7 @@ TEST(CommandLine, ReadsBackAsTheSameWords) {
   EXPECT_EQ(test::run_shell("printf '<%s>' " + shell_text(words)).output, expected);
 }
 
-// This test is not the program that launch/local.sh would start, so it has to be named.
+// launch/local.sh would not start this test program by default, so the command line has to name it.
 TEST(CommandLine, NamesAProgramThatALauncherWouldNotFind) {
   const std::string line = local_command_line(2, 1, Strings{"train"});
   EXPECT_NE(line.find("launch/local.sh -n 2 -t 1 "), std::string::npos) << line;
@@ -58,7 +58,7 @@ TEST(CommandLine, OfAJobOnSeveralHostsNamesThemWithTheirProcesses) {
   }
 }
 
-// This host under two of its names is two hosts to whoever reads the line.
+// Two names of this host count as two hosts in the command line.
 TEST(CommandLine, OfAJobOnSeveralHostsRunsAsItStands) {
   const Strings hosts = {"localhost", "localhost", "127.0.0.1"};
   const std::string line = job_command_line({.hosts = hosts}, Strings{"--gtest_list_tests"});

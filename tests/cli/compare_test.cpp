@@ -1,5 +1,5 @@
-// `switchyard compare` as a user meets it: on runs that were trained, and on run directories in
-// every state that a run leaves them in.
+// `switchyard compare` as a user sees it: on trained runs, and on run directories in every state
+// that a run may leave behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ Words words_of(const std::string& line) {
   return {std::istream_iterator<std::string>(in), {}};
 }
 
-// The words of the first line that begins with this one; none where there is no such line.
+// The words of the first line that begins with `first`; empty if there is none.
 Words row(const Outcome& outcome, const std::string& first) {
   for (const std::string& line : lines_of(outcome.output)) {
     const Words words = words_of(line);
@@ -47,7 +47,7 @@ Words row(const Outcome& outcome, const std::string& first) {
   return {};
 }
 
-// A run's directory without the run: its configuration and one record for each loss, evaluated.
+// A run directory without training: a configuration, and one record with an evaluation per loss.
 void make_run(const std::string& run, const Words& sets, const std::vector<double>& losses) {
   fs::create_directories(run);
   write_text(run + "/config.textproto", resolved_text(load_config({}, sets)));
@@ -103,7 +103,7 @@ TEST_F(Compare, ShowsTheOptionsThatDifferAndNoOthersPathsLast) {
   EXPECT_THAT(words_of(lines[8]), ElementsAre("data.train", "\"/x\"", "\"/y\"", "\"/x\""));
 }
 
-// A run of an earlier version, whose configuration lacks what was added since.
+// A run of an earlier version, whose configuration lacks options added since.
 TEST_F(Compare, CountsAnOptionThatIsNotWrittenOutAsItsDefault) {
   make_run("a", {}, {3});
   make_run("b", {}, {3});
@@ -199,7 +199,7 @@ TEST_F(Compare, RefusesWhatIsNoRunInOneSentence) {
   EXPECT_EQ(run_program("compare a", 2).exit_code, 64);
 }
 
-// Killed after its last line, the newest checkpoint two steps back, a line torn.
+// Killed after its last record, with the newest checkpoint two steps earlier and a truncated line.
 TEST_F(Compare, OfAResumedRunIsTheLineOfTheUninterruptedOneButForItsTimes) {
   write_text("text.txt", synthetic_text(300, 30));
   ASSERT_EQ(

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The files of a machine's control groups, as Linux lays them out, below a directory of the test.
+// The files of a machine's control groups, in Linux's layout, below a test directory.
 class ControlGroups : public testing::Test {
  protected:
   void write(const std::string& path, const std::string& text) {
@@ -71,7 +71,7 @@ TEST_F(ControlGroups, AreEachAskedUpToTheRoot) {
   EXPECT_EQ(memory_left_to_groups(root()), 300);
 }
 
-// In a container the path is often that of the outside, and the group itself lies at the top.
+// In a container, the path is often the one outside, and the group itself is at the top.
 TEST_F(ControlGroups, AreFoundFromInsideAContainer) {
   write("/proc/self/cgroup", "4:memory:/docker/0123\n0::/../../elsewhere\n");
   memory_1("", "1000", "400", "0");

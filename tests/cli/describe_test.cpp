@@ -1,4 +1,4 @@
-// `switchyard describe` on the configurations that ship: the figures that are published.
+// `switchyard describe` on the shipped configurations: compares with published figures.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -20,7 +20,7 @@ using ::testing::Not;
 
 Outcome describe(const std::string& arguments) { return run_program("describe " + arguments); }
 
-// The figure of the line that begins with `name`, commas removed.
+// The number in the line that begins with `name`, without commas.
 std::int64_t figure(const std::string& output, const std::string& name) {
   std::smatch match;
   if (!std::regex_search(output, match, std::regex("\n  " + name + " +([0-9,]+)"))) return -1;
@@ -105,7 +105,8 @@ TEST(Describe, RefusesWhatTrainWouldRefuse) {
   EXPECT_EQ(run_program("describe --config tiny", 2).exit_code, 64);
 }
 
-// On prepared data: the vocabulary is its own, and what does not fit is refused before it starts.
+// With prepared data: the vocabulary is that of the data, and what does not fit in memory is
+// refused before it starts.
 TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
   const TemporaryDirectory directory;
   const std::string text = directory.path() + "/text.txt", data = directory.path() + "/data",

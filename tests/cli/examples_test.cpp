@@ -1,5 +1,6 @@
-// Files of examples as a user meets them: evaluated, trained on, and read off two exports. The
-// figures are Hugging Face's for a model of theirs; the bits are to be the same on any processes.
+// Files of examples as a user sees them: evaluation, training, and gradients from two exports. The
+// figures are Hugging Face's for one of its models; the bits must be the same on any number of
+// processes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -39,7 +40,7 @@ std::map<std::string, std::vector<float>> read_tensors(const std::string& direct
   return tensors;
 }
 
-// The fixture's batch as it stands in a file of examples: padding is left out.
+// The fixture's batch as a file of examples, without padding.
 std::string fixture_lines(const json& expected) {
   std::string lines;
   for (std::size_t r = 0; r < expected["input_ids"].size(); ++r) {
@@ -53,7 +54,7 @@ std::string fixture_lines(const json& expected) {
   return lines;
 }
 
-// Rows of many lengths, zeros and ones among the ids, also at the end.
+// Rows of many lengths, with zeros and ones among the ids, also at the end.
 std::string made_up_lines(int examples) {
   std::string lines;
   for (int e = 0; e < examples; ++e) {
@@ -76,8 +77,8 @@ class ScopedVariable {
   std::string name_;
 };
 
-// The working directory holds imported, the run that hf-tiny became; tiny.jsonl, its batch;
-// many.jsonl, made-up examples; and tokenizer.model with pieces below 256.
+// The working directory contains imported, the run imported from hf-tiny; tiny.jsonl, its batch;
+// many.jsonl, random examples; and tokenizer.model with fewer than 256 pieces.
 class Examples : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -109,7 +110,7 @@ class Examples : public testing::Test {
     EXPECT_EQ(outcome.exit_code, code) << arguments << "\n" << outcome.output;
     EXPECT_THAT(outcome.output, AllOf(HasSubstr(words), HasSubstr("hint: "))) << arguments;
   }
-  // What stdout alone has is JSON.
+  // The standard output must be JSON and nothing else.
   static json evaluate(const std::string& arguments, int processes = 0) {
     return json::parse(succeed("evaluate " + arguments + " 2>/dev/null", processes));
   }
@@ -143,7 +144,7 @@ TEST_F(Examples, HaveTheCrossEntropyThatHuggingFaceComputes) {
   EXPECT_DOUBLE_EQ(sum / report["tokens"].get<double>(), report["cross_entropy"]);
 }
 
-// What libraries print goes elsewhere: oneDNN's lines would be no JSON.
+// Output of libraries is redirected: oneDNN's lines would not be JSON.
 TEST_F(Examples, AreReportedInJsonWhateverALibraryHasToSay) {
   for (const int processes : {0, 2}) {
     for (const std::string variable : {"ONEDNN_VERBOSE", "DNNL_VERBOSE"}) {
@@ -164,7 +165,7 @@ TEST_F(Examples, HaveTheDropsThatHuggingFaceHasWhereARowIsAGroup) {
   EXPECT_GT(report["with_capacity"]["dropped_fraction"], 0.1);
   for (const int processes : {1, 2, 3})
     EXPECT_EQ(evaluate(tiny + " --capacity-factor 0.5", processes), report) << processes;
-  // The same as the only figure.
+  // The same figure, requested as the only one.
   const json asked_for = evaluate(tiny + " moe.eval_dropless=false moe.eval_capacity_factor=0.5");
   EXPECT_EQ(asked_for["cross_entropy"], report["with_capacity"]["cross_entropy"]);
   EXPECT_EQ(asked_for["per_example"], report["with_capacity"]["per_example"]);
@@ -181,7 +182,7 @@ TEST_F(Examples, AreEvaluatedAlikeOnAnyProcessesWhateverTheBatchLeavesOver) {
     EXPECT_EQ(reference["per_example"][e]["count"], 1 + e * 3 % 8) << "ids 0 and 1 count";
   for (const int processes : {1, 2, 3, 4})
     EXPECT_EQ(evaluate(many + "8 --capacity-factor 0.7", processes), reference) << processes;
-  // Other batches pad to other lengths, which changes no more than the last bits.
+  // Other batches pad to other lengths, which changes only the last bits.
   const json other = evaluate(many + "4");
   for (std::size_t e = 0; e < 10; ++e) {
     const double sum = reference["per_example"][e]["sum"];
@@ -192,7 +193,7 @@ TEST_F(Examples, AreEvaluatedAlikeOnAnyProcessesWhateverTheBatchLeavesOver) {
   EXPECT_EQ(few["per_example"].size(), 3u);
 }
 
-// A zero at the end of the inputs is a token: to leave it out is another example.
+// A zero at the end of the inputs is a token: without it, the example is a different one.
 TEST_F(Examples, WithIdsZeroAndOneAreNotPadded) {
   write_text("work/zeros.jsonl",
              "{\"inputs\": [7, 9, 0, 1, 0], \"targets\": [5, 0, 1]}\n"
@@ -213,7 +214,7 @@ TEST_F(Examples, OfTextAreWhatTheirPiecesAndEndAre) {
             evaluate("imported --data work/ids.jsonl")["cross_entropy"]);
   expect_refused("evaluate imported --data work/text.jsonl", 64,
                  "work/text.jsonl:1: a text, and there is no tokenizer", 2);
-  // The model that came with the weights serves too, and no other may.
+  // The tokenizer that came with the weights may be used too, but no other.
   fs::copy(hf_tiny, "work/hf");
   fs::copy("tokenizer.model", "work/hf/spiece.model");
   succeed("import work/hf --output work/run");
@@ -229,7 +230,7 @@ TEST_F(Examples, OfTextAreWhatTheirPiecesAndEndAre) {
   EXPECT_EQ(read_text("work/out/spiece.model"), read_text("tokenizer.model"));
 }
 
-// Plain descent by one step of rate 1024: the difference of two exports is the gradient.
+// Plain gradient descent, one step with rate 1024: the difference of two exports is the gradient.
 class ExamplesGradient : public Examples, public testing::WithParamInterface<const char*> {};
 
 TEST_P(ExamplesGradient, ComesOffTwoExports) {
@@ -294,7 +295,7 @@ TEST_F(Examples, TrainToTheSameBitsOnAnyProcessesAndAfterAnyStop) {
   succeed("train --output work/moved --set train.steps=5", 3);
   succeed("train --output work/moved --set train.steps=6", 4);
   json moved = figures("work/moved");
-  // Each start evaluates at its end, the one that never stopped at every second step.
+  // Each start evaluates at its end; the run that never stopped evaluates at every second step.
   for (const std::size_t step : {2, 4})
     moved[step].erase("eval/loss"), moved[step].erase("eval/targets");
   EXPECT_EQ(moved, reference);

@@ -1,6 +1,6 @@
-// Fails as told, for program_test: `alike` on every process with one text, `alone` on the last
-// while the others wait, `differently` on every process with its own text; `never`: each prints its
-// number and goes on for ever.
+// Fails in the requested way, for program_test: `alike` on every process with the same text,
+// `alone` on the last process while the others wait, `differently` on every process with a text of
+// its own. `never`: every process prints its process id and runs until it is killed.
 #include <unistd.h>
 
 #include <iostream>

@@ -1,4 +1,4 @@
-// Runs that an earlier program wrote (tests/golden): the present one goes on with them.
+// Continues runs that an earlier version of the program wrote (tests/golden).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +18,7 @@ using testing::HasSubstr;
 
 const std::string golden = GOLDEN_DIRECTORY;
 
-// A line of expected.jsonl: a run, and the two steps that followed there.
+// The line of expected.jsonl for a run: the next two steps as the earlier version computed them.
 json expected_of(const std::string& run) {
   std::istringstream lines(read_text(golden + "/expected.jsonl"));
   for (std::string line; std::getline(lines, line);) {
@@ -28,7 +28,7 @@ json expected_of(const std::string& run) {
   throw std::runtime_error("nothing is expected of " + run);
 }
 
-// The working directory is empty but for the data.
+// The working directory contains only the data.
 class Golden : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -50,8 +50,8 @@ class Golden : public testing::TestWithParam<const char*> {
   TemporaryDirectory directory;
 };
 
-// Another machine's instructions round otherwise: the losses are near, and on all processes of this
-// machine they are the same.
+// Other instruction sets round differently: the losses are close, and equal on any number of
+// processes of this machine.
 TEST_P(Golden, GoesOnWithTheLossesThatFollowedThere) {
   const json expected = expected_of(GetParam());
   const int last = expected.back()["step"];
@@ -102,7 +102,7 @@ TEST_P(Golden, IsListedEvaluatedAndExported) {
   succeed("export " + run + " --output out");
   if (!fs::exists(run + "/hugging_face")) return;
   json config = json::parse(read_text(run + "/hugging_face/config.json"));
-  if (trained) config["router_aux_loss_coef"] = 0.01;  // its configuration's
+  if (trained) config["router_aux_loss_coef"] = 0.01;  // as in its configuration
   EXPECT_EQ(json::parse(read_text("out/config.json")), config);
   EXPECT_EQ(read_text("out/spiece.model"), read_text("data/tokenizer.model"));
 }

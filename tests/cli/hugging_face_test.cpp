@@ -1,5 +1,5 @@
-// `switchyard import` and `export` as a user meets them: Hugging Face directories in and out, and
-// what lies between.
+// `switchyard import` and `export` as a user sees them: from and to Hugging Face directories, with
+// training in between.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,8 +24,8 @@ using testing::Not;
 
 const std::string weights = "/model.safetensors";
 
-// The working directory holds data, whose vocabulary has the 256 rows of hf-tiny's, and `imported`,
-// the run that hf-tiny became.
+// The working directory contains data, whose vocabulary has the 256 rows of hf-tiny, and
+// `imported`, the run imported from hf-tiny.
 class HuggingFace : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -52,7 +52,7 @@ class HuggingFace : public testing::Test {
     EXPECT_EQ(outcome.exit_code, code) << arguments << "\n" << outcome.output;
     EXPECT_THAT(outcome.output, AllOf(HasSubstr(words), HasSubstr("hint: ")));
   }
-  // hf-tiny with something else in it.
+  // A copy of hf-tiny, to be modified.
   static std::string copy_of_tiny() {
     fs::remove_all("work/tiny");
     fs::copy(hf_tiny, "work/tiny");
@@ -93,7 +93,7 @@ TEST_F(HuggingFace, KeepsTheFilesBesideTheWeights) {
   succeed("export work/run/checkpoints/step-00000000 --output work/out");
   for (const char* name : {"/spiece.model", "/generation_config.json", "/tokenizer_config.json"})
     EXPECT_TRUE(same_file("work/out" + std::string(name), tiny + name)) << name;
-  // It is the tokenizer of the data, so they may meet; another one may not.
+  // The tokenizer equals that of the data, so they can be combined; a different one cannot.
   const std::string train = "train --output work/run --set train.steps=1 --set data.train=";
   succeed("prepare --lines --input text.txt --vocab-size 151 --output work/other");
   expect_refused(train + "work/other", 78, "trained with another tokenizer");
@@ -109,9 +109,9 @@ TEST_F(HuggingFace, AnImportedModelIsListedAndEvaluated) {
   expect_refused("evaluate --checkpoint imported", 64, "--data is missing");
 }
 
-// The rate is so small that no weight changes: what comes out is what went in, through the model,
-// the optimizer and the checkpoint of so many processes. What is fixed in a run is fixed by this
-// first training of it, not by the import.
+// The rate is so small that no weight changes: the export equals the import after a round trip
+// through the model, the optimizer and the checkpoint of several processes. The options that a run
+// fixes are fixed by this first training, not by the import.
 TEST_F(HuggingFace, TrainingBeginsWithTheImportedWeightsOnAnyProcesses) {
   for (const int processes : {1, 2, 3, 4}) {
     const std::string run = "work/run" + std::to_string(processes);
@@ -187,7 +187,7 @@ TEST_F(HuggingFace, TheEmbeddingMayStandUnderItsOtherNames) {
   std::string bytes = read_text(tiny + weights);
   const std::string name = "\"shared.weight\"";
   bytes.replace(bytes.find(name), name.size(), "\"lm_head.weight\"");
-  // One byte more in the header, one space less behind it.
+  // One more byte in the header, one less space after it.
   bytes.erase(bytes.find("     ", bytes.find("}}")), 1);
   write_text(tiny + weights, bytes);
   succeed("import " + tiny + " --output work/run");
@@ -213,7 +213,7 @@ TEST_F(HuggingFace, DirectoriesOfOtherModelsAreRefused) {
       {"num_experts", 5, 78, "router.classifier.weight [4, 48], which is [5, 48]"},
       {"num_experts", 3, 78, "[4, 48], which is [3, 48]"},
       {"num_experts", 60000, 78, "61 tensors"},
-      {"num_layers", 1, 78, "which the model of its config.json has not"},
+      {"num_layers", 1, 78, "which the model of its config.json does not have"},
       {"num_layers", 2000000000, 64, "model.num_layers"},
       {"d_ff", 97, 78, "[96, 48], which is [97, 48]"},
       {"d_model", 2147483647, 64, "model.d_model"},
@@ -279,7 +279,8 @@ TEST_F(HuggingFace, AnIndexMayNameTheEmbeddingMoreOftenThanItIsStored) {
   expect_refused(import, 78, "no tensor lm_head.weight");
 }
 
-// As transformers 5 writes it: the embedding is called tied, but the logits have their own weights.
+// As written by transformers 5: the embedding is declared tied, but the logits have their own
+// weights.
 TEST_F(HuggingFace, OutputsThatAreNotScaledNeedLogitsOfTheirOwn) {
   const std::string t5 = "train --config tiny_dense --set data.train=data train.steps=0 ";
   succeed(t5 + "model.tie_word_embeddings=false --output work/run");
@@ -361,7 +362,7 @@ TEST_F(HuggingFace, TheTokenizerIsTriedBeforeItIsTaken) {
   EXPECT_FALSE(fs::exists("work/new"));
 }
 
-// As resize_token_embeddings leaves a model: more rows than its tokenizer and the sentinels need.
+// As after resize_token_embeddings: more rows than the tokenizer and the sentinels need.
 TEST_F(HuggingFace, AModelWithMoreRowsThanPiecesIsTrainedAndEvaluated) {
   std::string text;
   for (int line = 0; line < 600; ++line) {
@@ -379,11 +380,11 @@ TEST_F(HuggingFace, AModelWithMoreRowsThanPiecesIsTrainedAndEvaluated) {
   succeed("evaluate work/run --samples 2");
   succeed("export work/run --output work/out");
   EXPECT_EQ(config_of("work/out")["vocab_size"], 256);
-  // A run that begins anew takes the data's rows, and its hint says how.
+  // A run that starts from scratch takes the number of rows from the data, and its hint says how.
   expect_refused(
       "train --config tiny --set model.vocab_size=256 data.train=work/few --output work/new", 64,
       "--set model.vocab_size=128 takes the data's");
-  // Fewer rows than ids are too few for every model.
+  // Fewer rows than ids are refused for every model.
   succeed("prepare --lines --input text.txt --vocab-size 180 --output work/many");
   expect_refused("train --set data.train=work/many --output work/run", 64,
                  "has 280 ids, padded to 384");
@@ -448,7 +449,7 @@ TEST_F(HuggingFace, ABalancingBiasBeginsAtZero) {
   EXPECT_EQ(read_text("work/out" + weights), read_text(hf_tiny + weights));
 }
 
-// A volume is such a place: the directory is there before, and cannot be replaced.
+// A mounted volume is such a case: the directory exists already and cannot be replaced.
 TEST_F(HuggingFace, PrepareImportAndExportWriteIntoADirectoryThatIsThere) {
   const std::string root = fs::current_path();
   const std::pair<std::string, std::string> commands[] = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs into a new prefix and uses what was installed from an empty folder.
+# Installs into a new prefix and uses the installation from an empty directory.
 #   install_test.sh CMAKE BUILD_DIRECTORY
 set -euo pipefail
 cmake=$1 build=$2
@@ -34,6 +34,6 @@ expect 64 batch_size train --config tiny --set train.batch_size=3 --set data.tra
 expect 66 nowhere train --config tiny --set data.train=nowhere --output run
 [ -z "$(ls -A)" ] || fail "a refused command left something behind: $(ls -A)"
 
-# They are those under the prefix, not the source tree's.
+# They must come from the prefix, not from the source tree.
 echo 'train { batch_size: 3 }' >"$scratch/prefix/share/switchyard/configs/only_here.textproto"
 expect 64 batch_size train --config only_here --set data.train=nowhere --output run

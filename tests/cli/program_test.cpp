@@ -1,4 +1,4 @@
-// The program as a user meets it: what it prints, and the code it exits with.
+// The program as a user sees it: its output and its exit codes.
 #include "support/program.hpp"
 
 #include <gmock/gmock.h>
@@ -76,7 +76,7 @@ TEST(Program, EveryCommandHasHelpWithAnExampleOfItself) {
   }
 }
 
-// Help kept apart from the parser drifts: every option that a help text names must be one.
+// Help texts kept apart from the parser drift from it: every option in a help text must exist.
 TEST(Program, KnowsEveryOptionThatItsHelpNames) {
   const std::regex option("--[a-z][a-z-]*");
   for (const Command& command : commands()) {
@@ -156,7 +156,7 @@ TEST(Program, OptionsOfABlockAreThoseAlone) {
                     HasSubstr("default 1.25; fixed in a run"), Not(HasSubstr("model.d_model"))));
 }
 
-// As one of several tasks, each of which would take itself for the whole job.
+// As one of several tasks, each of which would mistake itself for the whole job.
 TEST(Program, AParallelCommandInATaskOfAnotherLauncherIs78) {
   for (const std::string task :
        {"SLURM_STEP_NUM_TASKS=2 SLURM_STEP_ID=0 SLURM_PROCID=1", "PMI_SIZE=2"}) {
@@ -206,7 +206,7 @@ TEST(Program, MoreThreadsThanCoresIsAWarningWithALineThatFits) {
   EXPECT_THAT(program("options moe", threads).output, Not(HasSubstr("warning: ")));
 }
 
-// A copy of the program in a place of its own, with some of what ships beside it.
+// A copy of the program in a directory of its own, with some of the shipped files beside it.
 class CopiedProgram : public testing::Test {
  protected:
   CopiedProgram() {
@@ -238,7 +238,7 @@ TEST_F(CopiedProgram, KnowsTheConfigurationsThatShip) {
               AllOf(HasSubstr("did you mean tiny? shipped are: base_128, "), HasSubstr("xxl")));
 }
 
-// MPI would want all of them. Root may write to "/", but is not to.
+// MPI would need all of them. Root could write to "/", but must not.
 TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
   const std::string bare = "env -i TMPDIR=/switchyard-nowhere " + copy().string() + " options moe";
   const std::string nobody = "setpriv --reuid=54321 --regid=54321 --clear-groups ";
@@ -250,7 +250,7 @@ TEST_F(CopiedProgram, NeedsNeitherTemporaryDirectoryNorHomeNorNameOfTheUser) {
   }
 }
 
-// Only MPI wants one, and only another launcher than mpirun has not made it already.
+// Only MPI needs one, and only under a launcher other than mpirun, which creates it in advance.
 TEST_F(CopiedProgram, TakesTheCommonDirectoryWhereMpiCannotHaveTheUsers) {
   const Outcome outcome =
       test::run_shell("PMI_RANK=0 TMPDIR=/switchyard-nowhere " + copy().string() + " options moe");
@@ -332,7 +332,7 @@ TEST(Job, AUsersMistakeIsPrintedOnceAndItsCodeComesThroughMpirun) {
   EXPECT_EQ(count(outcome.output, "there is no command 'optoins'"), 1);
 }
 
-// Two processes, each with its own words for mpirun and for the program.
+// Two processes with different arguments for mpirun and for the program.
 Outcome two(const std::string& first, const std::string& second) {
   return test::run_shell(test::mpirun(1, 60) + "-n 1 " + first + " : -n 1 " + second);
 }
@@ -365,7 +365,7 @@ TEST(Job, OfUnlikeConfigurationsSaysWhichOptionDiffers) {
   fs::remove_all(place);
 }
 
-// What completion offers after these words.
+// The words that completion offers after these words.
 std::set<std::string> offered(const std::string& words, int position) {
   const Outcome outcome =
       test::run_shell("bash -c 'source " COMPLETION "; COMP_WORDS=(" SWITCHYARD_PROGRAM " " +

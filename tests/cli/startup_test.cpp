@@ -33,7 +33,7 @@ TEST(Crowding, AdvisesTheLineThatFitsTheHost) {
 
 TEST(Crowding, SeesThreadsBoundToFewerCores) {
   EXPECT_THAT(crowding_advice(2, 4, {.of_host = 8, .bound = 1, .quota = {}}, words),
-              AllOf(HasSubstr("bound to 1 core a process"), HasSubstr("local.sh -n 2 -t 4 ")));
+              AllOf(HasSubstr("bound to 1 core per process"), HasSubstr("local.sh -n 2 -t 4 ")));
 }
 
 TEST(Crowding, SeesAQuotaBelowTheCores) {

@@ -16,7 +16,7 @@ namespace {
 
 using Nodes = std::vector<TreeNode>;
 
-// Values of very different sizes, so that another order of additions shows in the bits.
+// Values of very different sizes, so that a different order of additions shows in the bits.
 template <class T>
 T leaf_value(std::int64_t leaf, std::int64_t element) {
   const auto words =
@@ -79,7 +79,7 @@ TEST(CanonicalSum, IsTheTreesRootInEveryBit) {
   }
 }
 
-// The leaves of one process, and what everybody should get.
+// The leaves of one process, and the result that every process should get.
 template <class T>
 struct Case {
   std::vector<std::vector<T>> buffers;

@@ -11,10 +11,10 @@
 namespace switchyard {
 namespace {
 
-// Rows that process `from` sends to process `to`: between 0 and 4, with empty pairs.
+// The number of rows that process `from` sends to process `to`: 0 to 4, some pairs exchange none.
 std::int64_t rows_between(std::int64_t from, std::int64_t to) { return (3 * from + 5 * to) % 5; }
 
-// An element that tells where it comes from and where it goes.
+// An element that encodes its source and its destination.
 float element(std::int64_t from, std::int64_t to, std::int64_t row, std::int64_t column) {
   return static_cast<float>(((from * 10 + to) * 10 + row) * 100 + column);
 }

@@ -16,7 +16,7 @@ namespace {
 
 using Said = std::map<std::string, std::string>;
 
-// What launchers say in the environment: only this, until it is destroyed.
+// Sets the environment variables of launchers to exactly these, until it is destroyed.
 class LauncherEnvironment {
  public:
   explicit LauncherEnvironment(const Said& said) {
@@ -58,7 +58,7 @@ TEST(ForeignLauncher, IsNotSeenInTheScriptOrTheShellOfAnAllocation) {
             "");
 }
 
-// mpirun starts its daemons as a step of the allocation, and the program inherits the step's words.
+// mpirun starts its daemons as a job step, and the program inherits the variables of that step.
 TEST(ForeignLauncher, IsNotSeenWhereOpenMpiSaysOne) {
   EXPECT_EQ(promise({{"OMPI_COMM_WORLD_SIZE", "1"},
                      {"SLURM_STEP_NUM_TASKS", "2"},

@@ -57,7 +57,7 @@ TEST(OncePerView, LetsOneProcessWorkWhereAHostSeesTheSame) {
 
 TEST(OncePerView, LetsEachWorkThatSeesSomethingElse) {
   const Comm& world = test_world();
-  std::int64_t worked = 0;  // by 0 and 1, and by nobody beyond
+  std::int64_t worked = 0;  // by processes 0 and 1, and by no other
   once_per_view(world, world.rank().value % 2 == 0 ? "even" : "odd", [&] { ++worked; });
   EXPECT_EQ(worked, world.rank().value < 2 ? 1 : 0);
 }

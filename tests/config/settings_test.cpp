@@ -45,7 +45,7 @@ TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
   }
 }
 
-// The names of all values of ours, in their order, and that run.proto has no others.
+// The names of all values of an enum in order, which must also be all of run.proto's.
 template <class Ours>
 void expect_names(const std::vector<std::string>& names) {
   ASSERT_EQ(option_enum(Ours{}).value_count(), static_cast<int>(names.size()));
@@ -98,7 +98,7 @@ TEST(SettingsTest, ReadsEveryRouting) {
   }
 }
 
-// The i-th name is that of the i-th value.
+// The i-th name belongs to the i-th value.
 template <class Enum>
 void expect_reads(const std::string& option, std::initializer_list<const char*> names,
                   Enum MoeConfig::*field) {

@@ -17,7 +17,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Strings = std::vector<std::string>;
 
-// What validate() says to the defaults with these changes; "" when it agrees.
+// The error of validate() for the defaults with these changes; "" if they are valid.
 std::string complaint(const Strings& sets, int processes = 1) {
   const RunConfig config = load_config({}, sets);
   try {

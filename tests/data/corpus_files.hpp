@@ -1,4 +1,4 @@
-// Small corpora on disk for the tests of data/, and a tokenizer trained on made-up text.
+// Small corpora on disk for the tests of data/, and a tokenizer trained on synthetic text.
 #pragma once
 
 #include <zlib.h>
@@ -49,7 +49,7 @@ inline std::vector<std::string> documents_of(CorpusReader& reader) {
   return documents;
 }
 
-// A model of 300 pieces, the same at each call.
+// A model with 300 pieces, the same on every call.
 inline std::string small_model(const ScratchDirectory& scratch) {
   const std::string file = write_text(scratch.path() + "/model-text.txt", synthetic_text(200, 40));
   TokenizerTraining training;
@@ -58,7 +58,7 @@ inline std::string small_model(const ScratchDirectory& scratch) {
   return train_tokenizer(std::vector{file}, training);
 }
 
-// Prepares `documents` lines of made-up text into "<scratch>/data" and returns that path.
+// Prepares `documents` lines of synthetic text in "<scratch>/data" and returns that path.
 inline std::string prepare_small(const ScratchDirectory& scratch, std::int64_t documents) {
   PosixEnv env;
   Log silent(nullptr);

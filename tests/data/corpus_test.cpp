@@ -116,12 +116,12 @@ TEST_F(Corpus, ACarriageReturnAloneEndsALineWhereNothingElseDoes) {
   EXPECT_THAT(read(file("a.txt", "one\rtwo\r\rthree"), true), ElementsAre("one", "two", "three"));
   EXPECT_THAT(read(file("a.txt", "one\rtwo\r\rthree\r")), ElementsAre("one\ntwo", "three"));
   EXPECT_THAT(read(file("a.txt", "one\rtwo\r\r\nthree\n")), ElementsAre("one\rtwo\r\nthree"));
-  const std::string first(300000, 'x');  // more than is seen of the file at first
+  const std::string first(300000, 'x');  // longer than the part of the file that is examined first
   EXPECT_THAT(read(file("b.txt", "a\r" + first + "\r\nb\nc\r\r\nd"), true),
               ElementsAre("a", first, "b", "c", "d"));
 }
 
-// As FORMAT of iconv.
+// Converts ASCII to UTF-16 or UTF-32.
 std::string widened(const std::string& ascii, std::size_t width, bool big_end) {
   std::string text;
   for (const char c : ascii) {
@@ -168,7 +168,8 @@ TEST_F(Corpus, ANulFurtherOnIsNamedWithItsLine) {
 
 TEST_F(Corpus, JsonThatIsNoLinesIsCalledThat) {
   const std::pair<const char*, const char*> files[] = {
-      {"[{\"text\": \"a\"},\n {\"text\": \"b\"}]", "a.json is a JSON array, not one object a line"},
+      {"[{\"text\": \"a\"},\n {\"text\": \"b\"}]",
+       "a.json is a JSON array, not one object per line"},
       {" \n[\n", "a.json is a JSON array"},
       {"\xEF\xBB\xBF{\n  \"text\": \"a\"\n}\n", "a.json is JSON that goes over several lines"},
   };

@@ -23,7 +23,7 @@ class ExampleFiles : public testing::Test {
   }
   ExampleFile open(const std::string& text) { return {env_, write(text)}; }
 
-  // Example i is {i, 0} -> {1, i}.
+  // A file in which example i is {i, 0} -> {1, i}.
   ExampleFile numbered(int examples) {
     std::string text;
     for (int i = 0; i < examples; ++i) {
@@ -57,7 +57,7 @@ TEST_F(ExampleFiles, GiveEachLineAndItsPlace) {
   EXPECT_EQ(open("\none").place(0), file.path() + ":2");
 }
 
-// The file passes through memory a MiB at a time: lines that end at, before and after a cut.
+// The file is read 1 MiB at a time: lines that end at, before and after a boundary.
 TEST_F(ExampleFiles, GiveLinesThatCrossWhatIsReadAtOnce) {
   constexpr std::size_t at_once = 1 << 20;
   for (const std::size_t length : {at_once - 2, at_once - 1, at_once, at_once + 1, 3 * at_once}) {

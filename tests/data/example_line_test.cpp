@@ -37,7 +37,7 @@ TEST(ExampleLine, PassesOverOtherKeys) {
   EXPECT_EQ(ids(line.targets), Ids{2});
 }
 
-// What stands under a key: the words of the refusal.
+// The value under a key -> the words of the error message.
 TEST(ExampleLine, RefusesWhatIsNeitherTextNorIds) {
   const std::pair<std::string, std::string> values[] = {
       {"3", "inputs is 3; it must be a text or an array of ids"},
@@ -104,7 +104,7 @@ TEST(ExampleLine, RefusesWhatIsNoExample) {
   }
 }
 
-// Whatever the bytes are, they are an example or an Error.
+// Any bytes give either an example or an Error.
 TEST(ExampleLine, SurvivesEveryOneByteChange) {
   const std::string line = R"({"inputs": [1, 20], "x": {"y": [null]}, "targets": "a\u00e9"})";
   int parsed = 0;

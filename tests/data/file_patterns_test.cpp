@@ -24,7 +24,7 @@ class FilePatterns : public testing::Test {
     fs::create_directories(fs::path(at(name)).parent_path());
     std::ofstream(at(name)) << "x";
   }
-  // What they match, without the scratch directory.
+  // The matches, without the path of the scratch directory.
   std::vector<std::string> expand(std::vector<std::string> patterns) const {
     for (std::string& pattern : patterns) pattern = at(pattern);
     auto files = expand_patterns(patterns);

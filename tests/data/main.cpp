@@ -1,4 +1,5 @@
-// GoogleTest's main, and the other side of try_tokenizer_model(), which starts this program anew.
+// GoogleTest's main, and the child's side of try_tokenizer_model(), which starts this program
+// again.
 #include <gmock/gmock.h>
 
 #include <string_view>

@@ -46,7 +46,7 @@ class OrderedPipelines : public testing::TestWithParam<std::size_t> {
   static std::string name(std::size_t s, int item) {
     return std::to_string(s) + "." + std::to_string(item);
   }
-  // A little while that differs from item to item, so that the threads take turns unevenly.
+  // Waits for a time that differs between items, so that threads finish in varying order.
   static void pause(const std::string& item) {
     std::this_thread::sleep_for(std::chrono::microseconds(std::hash<std::string>()(item) % 300));
   }
@@ -56,7 +56,7 @@ class OrderedPipelines : public testing::TestWithParam<std::size_t> {
       for (int i = 0; i < lengths_[s]; ++i) names.push_back(name(s, i) + "!");
     return names;
   }
-  // What comes out before `last`, which fails.
+  // What is consumed before item `last`, which fails.
   std::vector<std::string> expected_before(const std::string& last) const {
     auto names = expected();
     names.erase(std::find(names.begin(), names.end(), last + "!"), names.end());

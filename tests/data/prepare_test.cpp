@@ -45,7 +45,7 @@ class Prepare : public testing::Test {
     said_ = console.str();
     return result;
   }
-  // Fails as expected, and leaves nothing behind.
+  // Fails with this code and these words, and leaves no files.
   testing::AssertionResult refuses(ExitCode code, const std::string& words) {
     const bool existed = std::filesystem::exists(options_.output);
     const auto result = fails_with(code, words, [&] { run(); });
@@ -154,7 +154,7 @@ class PrepareManyFiles : public Prepare {
   }
   ~PrepareManyFiles() override { omp_set_num_threads(threads_before_); }
 
-  // Runs on so many threads into a directory of its own.
+  // Runs with this many threads into a directory of its own.
   std::string run_on(int threads) {
     omp_set_num_threads(threads);
     options_.output = at("out" + std::to_string(threads));
@@ -235,7 +235,7 @@ TEST_F(PrepareManyFiles, AFullDiskIsSaidAndLeavesNothing) {
 
 TEST_F(Prepare, RefusesAnOutputThatIsTaken) {
   std::filesystem::create_directory(at("out"));
-  run();  // an empty directory is free
+  run();  // an empty directory may be used
   EXPECT_TRUE(
       fails_with(ExitCode::output_not_writable, "already holds prepared data", [&] { run(); }));
   std::filesystem::create_directory(at("full"));

@@ -41,7 +41,7 @@ TEST(Permutation, StaysInsideVeryLargeRanges) {
 }
 
 TEST(Permutation, PutsEachElementAnywhere) {
-  // Over 6,000 keys each of 6 elements should stand at each of 6 places about 1,000 times (sd 29).
+  // Over 6,000 keys, each of 6 elements should be at each of 6 positions about 1,000 times (sd 29).
   std::array<std::array<int, 6>, 6> count{};
   for (std::uint64_t key = 0; key < 6000; ++key) {
     const Permutation permutation(RandomStream(key, Purpose::data_order, 0, 0), 6);
@@ -61,7 +61,7 @@ TEST(Draws, AreUnbiasedAndReproducible) {
     ++count[draw];
   }
   for (const int n : count) EXPECT_NEAR(n, 1000, 130);
-  // Half of all words are rejected here: a biased draw would pile up below 2^31.
+  // Half of all words are rejected here: a biased draw would favour values below 2^31.
   const std::uint64_t bound = (std::uint64_t{1} << 31) + 1;
   int low = 0;
   for (int i = 0; i < 1000; ++i) low += draws.below(bound) < bound / 2;
@@ -108,7 +108,7 @@ TEST(SampleOrder, IsAPureFunctionOfSeedAndSample) {
   EXPECT_NE(forward, different);
 }
 
-// Another order would be as good, but not for a run that goes on with this version.
+// A different order would be as good, but not for a run that is continued by this version.
 TEST(SampleOrder, IsWhatItWasWhenRunsBegan) {
   const auto order = SampleOrder::training(1000, 100, 7);
   std::vector<std::int64_t> starts;

@@ -23,14 +23,14 @@ SpanCorruptionConfig with_inputs(std::int64_t input_length) {
   return config;
 }
 
-// A segment of distinct ids, so that a misplaced token shows.
+// A segment of distinct ids, so that a misplaced token is detected.
 std::vector<std::int32_t> segment_of(std::int64_t length) {
   std::vector<std::int32_t> segment(static_cast<std::size_t>(length));
   std::iota(segment.begin(), segment.end(), 100);
   return segment;
 }
 
-// Puts the hidden spans back in the places of their sentinels.
+// Replaces sentinels by the spans they stand for.
 std::vector<std::int32_t> reassemble(const Example& example) {
   std::map<std::int32_t, std::vector<std::int32_t>> hidden;
   std::int32_t sentinel = -1;
@@ -126,7 +126,7 @@ TEST(SpanCorruption, HidesOtherSpansForAnotherSampleOrSeedAndTheSameForTheSame) 
   EXPECT_NE(corruption.corrupt(segment, 6, 9).inputs, example.inputs);
 }
 
-// Other spans would be as good, but not for a run that goes on with this version.
+// Different spans would be as good, but not for a run that is continued by this version.
 TEST(SpanCorruption, HidesWhatItHidWhenRunsBegan) {
   const SpanCorruption corruption(with_inputs(64), vocabulary);
   EXPECT_EQ(corruption.corrupt(segment_of(corruption.lengths().raw), 5, 9).targets,

@@ -24,7 +24,7 @@ using testing::UnorderedElementsAre;
 class StagingDirectories : public testing::Test {
  protected:
   std::string at(const std::string& name) const { return scratch_.path() + "/" + name; }
-  // Two files and a folder, in an order in which the manifest would not be the last.
+  // Two files and a directory, in an order in which the manifest would not be last.
   static void fill(const StagingDirectory& staging) {
     write_text(staging.path("manifest"), "m");
     write_text(staging.path("weights"), "w");
@@ -37,10 +37,10 @@ class StagingDirectories : public testing::Test {
     staging.commit();
   }
   struct Attempt {
-    int before = 0, operations = 0;  // until commit() began, and in all
+    int before = 0, operations = 0;  // before commit() began, and in total
     std::string said;
   };
-  // Every operation from this one on fails.
+  // Fails every operation from number `fail_at` on.
   static Attempt attempt(const std::string& output, int fail_at) {
     test::FaultEnv env(fail_at, test::Fault::forever);
     Attempt result;
@@ -72,7 +72,7 @@ TEST_F(StagingDirectories, ANewOneAppearsAtOnce) {
   EXPECT_EQ(read_bytes(at("three/weights")), "w");
 }
 
-// None of these could be renamed to; a mount point is another such case.
+// A rename could not replace any of these; a mount point is another such case.
 TEST_F(StagingDirectories, OneThatStoodBeforeIsWrittenInto) {
   for (const char* name : {"empty", "big", "here"}) fs::create_directory(at(name));
   fs::create_directory_symlink("big", at("link"));
@@ -119,8 +119,8 @@ TEST_F(StagingDirectories, WhatIsNotCommittedLeavesNothing) {
   EXPECT_THAT(env_.list_directory(at("empty")), IsEmpty());
 }
 
-// At each operation of the commit: what was made is whole somewhere, and never looks complete in
-// its place while it is not.
+// For a failure at each operation of the commit: the output is complete in one place, and never
+// looks complete in its final place while it is not.
 TEST_F(StagingDirectories, AFailedCommitKeepsWhatWasMadeAndSaysWhere) {
   for (const bool stood : {false, true}) {
     const auto fresh = [&](const std::string& name) {

@@ -27,7 +27,8 @@ class Tokenizers : public testing::Test {
   test::ScratchDirectory scratch_;
 };
 
-// libsentencepiece carries a protobuf of its own: a shared one beside it kills the process at load.
+// libsentencepiece contains a protobuf of its own: a shared libprotobuf in the same process crashes
+// when it is loaded.
 TEST_F(Tokenizers, WorkBesideProtobufInOneProcess) {
   DatasetInfo info, copy;
   info.set_pieces(300);
@@ -113,7 +114,7 @@ TEST_F(Tokenizers, TextOfOneLongLineIsTrainedOnInPieces) {
   EXPECT_EQ(Tokenizer(train_tokenizer(files, training), "model").vocabulary().pieces, 300);
 }
 
-// 400 lines, each of a character of its own, a tenth of which the trainer may see.
+// 400 lines, each of a different character; the trainer may see a tenth of them.
 TEST_F(Tokenizers, TheTrainersTextIsSpreadOverEachFileAndBounded) {
   std::string words = test::synthetic_text(2000, 10);
   std::replace(words.begin(), words.end(), '\n', ' ');
@@ -155,7 +156,7 @@ TEST_F(Tokenizers, TheTrainersTextIsSpreadOverEachFileAndBounded) {
   EXPECT_EQ(train_tokenizer(files, training), model);
 }
 
-// Lines of random words in random characters of these ranges; the same at each call.
+// Lines of random words from random characters of these ranges, the same on every call.
 std::string text_in(std::span<const std::pair<char32_t, char32_t>> ranges, int lines) {
   const RandomStream stream(3, Purpose::data_order, 0, 0);
   std::string text;
@@ -173,8 +174,7 @@ std::string text_in(std::span<const std::pair<char32_t, char32_t>> ranges, int l
   return text;
 }
 
-// Characters that normalisation leaves as they are: ASCII, Latin, Greek, Cyrillic, Hebrew, some
-// Han.
+// Characters that normalisation leaves unchanged: ASCII, Latin, Greek, Cyrillic, Hebrew, some Han.
 constexpr std::pair<char32_t, char32_t> scripts[] = {
     {'!', '~'}, {0xC0, 0xFF}, {0x3B1, 0x3C9}, {0x410, 0x44F}, {0x5D0, 0x5EA}, {0x4E00, 0x4E3F}};
 
@@ -260,8 +260,9 @@ TEST_F(TokenizersOfManyCharacters, CannotBeMadeOfBlanksOrOfReservedLines) {
   EXPECT_TRUE(
       fails_with(ExitCode::missing_input, "nothing but blanks", [&] { train(blanks, 200); }));
   EXPECT_TRUE(fails_with(ExitCode::missing_input, "U+2585", [&] { train(reserved, 200); }));
-  train(reserved + test::synthetic_text(200, 40), 300);  // some lines of it do no harm
-  // Little text is refused in a sentence, or makes a tokenizer.
+  // Some lines with the reserved character do no harm.
+  train(reserved + test::synthetic_text(200, 40), 300);
+  // A short text is either refused with a message or gives a tokenizer.
   for (const char* text :
        {"a", "a a a a", "ab\nab\n", "\xE2\x96\x81\xE2\x96\x81 a", "a\xE2\x96\x85\nb"})
     for (const std::int32_t pieces : {4, 5, 6, 20}) error_of([&] { train(text, pieces); });
@@ -325,7 +326,8 @@ TEST_F(Tokenizers, ATrialPassesAGoodModel) {
   EXPECT_EQ(error_of([&] { try_tokenizer_model(model, "x.model"); }), "");
 }
 
-// The normaliser's trie fills most of the model: wrecked, it sends SentencePiece out of its memory.
+// The normaliser's trie fills most of the model: when it is damaged, SentencePiece accesses memory
+// outside of it.
 TEST_F(Tokenizers, ATrialSurvivesAModelThatCrashesSentencePiece) {
   std::string model = small_model(scratch_);
   const std::size_t trie = model.find("nmt_nfkc");

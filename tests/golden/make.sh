@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes runs into the directory /tmp/golden, as an earlier program leaves them, for this folder.
+# Writes runs to /tmp/golden with an earlier version of the program, for this directory.
 # usage: make.sh PROGRAM
 set -eu
 program=$1
@@ -79,7 +79,7 @@ sed -i 's/"expert_capacity": .*,/"expert_capacity": 64,/
 cp -r imported imported_trained
 "$program" $train --output imported_trained
 
-# What the same program makes of two more steps.
+# The next two steps as the same program computes them.
 for run in adafactor adamw replicas imported imported_trained; do
   steps=5
   if [ $run = imported ]; then steps=2; fi

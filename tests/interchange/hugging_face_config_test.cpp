@@ -1,4 +1,5 @@
-// config.json there and options here: what coincides, what is kept, what is refused and why.
+// Hugging Face's config.json and this program's options: what corresponds, what is preserved, and
+// what is refused and why.
 #include "interchange/hugging_face_config.hpp"
 
 #include <gmock/gmock.h>
@@ -34,7 +35,7 @@ json exported(const RunConfig& config, const std::string& original = "",
   return json::parse(hugging_face_config(config, original, type).text);
 }
 
-// A small Switch Transformer as transformers writes it.
+// A small Switch Transformer in the format of transformers.
 const json a_switch = {{"model_type", "switch_transformers"},
                        {"architectures", {"SwitchTransformersForConditionalGeneration"}},
                        {"d_ff", 96},
@@ -146,7 +147,7 @@ TEST(HuggingFaceConfig, OfARunIsReadBackAsItsModel) {
   }
 }
 
-// One that nobody exceeds in either stack.
+// A capacity that no expert exceeds in either stack.
 TEST(HuggingFaceConfig, TellsTheCapacityUnderWhichItWouldBeEvaluatedAlike) {
   const auto capacity = [](const std::string& lengths, const std::string& moe = "") {
     const ExportedConfig written = hugging_face_config(
@@ -167,7 +168,7 @@ TEST(HuggingFaceConfig, TellsTheCapacityUnderWhichItWouldBeEvaluatedAlike) {
   EXPECT_EQ(capacity(long_inputs, "eval_dropless: false decoder_sparse_step: 0"), 25);
   EXPECT_EQ(capacity(long_targets, "eval_dropless: false encoder_sparse_step: 0"), 25);
   EXPECT_EQ(capacity(equal, "eval_dropless: false eval_capacity_factor: 0.1"), 4);  // min_capacity
-  // 25 of 100 in the encoder, and all 4 of the decoder: 25 is as good as 4 there.
+  // 25 of 100 tokens in the encoder, and all 4 in the decoder, for which 25 is equivalent to 4.
   EXPECT_EQ(capacity("input_length: 100 target_length: 4", "eval_dropless: false"), 25);
   EXPECT_EQ(capacity(long_inputs, "eval_dropless: false eval_capacity_factor: 8"), 100);
 }
@@ -209,12 +210,13 @@ TEST(HuggingFaceConfig, KeepsAnImportedCapacityThatEvaluatesAlike) {
   config.mutable_data()->set_target_length(20);
   EXPECT_EQ(capacity(), 72);
   json silent = a_switch;
-  silent.erase("expert_capacity");  // Hugging Face's class has 64
+  silent.erase("expert_capacity");  // the default of Hugging Face's class is 64
   config.mutable_data()->set_input_length(64);
   EXPECT_FALSE(exported(config, silent.dump()).contains("expert_capacity"));
 }
 
-// There a coefficient weighs the mean over a stack's sparse layers, for each stack.
+// Hugging Face's coefficient weighs the mean over a stack's sparse layers, for each stack
+// separately.
 TEST(HuggingFaceConfig, ConvertsTheWeightsOfTheRoutersLosses) {
   const auto expect_divided = [](int encoder_step, int decoder_step, double by) {
     const MoeOptions moe = read({{"model_type", "switch_transformers"},
@@ -226,7 +228,7 @@ TEST(HuggingFaceConfig, ConvertsTheWeightsOfTheRoutersLosses) {
     EXPECT_DOUBLE_EQ(moe.aux_loss_coef(), 0.003 / by) << encoder_step << " " << decoder_step;
     EXPECT_DOUBLE_EQ(moe.z_loss_coef(), 0.001 / by) << encoder_step << " " << decoder_step;
   };
-  expect_divided(2, 2, 6);  // 12 blocks a stack
+  expect_divided(2, 2, 6);  // 12 blocks per stack
   expect_divided(2, 0, 6);
   expect_divided(0, 3, 4);
   expect_divided(2, 12, 3.5);  // 7 layers, 2 means
@@ -247,7 +249,7 @@ TEST(HuggingFaceConfig, GivesTheWeightsOfTheRoutersLossesBack) {
         EXPECT_EQ(exported(config, original)["router_aux_loss_coef"], weight) << step;
         EXPECT_EQ(exported(config, original)["router_z_loss_coef"], weight) << step;
       }
-      // As a mean over all layers, which are of two stacks.
+      // As a mean over the layers of both stacks.
       config.mutable_moe()->set_aux_loss_reduction(MoeOptions::MEAN);
       config.mutable_moe()->set_z_loss_coef(2 * weight);
       EXPECT_EQ(exported(config)["router_z_loss_coef"], weight) << step;
@@ -270,7 +272,7 @@ TEST(HuggingFaceConfig, TellsWhichWeightsOfTheRoutersLossesWereConverted) {
   EXPECT_EQ(loss_notes(read(a_t5)).conversion, "");
 }
 
-// Transformers 5 says with two keys what one said before.
+// Transformers 5 uses two keys where earlier versions used one.
 TEST(HuggingFaceConfig, TakesTheScaleOfTheOutputsFromEitherKey) {
   const auto tied = [](const json& tie, const json& scale) {
     const json config = {

@@ -1,4 +1,4 @@
-// Weights pass a tensor at a time: what an import and an export hold is the largest tensor and a
+// Weights are converted one tensor at a time: an import or export holds the largest tensor plus a
 // constant, however many tensors there are.
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ std::vector<ParamSpec> tensors() {
   return specs;
 }
 
-// Random bits of no NaN, in bf16 and over several files.
+// Random bits without NaNs, in bf16, in several files.
 void write_directory(Env& env, const std::string& directory, std::span<const ParamSpec> specs) {
   std::vector<StoredTensor> stored;
   for (const ParamSpec& spec : specs) {

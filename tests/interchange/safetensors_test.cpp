@@ -1,4 +1,4 @@
-// The safetensors format: golden bytes, and a corpus of files that lie about themselves.
+// The safetensors format: known bytes, and a corpus of inconsistent files.
 #include "interchange/safetensors.hpp"
 
 #include <gmock/gmock.h>
@@ -46,7 +46,7 @@ class Safetensors : public testing::Test {
     reader.read(tensor, 0, values);
     return values;
   }
-  // model.safetensors with this header and so many bytes after it.
+  // The error for a model.safetensors with this header and this many bytes after it.
   std::string refusal(const std::string& header, std::size_t data_bytes) {
     write("model.safetensors", with_length(header) + std::string(data_bytes, '\1'));
     return error_of([&] { open(); });
@@ -133,7 +133,8 @@ TEST_F(Safetensors, SharesOutTensorsOverFilesOfASize) {
     tensors.push_back(
         {std::string(1, static_cast<char>('a' + tensors.size())), ElementType::float32, {size}});
   SafetensorsWriter writer(env_, directory_.path(), tensors, 44);
-  for (std::size_t at = 0; at < values.size(); at += 4)  // pieces end where no tensor does
+  // Pieces whose ends are not those of tensors.
+  for (std::size_t at = 0; at < values.size(); at += 4)
     writer.append(std::span(values).subspan(at, std::min<std::size_t>(4, values.size() - at)));
   writer.finish();
   EXPECT_THAT(env_.list_directory(directory_.path()),
@@ -172,7 +173,8 @@ TEST_F(Safetensors, RefusesAFileThatIsNone) {
   EXPECT_EQ(error_of([&] { open(); }), "");
   write("model.safetensors", whole + '\0');
   EXPECT_TRUE(fails_with(ExitCode::damaged_data, "1 bytes at the end", [&] { open(); }));
-  for (const char last : {'\x7f', '\xff'}) {  // a header longer than any file, and one that wraps
+  // A header longer than any file, and a length that overflows.
+  for (const char last : {'\x7f', '\xff'}) {
     std::string lying = whole;
     lying[7] = last;
     write("model.safetensors", lying);
@@ -254,7 +256,7 @@ TEST_F(Safetensors, RefusesAHeaderThatLies) {
                 AllOf(StartsWith("78: "), HasSubstr("a has the type " + std::string(type))));
 }
 
-// Whatever a byte becomes, the header is refused or describes all bytes of the file.
+// After any change of a byte, the header is either refused or describes all bytes of the file.
 TEST_F(Safetensors, SurvivesEveryChangedByteOfAHeader) {
   const std::string json =
       R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"

@@ -1,7 +1,7 @@
-// The first contract, as a user meets it: the program's losses and weights are the same bits on any
-// number of processes and threads, and a run that stopped and went on elsewhere is the run that
-// never stopped. Each case asserts that what makes it hard (drops, idle experts, padding) really
-// occurs.
+// The first contract, tested on the whole program: its losses and weights have the same bits on any
+// number of processes and threads, and a run that is stopped and continued on different ones equals
+// a run that never stopped. Each case asserts that its difficulty (drops, idle experts, padding)
+// really occurs.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -47,7 +47,7 @@ class BitEquality : public testing::Test {
     ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
   }
 
-  // What must not depend on the layout, step by step.
+  // Everything that must not depend on the layout, step by step.
   static std::vector<std::string> trajectory(const std::string& run) {
     std::vector<std::string> steps;
     for (const auto& record : read_metrics(path(run))) {
@@ -85,8 +85,8 @@ TEST_F(BitEquality, HoldsForSwitchOnAnyNumberOfProcessesAndThreads) {
   }
   EXPECT_GT(dropping, 0) << "the case is meant to drop tokens";
   EXPECT_GT(idle, 0) << "the case is meant to leave an expert without tokens";
-  // 10 samples in batches of 16: six rows of the last are all padding; 58 real targets in rows
-  // of 64.
+  // 10 samples in batches of 16: the last batch has six rows of padding only; 58 real targets in
+  // rows of 64.
   EXPECT_EQ(steps.back()["eval/samples"], 10);
   EXPECT_EQ(steps.back()["eval/targets"], 580);
 
@@ -157,7 +157,7 @@ TEST_F(BitEquality, SurvivesAStopAndAResumeOnAnotherNumberOfProcesses) {
     train(run, "--set train.steps=4", move.before, 1);
     const std::string before = read_text(path(run + "/metrics.jsonl"));
     train(run, "", move.after, 1);
-    // The first four records stand untouched, times and all: only the steps after the checkpoint
+    // The first four records are unchanged, including times: only the steps after the checkpoint
     // were computed.
     EXPECT_EQ(read_text(path(run + "/metrics.jsonl")).substr(0, before.size()), before);
     EXPECT_EQ(read_metrics(path(run)).size(), 8u);

@@ -51,7 +51,7 @@ std::int64_t elements(const std::vector<ParamSpec>& specs, bool expert) {
                          });
 }
 
-// Multiply-adds of one forward and backward of the hosted virtual ranks.
+// Multiply-adds of one forward and backward pass of the hosted virtual ranks.
 std::int64_t step_work(const Comm& comm, const ModelConfig& config) {
   const Layout layout(V, comm.size(), 1, config.moe.num_experts);
   Transformer model(config, layout, comm.rank(), 1, Transformer::Gradients::yes);

@@ -1,5 +1,5 @@
-// The option space against the program itself: all it draws is accepted, and nothing that can
-// change a number is left out.
+// The option space compared with the program: every run it draws is valid, and it omits no option
+// that can change a number.
 #include "support/option_space.hpp"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ namespace {
 using Names = std::set<std::string>;
 using Row = std::vector<std::size_t>;
 
-// What the program says to a run on either of its layouts; "" when it agrees.
+// The program's error for a run on either of its layouts; "" if it is valid.
 std::string complaint(const Values& run) {
   try {
     const RunConfig config = load_config({}, assignments(run));
@@ -36,7 +36,7 @@ TEST(OptionSpace, DrawsOnlyRunsThatTheProgramAccepts) {
     ASSERT_EQ(complaint(space.values(space.draw(seed))), "") << "seed " << seed;
 }
 
-// What the shrinker may come to.
+// Rows that the shrinker may produce.
 TEST(OptionSpace, MakesARunOfAnyRowOfNumbers) {
   const OptionSpace space = run_options();
   std::mt19937_64 numbers(1);
@@ -73,7 +73,7 @@ TEST(OptionSpace, DrawsAnOptionWhateverItsNeighboursAre) {
   }
 }
 
-// Options that no number of a run depends on, or that the test sets itself.
+// Options on which no number of a run depends, or which the test itself sets.
 const Names left_out = {
     "model.vocab_size",        // the data's
     "data.train",              // the test's
@@ -86,7 +86,7 @@ const Names left_out = {
     "checkpoint.keep_last",    // what is kept
 };
 
-// A new option belongs in the table of option_space.cpp: one line, its simplest value first.
+// A new option needs a line in the table of option_space.cpp, with its simplest value first.
 TEST(OptionSpace, HasEveryOptionOfTheProgramAndEveryValueOfItsEnums) {
   const OptionSpace space = run_options();
   std::map<std::string, Option> table;

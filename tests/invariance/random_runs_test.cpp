@@ -1,11 +1,11 @@
-// The first contract over the whole option space: a run drawn at random has the same records and
-// the same tensors on one process as on others, and where it stops and goes on elsewhere. A failure
-// is shrunk to the smallest run that still shows it and printed as commands to paste.
+// The first contract over the whole option space: a randomly drawn run has the same records and
+// tensors on one process as on several, and when it is stopped and continued on others. A failure
+// is shrunk to the smallest run that still fails, and printed as commands to paste.
 //
-// ctest tries a few fixed cases. To try others, or to try for long (a case takes about two
-// seconds):
+// ctest runs a few fixed cases. To run others, or many (a case takes about two seconds):
 //   SWITCHYARD_RANDOM_CASES=1500 SWITCHYARD_RANDOM_SEED=1000 random_runs_test
-// tries the seeds from 1000 on and ends at the first that fails; that seed with one case is that
+// runs the seeds from 1000 on and stops at the first failure; that seed with one case reproduces
+// it.
 // failure again.
 #include <gtest/gtest.h>
 
@@ -30,18 +30,18 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return value ? std::stoull(value) : otherwise;
 }
 
-// One start of the program: where, and to which step.
+// One start of the program: its layout, and the step at which it ends.
 struct Start {
   int processes, threads;  // 0 processes: without mpirun
   std::int64_t steps;
 };
 
-// What the run is compared with.
+// The single-process run with which the run is compared.
 Start alone(const Values& run) {
   return {.processes = 0, .threads = 1, .steps = number(run, "train.steps")};
 }
 
-// The run itself: one start, or two with a stop between them.
+// The starts of the run itself: one, or two with a stop in between.
 std::vector<Start> starts(const Values& run) {
   const auto on = [&](const std::string& suffix, std::int64_t steps) {
     return Start{.processes = static_cast<int>(number(run, "processes" + suffix)),
@@ -53,7 +53,7 @@ std::vector<Start> starts(const Values& run) {
   return {on("", stop), on("_after", steps)};
 }
 
-// The step records without what hangs on the clock and the place: times, traffic, memory.
+// The step records without the fields that depend on time or layout: times, traffic, memory.
 std::vector<json> steady_records(const std::string& run) {
   std::vector<json> records = read_metrics(run);
   for (json& record : records) {
@@ -68,7 +68,7 @@ std::vector<json> steady_records(const std::string& run) {
   return records;
 }
 
-// "" where all agree.
+// "" if all records agree.
 std::string first_difference(const std::vector<json>& expected, const std::vector<json>& actual) {
   if (expected.size() != actual.size()) {
     return std::to_string(actual.size()) + " steps instead of " + std::to_string(expected.size());
@@ -112,7 +112,7 @@ class RandomRuns : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory = std::make_unique<TemporaryDirectory>();
-    // So little to train on that longer runs begin a second epoch.
+    // Little training text, so that longer runs begin a second epoch.
     write_text(path("train.txt"), synthetic_text(60, 20));
     write_text(path("validation.txt"), synthetic_text(50, 20));
     const Outcome prepared =
@@ -136,7 +136,7 @@ class RandomRuns : public testing::Test {
                        start.processes, start.threads);
   }
 
-  // Whether the run is what it is alone.
+  // Whether the run gives the same results as on a single process.
   static Judgement judge(const Values& run) {
     for (const char* name : {"alone", "run"}) std::filesystem::remove_all(path(name));
     const Outcome reference = train(run, alone(run), "alone");
@@ -170,7 +170,7 @@ std::string place(const Start& start) {
   return std::to_string(start.processes) + " x " + std::to_string(start.threads);
 }
 
-// "3 x 2 to step 1, 1 x 1 to step 4": processes x threads.
+// "3 x 2 to step 1, 1 x 1 to step 4": processes x threads of each start.
 std::string course(const Values& run) {
   std::string text;
   for (const Start& start : starts(run)) {
@@ -179,7 +179,7 @@ std::string course(const Values& run) {
   return text;
 }
 
-// The options that are not at their simplest, in the table's order.
+// The options that differ from their simplest value, in the table's order.
 std::string what_matters(const OptionSpace& space, const std::vector<std::size_t>& row) {
   const Values run = space.values(row);
   std::string text;
@@ -190,7 +190,7 @@ std::string what_matters(const OptionSpace& space, const std::vector<std::size_t
   return text.empty() ? " nothing" : text;
 }
 
-// A shell script that shows the difference, on data that stays.
+// A shell script that reproduces the difference, with data that are kept.
 std::string commands(const Values& run, const std::string& settings, const std::string& data) {
   const auto line = [](const Start& start, const std::string& name) {
     const std::string mpirun = start.processes == 0 ? ""
@@ -212,7 +212,7 @@ diff alone.txt run.txt
 )";
 }
 
-// Runs that the comparison must tell apart.
+// The comparison must distinguish these runs.
 TEST_F(RandomRuns, AreNotTheSameWithAnotherSeed) {
   const OptionSpace space = run_options();
   Values run = space.values(std::vector<std::size_t>(space.options().size(), 0));

@@ -1,4 +1,4 @@
-// The shrinker on made-up failures whose smallest case is known.
+// The shrinker on synthetic failures whose smallest case is known.
 #include "support/shrink.hpp"
 
 #include <gtest/gtest.h>
@@ -25,8 +25,8 @@ TEST(Shrink, KeepsARowOfWhichNothingCanBeTaken) {
   EXPECT_EQ(shrink(smallest, [&](const Row& row) { return row == smallest; }), smallest);
 }
 
-// As it is used: the failure asks for two virtual ranks on unequal processes, an expert each, and
-// a stop; whatever else was drawn goes.
+// As in real use: the failure requires two virtual ranks on unequal processes, one expert each, and
+// a stop; everything else that was drawn must disappear.
 TEST(Shrink, FindsTheSmallestRunOfTheOptionSpace) {
   const OptionSpace space = run_options();
   const auto fails = [&](const Row& row) {

@@ -1,5 +1,6 @@
-// The launch scripts, as a user runs them: what all of them have, how local.sh stops a run, what
-// plot.sh draws and watch.sh shows of it, and the quickstart from end to end, cut to a few steps.
+// The launch scripts as a user runs them: what all of them have in common, how local.sh stops a
+// run, what plot.sh and watch.sh show of a run, and the quickstart from beginning to end, with only
+// a few steps.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -42,7 +43,7 @@ std::vector<std::string> all_scripts() {
   return scripts;
 }
 
-// Decimal commas and other orders of letters come from the user's locale.
+// Decimal commas and different collation orders come from the user's locale.
 TEST(Scripts, HaveHelpAndALocaleOfTheirOwn) {
   const std::vector<std::string> scripts = all_scripts();
   EXPECT_GE(scripts.size(), 19U);
@@ -64,7 +65,7 @@ TEST(Scripts, HaveNothingThatShellcheckWarnsOf) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
 }
 
-// A run that a TERM stopped after a few of its many steps.
+// A run that was stopped by TERM after a few of its many steps.
 class StoppedRun : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -146,15 +147,15 @@ TEST_F(StoppedRun, IsDrawnUnderAnyName) {
     EXPECT_EQ(drawn.exit_code, 0) << drawn.output;
     const std::string load = read_text(run + "/plots/load-" + name + ".svg");
     EXPECT_NE(load.find("<title>load-" + title + "</title>"), load.npos) << title;
-    // gnuplot leaves ">" as it is.
+    // gnuplot does not escape ">".
     const std::string loss = read_text(run + "/plots/loss.svg");
     const std::string label = std::regex_replace(title, std::regex("&gt;"), ">") + ", training<";
     EXPECT_NE(loss.find(label), loss.npos) << label;
   }
 }
 
-// As where the run is not stopped: most of its steps are to come. In a directory in which a
-// script's mistakes would leave files.
+// As for a run in progress: most of its steps are still to come. Runs in a directory where mistakes
+// of a script would leave files.
 TEST_F(StoppedRun, IsWatchedByEachAwkAndLeavesNoFile) {
   fs::create_directories(path("here"));
   for (const char* awk : {"mawk", "gawk", "original-awk", "busybox"}) {
@@ -235,7 +236,7 @@ TEST(Quickstart, ShowsWhatItSaysAndASecondRunStartsFromWhatIsThere) {
         "moe.num_experts=32"}) {
     EXPECT_THAT(first.output, HasSubstr(phrase));
   }
-  // The hashes of 20 steps on 1 and on 2 processes.
+  // The hashes after 20 steps on 1 and on 2 processes.
   const auto one = first.output.find("  1 process "), two = first.output.find("  2 processes");
   ASSERT_TRUE(one != std::string::npos && two != std::string::npos) << first.output;
   const auto hash = [&](std::size_t at) {

@@ -1,5 +1,5 @@
-// local.sh as a user runs it: on which cores its processes are, what it says of mpirun's messages
-// and exit codes, how it stops, and what it does without a reader, a home or a temporary directory.
+// local.sh as a user runs it: the cores of its processes, what it makes of mpirun's messages and
+// exit codes, how it stops, and what it does without a reader, a home or a temporary directory.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -35,7 +35,7 @@ std::vector<int> allowed_cpus() {
 
 bool works(const std::string& command) { return run_shell(command).exit_code == 0; }
 
-// With locks of its own, so that other jobs of this machine do not matter.
+// Uses its own core locks, so that other jobs on this machine do not matter.
 class LocalScript : public testing::Test {
  protected:
   std::string path(const std::string& name) const { return directory_.path() + "/" + name; }
@@ -47,7 +47,7 @@ class LocalScript : public testing::Test {
     return run_shell(command(arguments, before));
   }
 
-  // local.sh with an mpirun that says this on standard error and ends with this code.
+  // Runs local.sh with an mpirun that prints `said` on standard error and exits with this code.
   Outcome with_mpirun(const std::string& said, int exit_code, const std::string& arguments) const {
     fs::create_directories(path("bin"));
     write_text(path("said"), said);
@@ -133,7 +133,7 @@ TEST_F(LocalScript, GivesTheCoresOfAKilledJobBack) {
   EXPECT_THAT(read_text(path("after")), Not(HasSubstr("not bound"))) << outcome.output;
 }
 
-// Two hardware threads of one core are what most small virtual machines have.
+// Most small virtual machines have two hardware threads of one core.
 TEST_F(LocalScript, UsesHardwareThreadsWhereCoresDoNotSuffice) {
   if (allowed_cpus().size() < 2) GTEST_SKIP() << "one hardware thread is no choice";
   const std::string machine = "HWLOC_SYNTHETIC='pack:1 core:1 pu:2' HWLOC_THISSYSTEM=1";
@@ -148,7 +148,7 @@ TEST_F(LocalScript, UsesHardwareThreadsWhereCoresDoNotSuffice) {
   EXPECT_THAT(one.output, Not(HasSubstr("hardware thread")));
 }
 
-// In a mount namespace of its own, with the files of a cgroup laid out in a tmpfs.
+// In a mount namespace with the files of a cgroup in a tmpfs.
 TEST_F(LocalScript, WarnsOfACpuQuota) {
   if (allowed_cpus().size() < 2 || !works("unshare -m true"))
     GTEST_SKIP() << "needs two cores and root";
@@ -256,7 +256,7 @@ TEST_F(LocalScript, AsksForAllocationsOfEnoughSlots) {
   EXPECT_THAT(outcome.output, AllOf(HasSubstr("not enough slots"), HasSubstr("--ntasks=2")));
 }
 
-// Both streams, and a reader that goes away before the first line of the processes.
+// For both streams, with a reader that goes away before the processes print their first line.
 TEST_F(LocalScript, GoesOnWhereNobodyReadsWhatItPrints) {
   const std::string talk = "for i in 1 2 3 4 5 6 7 8; do echo $i; echo $i >&2; sleep 0.1; done; ";
   run_shell("{ " + command("-n 2 -t 1 sh -c '" + talk + "echo done >>" + path("done") + "'") +
@@ -318,7 +318,7 @@ TEST_F(LocalScript, GivesAUserWithoutANameAHome) {
   EXPECT_EQ(outcome.exit_code, 3) << outcome.output;
 }
 
-// Whether another process's memory can be read by one call, as Open MPI wants to.
+// Whether another process's memory can be read by a system call, as Open MPI prefers.
 bool single_copy_works() {
   char theirs = 'a', got = 'b';
   int hold[2];

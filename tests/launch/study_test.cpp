@@ -1,5 +1,5 @@
-// Studies as a user runs them: a small one that is interrupted twice and gone on with, what its
-// table and pictures hold, what is said of a study file that is wrong; and a run watched.
+// Studies as a user runs them: a small one that is interrupted twice and continued; its table and
+// pictures; the messages about mistakes in a study file; and watching a run.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ std::vector<std::string> cells(const std::string& line) {
   return all;
 }
 
-// The rows of a CSV, each by the names of its columns.
+// The rows of a CSV, each as a map from column names.
 std::vector<Row> read_csv(const std::string& path) {
   std::istringstream in(read_text(path));
   std::string line;
@@ -58,8 +58,8 @@ std::vector<Row> read_csv(const std::string& path) {
   return rows;
 }
 
-// A study of four runs, stopped by TERM in its second run; in its third a process of the run is
-// killed by -9, then the study itself; and finished.
+// A study of four runs: stopped by TERM in its second run; in its third, a process of the run is
+// killed by SIGKILL, then the study itself; then finished.
 class Study : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -134,7 +134,7 @@ TEST_F(Study, StopsWithItsRunAndGoesOnWhereItWas) {
                                       HasSubstr("4, seed 2: begins")));
   EXPECT_THAT(read_text(path("runs/4-seed1/log.txt")), HasSubstr("resumed from step "));
   EXPECT_THAT(read_text(path("runs/hash-seed1/log.txt")), HasSubstr("resumed from step "));
-  // What was finished was not started again.
+  // Finished runs were not started again.
   EXPECT_THAT(read_text(path("runs/dense-seed1/log.txt")), Not(HasSubstr("resumed")));
 }
 
@@ -196,7 +196,7 @@ TEST_F(Study, IsRebuiltFromItsRunsToTheByte) {
   EXPECT_EQ(read_text(path("out/small.html")), page);
 }
 
-// As a reader of XML would see it: every element that opens closes, in order.
+// Checks XML like a reader: every element that opens also closes, in order.
 void expect_well_formed(const std::string& text, const std::string& name) {
   std::vector<std::string> open;
   for (std::size_t at = 0; (at = text.find('<', at)) != text.npos;) {
@@ -238,7 +238,7 @@ TEST_F(Study, DrawsPicturesAndAPageThatHoldsThem) {
     ++count;
   }
   EXPECT_GE(count, 11U);
-  // All layers that are sparse, in both stacks.
+  // All sparse layers of both stacks.
   EXPECT_THAT(read_text(path("out/load-4.svg")),
               AllOf(HasSubstr("encoder block 1"), HasSubstr("decoder block 1")));
 }
@@ -256,7 +256,7 @@ TEST_F(Study, IsDrawnFromItsTablesWithoutItsRuns) {
   EXPECT_FALSE(fs::exists(path("tables/loss-by-step.png")));
 }
 
-// One value, evaluated once: a curve that is a point.
+// One value with one evaluation: the curve is a single point.
 TEST_F(Study, OfOneValueAndThreeStepsIsDrawn) {
   write_text(path("one.study"), "config base.textproto\naxis moe.num_experts\nvalues 4\nsteps 3\n");
   const Outcome outcome = launch("study.sh " + path("one.study") + " --data " + path("data") +
@@ -309,7 +309,7 @@ TEST_F(Study, TakesABudgetOfTrainingTime) {
   EXPECT_TRUE(fs::exists(path("timed/throughput.svg")));
 }
 
-// The runs are there already: what other words change is the table and the pictures.
+// The runs exist already; the other arguments change only the table and the pictures.
 TEST_F(Study, TakesAnyNameOfItsFileAndAnyLabel) {
   const std::string name = "a, b's & <c>", label = "exp'erts\\ & <more> \"quoted\"";
   const std::string text = read_text(path("small.study"));
@@ -343,7 +343,7 @@ TEST_F(Study, HasPointsInItsTableWhereNumbersHaveCommas) {
     EXPECT_EQ(read_text(path("commas") + file), read_text(path("out") + file)) << file;
 }
 
-// The scripts beside a program of ours, which cannot compare.
+// The scripts with a stand-in for the program, whose `compare` fails.
 TEST_F(Study, BlamesARunOnlyWhereTheProgramDoes) {
   fs::create_directories(path("clone/build/release"));
   fs::copy(LAUNCH_DIRECTORY, path("clone/launch"), fs::copy_options::recursive);
@@ -371,7 +371,7 @@ TEST_F(Study, GoesOnWhereNobodyReadsWhatItPrints) {
   EXPECT_THAT(refused.output, HasSubstr("study.sh: TMPDIR is '/nowhere/at/all', where "));
 }
 
-// Steps so long that the run cannot end by itself between the two.
+// Steps are so long that the run cannot end by itself between the two interrupts.
 TEST_F(Study, EndsAtOnceAtASecondInterrupt) {
   write_text(path("slow.study"),
              "config base.textproto\naxis moe.num_experts\nvalues 0\nsteps 9\n"
@@ -397,8 +397,8 @@ TEST_F(Study, IsWatchedWithoutATerminal) {
   EXPECT_EQ(launch("watch.sh " + path("nowhere")).exit_code, 66);
 }
 
-// Three seeds, of which one makes much of its experts and two never get where the dense model ends:
-// a mean over those that do would claim what chance gave.
+// Of three seeds, one gains much from its experts and two never reach the dense model's final loss:
+// a mean over those that do would claim a gain due to chance.
 TEST(StudyTable, ClaimsNoSpeedUpThatSomeSeedsDoNotReach) {
   const TemporaryDirectory directory;
   const auto path = [&](const char* name) { return directory.path() + "/" + name; };
@@ -429,8 +429,8 @@ TEST(StudyTable, ClaimsNoSpeedUpThatSomeSeedsDoNotReach) {
                     HasSubstr("than the seeds are from each other, so no claim: 8.")));
 }
 
-// Seed 2's dense run ends sooner than seed 3's: where it has no loss to compare with, the mean over
-// seeds would jump to that of seed 3 alone. Seed 1 chose, so it has no part in what is claimed.
+// Seed 2's dense run ends earlier than seed 3's. Beyond that point the mean over seeds would jump
+// to seed 3's curve. Seed 1 served to choose what is claimed, so it does not count.
 TEST(StudyPage, ComparesCurvesOfTheSameSeedsAllAlong) {
   const TemporaryDirectory directory;
   const auto path = [&](const char* name) { return directory.path() + "/" + name; };
@@ -460,7 +460,7 @@ TEST(StudyPage, ComparesCurvesOfTheSameSeedsAllAlong) {
             "50 20 7 2 2\n100 40 6 2 2\n");
 }
 
-// As where each run was evaluated once: gnuplot fails on a curve without a point.
+// As if each run was evaluated once: gnuplot fails on a curve without points.
 TEST(StudyPage, HasNoLineWhereNothingCanBeCompared) {
   const TemporaryDirectory directory;
   write_text(directory.path() + "/mean-8", "20 2 4.9 0.1 nan\n");
@@ -520,8 +520,7 @@ TEST(StudyFile, ThatIsWrongIsRefusedInASentence) {
   EXPECT_EQ(launch("study.sh /nowhere.study").exit_code, 66);
 }
 
-// Each value is put before the program, which refuses options that are not there and values that
-// do not go together.
+// Passes each value to the program, which refuses unknown options and contradictory values.
 TEST(StudyFile, OfEachShippedStudyIsWhatTheProgramTakes) {
   int studies = 0;
   for (const auto& entry :

@@ -29,7 +29,7 @@ struct Case {
   }
 };
 
-// Plain f64 attention. inputs: q, k, v, o, (table), then x, then source where it is not x.
+// Attention in plain f64. inputs: q, k, v, o, (table), then x, then source if it differs from x.
 class Reference {
  public:
   Reference(const Case& c, Values factors) : c_(c), factors_(std::move(factors)) {}
@@ -84,7 +84,7 @@ class Reference {
   }
 
   Case c_;
-  Values factors_;  // [h*b*n, H*m] of dropout
+  Values factors_;  // [h*b*n, H*m] dropout factors
 };
 
 void check(const Case& c, bool keep_weights = true) {

@@ -14,7 +14,7 @@ constexpr std::int64_t W = 6, D = 5, ranks = 2;
 TEST(Embedding, GradientsMatchCentralDifferencesWithDropout) {
   OneProcess process(ranks);
   Sequence sequence = make_sequence(ranks, 1, 4, {4, 4});
-  const Buffer<std::int32_t> ids = {3, 1, 3, 0, 5, 5, 5, 2};  // repeated ones add up
+  const Buffer<std::int32_t> ids = {3, 1, 3, 0, 5, 5, 5, 2};  // gradients of repeated ids are added
   sequence.ids = ids;
   const Dropout dropout{0.3f, Purpose::embedding_dropout, 2};
   ParamSet params = make_params({{"table", W, random_values(W * D, 1)}}, ranks);

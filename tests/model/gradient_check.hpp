@@ -1,5 +1,5 @@
-// For the tests of single layers: random values, a step's context on one process, and central
-// differences of a plain f64 function.
+// For tests of single layers: random values, a step context on one process, and central differences
+// of a plain f64 function.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ namespace switchyard::test {
 
 using Values = std::vector<double>;
 
-// Uniform in [-1, 1), in f32 precision, a function of `seed`.
+// Uniform in [-1, 1) with f32 precision; a function of `seed`.
 inline Values random_values(std::int64_t count, std::uint64_t seed) {
   const RandomStream stream(seed, Purpose::initial_weight, 0, 0);
   Values values;
@@ -90,7 +90,7 @@ inline Values product(const Values& a, const Values& b, std::size_t inner) {
   return c;
 }
 
-// One process that hosts `ranks` virtual ranks.
+// A process that hosts `ranks` virtual ranks alone.
 struct OneProcess {
   Layout layout;
   PhaseTimer timer;
@@ -111,7 +111,7 @@ inline Sequence make_sequence(std::int64_t ranks, std::int64_t rows, std::int64_
   return s;
 }
 
-// The factors that dropout multiplies with, as a [h*N, width] matrix.
+// The factors by which dropout multiplies, as a [h*N, width] matrix.
 inline Values dropout_factors(const StepContext& context, float rate, const RandomStream& stream,
                               const Sequence& sequence, std::int64_t width) {
   Tensor<float> ones = Tensor<float>::uninitialized(sequence.positions(), width);
@@ -120,7 +120,7 @@ inline Values dropout_factors(const StepContext& context, float rate, const Rand
   return to_values(ones.view());
 }
 
-// Parameters with the given values and a leaf for each of `ranks` virtual ranks.
+// Parameters with the given values and one leaf per virtual rank.
 struct NamedValues {
   std::string name;
   std::int64_t rows;
@@ -144,7 +144,7 @@ inline ParamSet make_params(const std::vector<NamedValues>& tensors, int ranks) 
   return params;
 }
 
-// The part of dy [h*N, D] that belongs to one virtual rank, zero elsewhere.
+// The part of dy [h*N, D] of one virtual rank; zero elsewhere.
 inline Values only_rank(Values dy, std::size_t ranks, std::size_t rank) {
   const std::size_t part = dy.size() / ranks;
   for (std::size_t i = 0; i < dy.size(); ++i) {
@@ -153,8 +153,8 @@ inline Values only_rank(Values dy, std::size_t ranks, std::size_t rank) {
   return dy;
 }
 
-// Each leaf of params[i] against the numeric gradient by inputs[i] of <dy of its virtual rank,
-// layer>.
+// Compares each leaf of params[i] with the numeric gradient by inputs[i] of <dy of its virtual
+// rank, output of the layer>.
 inline void expect_leaves_close(ParamSet& params, std::size_t ranks, const Values& dy,
                                 const std::function<Values(const std::vector<Values>&)>& layer,
                                 const std::vector<Values>& inputs) {

@@ -14,7 +14,7 @@ using namespace test;
 
 constexpr std::int64_t D = 3, W = 5;
 
-// inputs: kernel, hidden. Loss of each position.
+// inputs: kernel, hidden. Returns the loss of each position.
 Values reference(bool tied, const std::vector<std::int32_t>& targets,
                  const std::vector<Values>& in) {
   Values loss;

@@ -1,5 +1,5 @@
-// The model's first contract: the bits of losses and gradient leaves follow from the virtual ranks,
-// not from the processes that host them, nor from their threads.
+// The first contract for the model: the bits of losses and gradient leaves depend on the virtual
+// ranks, not on the processes that host them or on the number of threads.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -122,7 +122,8 @@ TEST(ModelInvariance, AMicroStepTakenManyTimesGivesTheGradientOfOne) {
     SCOPED_TRACE(shape.name);
     Batch batch = random_batch(V, shape.rows, shape.input_length, shape.target_length,
                                shape.config.vocab_size);
-    // Each gradient is a share of the whole: in bfloat16 one that rounds as the whole does.
+    // Each gradient is a fraction of the whole; in bfloat16 it is a power of two, so that both
+    // round alike.
     const int times = shape.config.precision == Precision::bfloat16 ? 4 : 3;
     Bench once(test_world(), shape.config, V), many(test_world(), shape.config, V);
     once.step(batch);
@@ -144,7 +145,7 @@ TEST(ModelInvariance, AMicroStepTakenManyTimesGivesTheGradientOfOne) {
   }
 }
 
-// Two micro-steps of different rows, into the same leaves.
+// Two micro-steps with different rows, accumulated in the same leaves.
 std::vector<Transformer::Output> accumulate(Bench& bench, const Shape& shape) {
   bench.context.micro_steps = 2;
   const Batch whole = random_batch(2 * V, shape.rows, shape.input_length, shape.target_length,

@@ -115,7 +115,7 @@ TEST(ParameterSpecs, NameEveryTensorOfASmallModelInOrder) {
 
 TEST(ParameterSpecs, GiveShapesAndInitialScales) {
   ModelConfig config = base_config(4);
-  config.d_kv = 32;  // H K differs from D
+  config.d_kv = 32;  // so that H K differs from D
   const std::vector<ParamSpec> specs = all_specs(config);
   const auto expect = [&](const char* name, std::int64_t rows, std::int64_t cols,
                           Initializer::Kind kind, double scale) {

@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-// T5's formula, as it is published.
+// T5's formula as published.
 std::int64_t bucket_by_formula(std::int64_t distance, bool bidirectional) {
   const std::int64_t exact = bidirectional ? 8 : 16;
   const std::int64_t n = bidirectional ? std::abs(distance) : std::max<std::int64_t>(-distance, 0);
@@ -46,7 +46,7 @@ TEST(RelativeBias, StartsTheLogarithmicBucketsWhereTheTablesSay) {
   }
 }
 
-// <bias, pieces> is linear in the table, so its gradient is exactly what backward adds.
+// <bias, pieces> is linear in the table, so its gradient is exactly what backward must add.
 TEST(RelativeBias, BackwardIsTheTransposeOfForward) {
   constexpr std::int64_t heads = 3, length = 70, ranks = 2, rows = 2;
   ParamSet params({{"bias", "bias", heads, relative_buckets, {}, {Initializer::Kind::uniform, 1}}},

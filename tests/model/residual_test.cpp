@@ -13,7 +13,7 @@ using namespace test;
 
 constexpr std::int64_t D = 5, ranks = 2;
 
-// Around the layer y = x^2, element by element.
+// A residual connection around the layer y = x^2, element by element.
 void check(float rate) {
   OneProcess process(ranks);
   const Sequence sequence = make_sequence(ranks, 1, 3, {3, 2});

@@ -1,5 +1,5 @@
-// For the tests of the whole model: small configurations and batches with padding, drops, and an
-// empty row, and the comparison of tensors bit by bit.
+// For tests of the whole model: small configurations, batches with padding, drops and an empty row,
+// and bitwise comparison of tensors.
 #pragma once
 
 #include <cstring>
@@ -63,7 +63,7 @@ bool same_bits(View<const T> a, View<const T> b) {
          std::memcmp(a.data, b.data, static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
 }
 
-// A model with everything that one of its steps needs.
+// A model with everything that one training step needs.
 struct Bench {
   Layout layout;
   PhaseTimer timer;
@@ -78,7 +78,7 @@ struct Bench {
     model.parameters().zero_gradients();
   }
 
-  // The hosted rows of `whole`, forward and backward; gradients are what this step alone gives.
+  // Forward and backward for the hosted rows of `whole`; gradients are those of this step alone.
   Transformer::Output step(const Batch& whole) {
     const Batch batch = slice(whole, context.hosted());
     model.parameters().zero_gradients();

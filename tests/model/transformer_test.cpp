@@ -13,7 +13,7 @@ namespace {
 
 using namespace test;
 
-// Every leaf of every tensor.
+// Every gradient leaf of every tensor.
 std::vector<std::vector<float>> gradients(const Bench& bench) {
   std::vector<std::vector<float>> all;
   for (const Param& param : bench.model.parameters().params()) {
@@ -62,7 +62,7 @@ TEST(Transformer, PaddingInfluencesNothingReal) {
 
 TEST(Transformer, ATargetChangesNoLossBeforeIt) {
   ModelConfig config = small_config(4);
-  config.moe.dropless = true;  // else a later token may be dropped for it
+  config.moe.dropless = true;  // otherwise a change may drop a later token
   Bench bench(test_world(), config, 1);
   Batch batch = random_batch(1, 2, 10, 8, config.vocab_size);
   batch.target_lengths = {8, 0};
@@ -115,7 +115,7 @@ TEST(Transformer, GradientsOfTwoBackwardsAddUp) {
   EXPECT_LT(std::sqrt(error), 1e-6 * std::sqrt(size));
 }
 
-// One plain gradient step on all leaves' sum.
+// One step of gradient descent along the sum of all leaves.
 void descend(ParamSet& params, float rate) {
   for (Param& param : params.params()) {
     for (const GradientLeaf& leaf : param.leaves) {

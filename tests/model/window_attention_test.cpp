@@ -1,5 +1,5 @@
-// Window attention where the window covers the row, or all positions are global: full attention
-// then, by another way. Each is so held to the other.
+// Window attention with a window that covers the row, or with only global positions, is full
+// attention computed in a different way; each implementation verifies the other.
 #include "model/window_attention.hpp"
 
 #include <gtest/gtest.h>
@@ -101,7 +101,7 @@ TEST(WindowAttention, IsFullAttentionWhereEverythingIsSeen) {
   }
 }
 
-// Sums in another order round otherwise: 2^-8 an input of a product, and a few one after the other.
+// Sums in a different order round differently: 2^-8 per product input, for a few in succession.
 TEST(WindowAttention, IsFullAttentionInBfloat16UpToRounding) {
   for (const AttentionWindow& window : covering) {
     expect_alike(run<bfloat16>({window, 0.3f}), run<bfloat16>({{}, 0.3f}), 0x1p-6);
@@ -136,8 +136,8 @@ TEST(WindowAttention, HasTheSameBitsOnAnyThreadsKeptOrComputedAgain) {
   expect_same_bits_however_it_runs<bfloat16>(setting);
 }
 
-// Rows so long that full attention computes keys' gradients turned round; so long that it takes its
-// queries in several blocks, the last one smaller.
+// Row lengths for which full attention computes the keys' gradients transposed; and for which it
+// processes queries in several blocks, the last one smaller.
 constexpr std::int32_t one_large_block = 401, several_blocks = 700;
 
 TEST(FullAttention, OfLongRowsIsAWindowThatCoversThem) {

@@ -1,5 +1,5 @@
-// What a step with window attention holds at most, every byte counted: it grows as the rows do,
-// and not as their square.
+// The peak memory of a step with window attention, counted in bytes, grows linearly with the row
+// length, not quadratically.
 #include <gtest/gtest.h>
 
 #include "small_model.hpp"
@@ -18,7 +18,7 @@ ModelConfig tiny_config(Precision precision, Recompute recompute) {
   config.dropout_rate = 0.1f;
   config.precision = precision;
   config.recompute = recompute;
-  config.moe.num_experts = 0;  // routing does not follow the length exactly
+  config.moe.num_experts = 0;  // the memory of routing is not exactly linear in the length
   return config;
 }
 
@@ -36,7 +36,7 @@ TEST(WindowMemory, GrowsInProportionToTheRow) {
       const auto peak = [&](std::int64_t length) {
         return static_cast<double>(peak_of_step(tiny_config(precision, recompute), length));
       };
-      peak(64);  // what is made once
+      peak(64);  // one-time allocations
       const double at_4k = peak(4096), at_8k = peak(8192), at_16k = peak(16384);
       EXPECT_NEAR((at_16k - at_8k) / (at_8k - at_4k), 2, 0.02)
           << at_4k << " " << at_8k << " " << at_16k;

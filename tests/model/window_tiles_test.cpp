@@ -24,7 +24,7 @@ const std::vector<Row> rows = {{{1, 0}, 1},   {{1, 0}, 50},  {{3, 2}, 50},   {{2
 
 class Tiles : public testing::TestWithParam<Row> {};
 
-// So no pair is missed, and none that is global and near as well counts twice.
+// So no pair is missed, and no pair that is both global and near is counted twice.
 TEST_P(Tiles, HaveEveryVisiblePairInOneColumn) {
   const Row& row = GetParam();
   std::map<std::pair<std::int64_t, std::int64_t>, int> found;

@@ -1,4 +1,4 @@
-// How far f32 results are from those of a reference in f64.
+// The difference between f32 results and those of an f64 reference.
 #pragma once
 
 #include <gtest/gtest.h>

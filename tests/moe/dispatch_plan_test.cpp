@@ -65,7 +65,7 @@ struct Shape {
   int V, R, G, E;
 };
 
-// What the plan should be, said the slow way: sort the kept rows by their key.
+// Compares with a plan made by sorting the kept rows by their key.
 void expect_sorted_plan(const Shape& s, Rank self, std::int64_t N, std::int64_t C) {
   const Layout layout(s.V, s.R, s.G, s.E);
   const std::vector<Selection> selections = hosted_selections(layout, self, N, C);

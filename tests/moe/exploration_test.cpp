@@ -1,5 +1,5 @@
-// What is drawn has the distribution that it should have, and is drawn anew for each layer and
-// step. Seeds are fixed; bounds are four standard deviations of what is counted, or more.
+// Random draws have the intended distribution, and are independent between layers and steps. Seeds
+// are fixed; bounds are at least four standard deviations of the counted quantity.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace switchyard {
 namespace {
 
-// Tokens that are all the same to the router, and room for everybody.
+// Tokens that are identical for the router, with capacity for all.
 LayerCase crowd(RoutingMethod method, std::int64_t tokens, int experts) {
   LayerCase c;
   c.method = method;
@@ -42,15 +42,15 @@ std::vector<double> softmax(const std::vector<double>& logits, double temperatur
   return p;
 }
 
-// The second choice's gate is `gate`, of two experts.
+// Logits of two experts such that the second choice has this gate.
 std::vector<double> logits_with_second(double gate) { return {std::log(1 / gate - 1), 0}; }
 
-// Four standard deviations of a count of n trials.
+// Four standard deviations of the count of successes in n trials.
 double four_deviations(std::int64_t n, double p) {
   return 4 * std::sqrt(static_cast<double>(n) * p * (1 - p));
 }
 
-// What exploration multiplies [N, D] of the router's input by.
+// The factors [N, D] by which exploration multiplies the router's input.
 std::vector<double> factors(const MoeConfig& config, std::uint32_t layer, std::int64_t step,
                             std::int64_t N, std::int64_t D) {
   const Layout layout(1, 1, 1, 1);
@@ -155,7 +155,7 @@ TEST(SecondPolicy, TakesSecondsInProportionToTheirGatesUpToTheThreshold) {
   }
 }
 
-// Groups of 16 that all want one expert, which has four places.
+// Groups of 16 tokens that all choose the same expert, whose capacity is four.
 LayerCase queue() {
   LayerCase c = crowd(RoutingMethod::switch_top1, 16, 2);
   c.V = 256;
@@ -216,14 +216,14 @@ TEST(Hash, OfOneLayerSaysNothingOfAnother) {
   EXPECT_LT(chi_square, 94);  // 1 in 10,000 of 49 degrees
 }
 
-// Something that is drawn for each token, as numbers.
+// A random decision per token, as numbers.
 struct Drawn {
   const char* name;
   std::vector<double> (*draw)(std::uint32_t layer, std::int64_t step);
 };
 void PrintTo(const Drawn& drawn, std::ostream* out) { *out << drawn.name; }
 
-// 1 where `is` is true of a choice's fate or expert.
+// 1 where `is` holds for a choice's fate or expert, else 0.
 template <class T>
 std::vector<double> indicator(const std::vector<T>& all, T value) {
   std::vector<double> result;

@@ -26,7 +26,7 @@ void append(std::vector<T>& to, const auto& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
-// The parameters of one layer that a process holds, with the inputs' values.
+// The parameters of one layer that this process holds, with the values of `inputs`.
 struct LayerParams {
   ParamSet set;
   SparseLayerParams indices;
@@ -77,7 +77,7 @@ LayerParams make_params(const LayerCase& c, const LayerInputs& in, const Layout&
   return params;
 }
 
-// Every gradient leaf of this process, experts group by group.
+// Every gradient leaf of this process, with experts in order of groups.
 void collect_leaves(const LayerParams& params, LayerOutputs& out) {
   const ParamSet& set = params.set;
   if (params.indices.router)
@@ -115,7 +115,7 @@ RoutingStats stats_of(std::span<const double> n, std::int64_t E) {
   return s;
 }
 
-// From what this process made to what all did.
+// Combines the outputs of all processes.
 LayerOutputs gather_outputs(const Comm& comm, const LayerCase& c, LayerOutputs mine) {
   LayerOutputs all;
   for (auto part : {&LayerOutputs::y, &LayerOutputs::dx, &LayerOutputs::router_leaves,
@@ -158,7 +158,7 @@ LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
   const Converted<In, float> x(View<const float>(&in.x[first * c.D], rows, c.D));
   const View<const float> dy(&in.dy[first * c.D], rows, c.D);
   auto y = Tensor<float>::uninitialized(rows, c.D), dx = Tensor<float>::uninitialized(rows, c.D);
-  std::fill_n(y.data(), y.size(), 1e30f);  // both have to be written
+  std::fill_n(y.data(), y.size(), 1e30f);  // both have to be overwritten
   std::fill_n(dx.data(), dx.size(), 1e30f);
   auto saved = layer.forward(context, params.set, tokens, x.view(), y.view());
   if (c.repeats) {

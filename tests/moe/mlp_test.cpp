@@ -41,7 +41,7 @@ struct Mlp {
                         dropout, {upstream, {dx.data(), rows, D}, room.row_range(0, rows)},
                         {&leaf_wi, &leaf_wi_1, &leaf_wo});
   }
-  // One expert with room for all is the same product with gate 1.
+  // A single expert with capacity for all tokens and gate 1 computes the same products.
   reference::SwitchProblem problem() const {
     reference::SwitchProblem p;
     p.N = p.capacity = rows, p.D = D, p.F = F, p.E = 1;

@@ -76,7 +76,7 @@ const Change changes[] = {
     {"AllToOneExpert", learns, [](LayerCase& c) { c.one_expert_for_all = true; }},
 };
 
-// What only one of the routings has.
+// Cases that only one routing method has.
 std::vector<RoutingCase> special_cases() {
   std::vector<RoutingCase> cases;
   const auto add = [&](const char* name, RoutingMethod method,
@@ -132,7 +132,7 @@ RoutingKind kind_of(RoutingMethod method) {
   return {};
 }
 
-// The enumerations of both sides have the same names, not the same order.
+// The enumerations of both sides have the same names, in different orders.
 void translate_policies(const MoeConfig& moe, reference::RoutingProblem& q) {
   using namespace reference;
   constexpr std::pair<SecondPolicy, SecondChoice> seconds[] = {
@@ -162,7 +162,7 @@ void translate_policies(const MoeConfig& moe, reference::RoutingProblem& q) {
   q.scope = moe.aux_loss_scope == AuxLossScope::global ? AuxScope::global : AuxScope::group;
 }
 
-// The run's draws of one purpose, [V*N, elements].
+// The run's random draws for one purpose, [V*N, elements].
 std::vector<double> draws(const LayerCase& c, const LayerInputs& in, Purpose purpose,
                           std::int64_t elements) {
   const RandomStream stream(layer_seed, purpose, c.layer, static_cast<std::uint64_t>(c.step));
@@ -239,7 +239,8 @@ reference::RoutingProblem routing_problem(const LayerCase& c, const LayerInputs&
   q.V = c.V, q.rows = c.rows, q.length = c.N / c.rows;
   q.D = c.D, q.F = c.F, q.E = c.E;
   q.capacity = group_capacity(c);
-  const bool as_in_training = training || c.method == RoutingMethod::soft;  // its slots are learnt
+  // Its number of slots is fixed by the router.
+  const bool as_in_training = training || c.method == RoutingMethod::soft;
   q.capacity_factor = as_in_training ? c.moe.capacity_factor : c.moe.eval_capacity_factor;
   q.min_capacity = c.moe.min_capacity;
   q.real.assign(in.real.begin(), in.real.end());

@@ -1,5 +1,5 @@
-// Layers of every routing, with all that changes who is chosen and with what weight; and the same
-// problems as the f64 reference takes them, with the draws that the run makes.
+// Layers with every routing method and every option that affects the choice of experts or their
+// weights; and the same problems for the f64 reference, with the random draws of the run.
 #pragma once
 
 #include <ostream>
@@ -17,9 +17,9 @@ struct RoutingCase {
 };
 inline void PrintTo(const RoutingCase& c, std::ostream* out) { *out << c.name; }
 
-// Every kind of routing, plain.
+// Every routing method with default options.
 std::vector<RoutingCase> plain_routings();
-// Each of them with each change that means something for it, and what only one of them has.
+// Each of them with every option that applies to it, and the cases that only one method has.
 std::vector<RoutingCase> routing_cases();
 
 reference::RoutingProblem routing_problem(const LayerCase& c, const LayerInputs& inputs);

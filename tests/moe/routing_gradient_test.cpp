@@ -1,5 +1,6 @@
-// Each routing's gradients against central differences of what the layer itself computes: through
-// experts and gates with the losses off, and through each loss with all else off.
+// The gradients of each routing method compared with central differences of the layer itself:
+// through experts and gates with the router losses off, and through each loss with everything else
+// off.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +13,7 @@
 namespace switchyard {
 namespace {
 
-// What the layer contributes to the objective.
+// The layer's contribution to the objective.
 double objective(const LayerCase& c, const LayerInputs& in, const LayerOutputs& out) {
   double answers = 0, balance = 0, z = 0, groups = 0, real = 0;
   for (std::size_t i = 0; i < out.y.size(); ++i)
@@ -28,11 +29,12 @@ bool decide_alike(const LayerOutputs& a, const LayerOutputs& b) {
   return a.expert == b.expert && a.fate == b.fate;
 }
 
-// Along a few random directions, of those that change nobody's expert.
+// Along some random directions in which no token changes its expert.
 void expect_derivative(const LayerCase& c, const LayerInputs& in,
                        std::vector<float> LayerInputs::*input, const std::vector<float>& gradient) {
   constexpr double step = 1e-3;
-  constexpr double rounding = 4e-5;  // of the objective in f32, over the way between two points
+  // Of the objective in f32, over the distance between two points.
+  constexpr double rounding = 4e-5;
   const LayerOutputs at = run_layer(test_world(), c, in);
   const double scale = norm(widened(gradient));
   int directions = 0;
@@ -40,7 +42,8 @@ void expect_derivative(const LayerCase& c, const LayerInputs& in,
     ASSERT_LT(seed, 100u) << "every direction changes a choice";
     const std::vector<float> direction = uniform(seed, std::ssize(gradient));
     LayerInputs above = in, below = in;
-    double slope = 0, width = 0;  // <gradient, way from below to above>, as it is in f32
+    // <gradient, way> and |way|^2, where `way` leads from below to above as rounded to f32.
+    double slope = 0, width = 0;
     for (std::size_t i = 0; i < gradient.size(); ++i) {
       (above.*input)[i] += static_cast<float>(step) * direction[i];
       (below.*input)[i] -= static_cast<float>(step) * direction[i];
@@ -84,7 +87,7 @@ TEST_P(RoutingGradient, IsTheCentralDifferenceThroughExpertsAndGates) {
   expect_gradients(c, make_inputs(c));
 }
 
-// With the answers off.
+// With the experts' outputs left out of the objective.
 void expect_loss_gradients(const LayerCase& c) {
   LayerInputs in = make_inputs(c);
   std::fill(in.dy.begin(), in.dy.end(), 0.0f);
@@ -93,7 +96,7 @@ void expect_loss_gradients(const LayerCase& c) {
 
 TEST_P(RoutingGradient, IsTheCentralDifferenceThroughTheBalanceLoss) {
   LayerCase c = small_and_smooth(GetParam().layer);
-  if (!has_router(c.method) || c.method == RoutingMethod::soft) return;  // which have none
+  if (!has_router(c.method) || c.method == RoutingMethod::soft) return;  // they have no such loss
   c.balance_weight = 1, c.z_weight = 0;
   expect_loss_gradients(c);
 }

@@ -1,4 +1,5 @@
-// What holds of routings whatever their inputs, on as many processes as there are.
+// Properties of routings that hold for any inputs, on the number of processes that the test runs
+// with.
 #include <gmock/gmock.h>
 #include <omp.h>
 
@@ -26,7 +27,7 @@ LayerOutputs run_here(const LayerCase& c, const LayerInputs& in) {
 }
 LayerOutputs run_here(const LayerCase& c) { return run_here(c, make_inputs(c)); }
 
-// Each with several cuts of the same work.
+// Each with several ways of dividing the same work.
 std::vector<RoutingCase> all_layers() {
   std::vector<RoutingCase> cases = routing_cases();
   for (const RoutingCase& base : plain_routings()) {
@@ -143,7 +144,7 @@ TEST(TopK, OfOneChoiceIsSwitchBitForBit) {
   }
 }
 
-// relu(x wi[e]) wo[e] of token t.
+// relu(x wi[e]) wo[e] for token t.
 std::vector<double> answer(const LayerCase& c, const LayerInputs& in, std::int64_t e,
                            std::int64_t t) {
   std::vector<double> y(c.D);
@@ -180,7 +181,7 @@ TEST(TopK, OfAllExpertsIsTheMixtureOfAllWeightedByTheirProbabilities) {
   }
 }
 
-// Rows of other tokens, each row's padding as it was.
+// Replaces all other rows by other tokens, with the same padding.
 LayerInputs with_other_rows(const LayerCase& c, const LayerInputs& in, std::int64_t row) {
   LayerInputs other = in;
   const std::vector<float> x = uniform(99, std::ssize(in.x));
@@ -283,7 +284,7 @@ TEST(Ntlb, ServesATokenByOneExpertWithThatExpertsOwnProbability) {
   EXPECT_GT(later, 0);
 }
 
-// Rows that several experts compute have one mask of hidden dropout.
+// All experts that compute a row use the same mask of hidden dropout.
 TEST(TopK, DropsTheSameHiddenUnitsOfATokenInEachOfItsExperts) {
   LayerCase c = plain(RoutingMethod::topk);
   c.moe.router_topk = 3, c.moe.normalize_gates = true, c.moe.dropless = true;
@@ -291,7 +292,7 @@ TEST(TopK, DropsTheSameHiddenUnitsOfATokenInEachOfItsExperts) {
   LayerInputs in = make_inputs(c);
   for (std::vector<float>* weights : {&in.wi, &in.wo})
     for (std::int64_t i = c.D * c.F; i < std::ssize(*weights); ++i)
-      (*weights)[i] = (*weights)[i - c.D * c.F];  // all experts are alike
+      (*weights)[i] = (*weights)[i - c.D * c.F];  // all experts have the same weights
   LayerCase one = c;
   one.E = 1, one.method = RoutingMethod::switch_top1;
   LayerInputs in_one = in;
@@ -325,7 +326,7 @@ TEST(RouterInBfloat16, RoundsEveryProbability) {
                                RoutingMethod::expert_choice}) {
     LayerCase c = plain(method);
     c.moe.router_precision = Precision::bfloat16;
-    c.E = 2;  // a token that both chose has half of each probability, exactly
+    c.E = 2;  // a token chosen by both has exactly half of each probability
     c.moe.router_topk = c.moe.ntlb_top_k = 2;
     const LayerOutputs got = run_here(c);
     EXPECT_TRUE(std::ranges::all_of(got.gate, is_bfloat16)) << static_cast<int>(method);

@@ -1,5 +1,5 @@
-// Every routing against the f64 reference: who is chosen and kept, gates, answers, losses and all
-// gradients, on as many processes as there are.
+// Every routing method compared with the f64 reference: choices, drops, gates, outputs, losses and
+// all gradients, on the number of processes that the test runs with.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ using reference::Choice;
 using reference::RoutingProblem;
 using reference::RoutingResult;
 
-// What routing decides, without how much it weighs.
+// The discrete decisions of the routing, without weights.
 std::vector<std::pair<std::int64_t, bool>> decisions(const RoutingProblem& problem) {
   std::vector<std::pair<std::int64_t, bool>> all;
   for (const Choice& choice : run_routing(problem, false).choices)
@@ -25,8 +25,8 @@ std::vector<std::pair<std::int64_t, bool>> decisions(const RoutingProblem& probl
   return all;
 }
 
-// No decision hangs on a difference near f32's precision: it stands when all that decides moves by
-// a hundred times as much.
+// No decision depends on a difference near f32's precision: decisions do not change when their
+// inputs change by a hundred times that amount.
 void expect_no_near_ties(const RoutingProblem& problem) {
   const auto firm = decisions(problem);
   for (std::uint64_t trial = 0; trial < 4; ++trial) {
@@ -44,7 +44,7 @@ void expect_no_near_ties(const RoutingProblem& problem) {
   }
 }
 
-// Choice by choice; the layer's are [V, k, N], the reference's [k, V*N].
+// Compares choices; the layer's are [V, k, N], the reference's [k, V*N].
 void expect_same_choices(const LayerCase& c, const LayerOutputs& got, const RoutingResult& want) {
   const std::int64_t tokens = c.V * c.N, k = std::ssize(want.choices) / tokens;
   ASSERT_EQ(got.expert.size(), want.choices.size());
@@ -89,7 +89,8 @@ void expect_same_counts(const LayerCase& c, const LayerOutputs& got, const Routi
             sum(one_place_is_enough ? want.dropped_tokens : want.dropped_choices));
   const auto kept = std::ranges::count_if(want.choices, &Choice::kept);
   EXPECT_EQ(total(got, &RoutingStats::computed), kept);
-  if (c.method == RoutingMethod::ntlb) return;  // the reference counts what a token need not try
+  // The reference also counts choices that a token does not need.
+  if (c.method == RoutingMethod::ntlb) return;
   std::vector<std::int64_t> wanted(c.E), counted(c.E);
   for (const Choice& choice : want.choices)
     if (choice.expert >= 0) ++wanted[choice.expert];
@@ -132,7 +133,8 @@ TEST_P(RoutingCases, AgreesWithPlainDoublePrecision) {
   expect_close("y", got.y, want.y);
   expect_close("dx", got.dx, want.dx);
   expect_close("experts", sum_of_leaves(got.expert_leaves, c.G), expert_gradients(c, want));
-  // One expert's probability is 1 whatever its logit: but for z, rounding is all that is left.
+  // With one expert, its probability is 1 for any logit: except for the z-loss, only rounding is
+  // left.
   const std::vector<float> d_router = sum_of_leaves(got.router_leaves, c.V);
   if (norm(want.d_router) > 1e-10) {
     expect_close("router", d_router, want.d_router);
@@ -141,7 +143,7 @@ TEST_P(RoutingCases, AgreesWithPlainDoublePrecision) {
   }
 }
 
-// The cases are worth their time: what should be turned away is.
+// The cases are meaningful: tokens are dropped where they should be.
 TEST_P(RoutingCases, DropsWherePlacesAreFew) {
   const LayerCase c = GetParam().layer;
   if (c.method == RoutingMethod::soft || group_capacity(c) == c.N) return;

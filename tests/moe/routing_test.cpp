@@ -15,7 +15,7 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 
-// One group: N tokens of D elements, E experts.
+// One routing group: N tokens with D elements each, E experts.
 struct Group {
   std::int64_t N, D, E;
   std::vector<float> x = uniform(1, N*D), weights = uniform(2, D*E);
@@ -192,7 +192,8 @@ TEST(Router, StaysFiniteWhenRoutingIsPerfectlyBalanced) {
   EXPECT_THAT(g.x, Each(IsFinite()));
 }
 
-// Multiples of 1/8 that are not 0, and what rounds to them: products of the first have exact sums.
+// Non-zero multiples of 1/8, and values that round to them; products of the multiples have exact
+// sums.
 struct OnGrid {
   Group exact{40, 16, 11}, disturbed = exact;
 

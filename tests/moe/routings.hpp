@@ -1,4 +1,4 @@
-// Selections made by hand, for what comes after the router.
+// Selections made by hand, for tests of the stages after the router.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace switchyard {
 
-// Served in token order; -1: padding.
+// Served in token order; expert -1 is padding.
 inline Selection selection_of(const Buffer<std::int32_t>& expert, std::int64_t capacity) {
   ChoiceRule rule;
   rule.capacity = capacity;
@@ -23,8 +23,8 @@ inline std::vector<const Selection*> pointers(const std::vector<Selection>& sele
   return result;
 }
 
-// The expert of each token of virtual rank v: skewed towards low numbers, about one in nine
-// padding, the same on every process.
+// The expert of each token of virtual rank v: skewed towards low numbers, about one in nine is
+// padding; the same on every process.
 inline Buffer<std::int32_t> random_experts(VirtualRank v, std::int64_t N, std::int64_t E) {
   Buffer<std::int32_t> experts;
   for (const float u : uniform(1000 + v.value, N)) {

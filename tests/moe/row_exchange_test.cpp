@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::int64_t N = 40, D = 5, C = 7;
 
-// A layout over the test's processes, and what a step needs around it. Each row of `source` says
-// which token it is: (virtual rank, token, expert, …).
+// A layout over the test's processes, and the rest of a step's context. Each row of `source`
+// encodes which token it is: (virtual rank, token, expert, …).
 struct Setting {
   int V, G, E;
   Comm comm = usable_comm(test_world(), V, G);
@@ -127,7 +127,7 @@ TEST_P(RowExchanges, KeepsRowsInsideTheirGroup) {
 }
 
 TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
-  std::vector<std::uint64_t> index;  // beyond what a float could carry
+  std::vector<std::uint64_t> index;  // larger than a float can represent
   for (std::int64_t row = 0; row < setting.source.rows(); ++row)
     index.push_back((std::uint64_t{1} << 60) + (setting.context.hosted().first.value * N + row));
   const RowExchange exchange(setting.context, setting.plan);
@@ -142,7 +142,7 @@ TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
 }
 
 TEST_P(RowExchanges, NoticesThatRowsSentAreNotRowsReceived) {
-  setting.plan.segment_rows[0] += 1;  // a flipped bit in what the first owner is told
+  setting.plan.segment_rows[0] += 1;  // a flipped bit in the count for the first owner
   const Rank self = setting.comm.rank();
   const Rank misled = setting.layout.owner(ExpertId{0}, setting.layout.groups_of(self).first);
   if (self != misled) {
@@ -158,7 +158,7 @@ TEST_P(RowExchanges, NoticesThatRowsSentAreNotRowsReceived) {
   }
 }
 
-// Rows that virtual ranks of process `from` may send to experts of process `to`.
+// The rows that virtual ranks of process `from` send to experts of process `to`.
 std::int64_t kept_rows(const Layout& layout, Rank from, Rank to) {
   std::int64_t rows = 0;
   for (const VirtualRank v : layout.hosted(from)) {

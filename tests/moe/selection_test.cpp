@@ -16,7 +16,7 @@ using testing::Pointwise;
 constexpr Fate none = Fate::none, declined = Fate::declined, dropped = Fate::dropped,
                kept = Fate::kept;
 
-// Given, as rows [N, E].
+// Probabilities given as rows [N, E].
 Probabilities probabilities_of(std::int64_t E, std::vector<float> p) {
   const std::int64_t N = std::ssize(p) / E;
   Probabilities result{Tensor<float>::zeros(N, E), Tensor<float>::zeros(1, N), {}, 0, 0};
@@ -80,8 +80,8 @@ TEST(Selection, TakesSecondChoicesAboveTheThreshold) {
   EXPECT_THAT(choose(rule, p).fate, ElementsAre(kept, kept, kept, kept));
 }
 
-// Three tokens of the same taste and one place each: the second goes to its second choice, and
-// the third to its third.
+// Three tokens with the same preferences, and experts with one place each: the second token gets
+// its second choice and the third its third.
 TEST(Selection, LeavesNoTokenBehindWhileOneOfItsChoicesHasAPlace) {
   const Probabilities p = probabilities_of(3, {.5f, .3f, .2f, .5f, .3f, .2f, .5f, .3f, .2f});
   ChoiceRule rule;
@@ -117,8 +117,8 @@ TEST(Selection, PaddingChoosesNothing) {
   EXPECT_THAT(s.expert, ElementsAre(0, -1, 1, -1));
 }
 
-// Two rows of two tokens, two experts, C = 1: in the first both experts like t0 best, so it counts
-// half for each; in the second each takes its own.
+// Two rows of two tokens, two experts, C = 1: in the first row both experts prefer t0, so its
+// weights are halved; in the second each expert takes a different token.
 TEST(ExpertChoice, GivesEachExpertItsTokensOfEachRow) {
   auto logits = Tensor<float>::zeros(4, 2);
   const float values[] = {2, 1, 0, 0, 3, 0, 0, 3};

@@ -25,7 +25,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-// What each expert's gradients are in the order of the leaves: wi, wi_1, wo.
+// Each expert's gradients in the order of the leaves: wi, wi_1, wo.
 std::vector<double> expert_gradients(const LayerCase& c, const reference::SwitchResult& r) {
   std::vector<double> all;
   const std::int64_t kernel = c.D * c.F;
@@ -36,7 +36,7 @@ std::vector<double> expert_gradients(const LayerCase& c, const reference::Switch
   return all;
 }
 
-// Of the balance losses of all virtual ranks.
+// The mean of the balance losses of all virtual ranks.
 double mean_balance(const LayerOutputs& out) {
   double sum = 0;
   for (const RoutingStats& stats : out.stats) sum += stats.balance_sum;
@@ -167,7 +167,7 @@ TEST(SwitchLayer, GivesTheWorkedOutLayer) {
   EXPECT_NEAR(loss, vector_loss, 2e-6);
 }
 
-// The dense feed-forward layer on the rows of one group.
+// The dense feed-forward layer applied to the rows of one group.
 LayerOutputs run_dense(const LayerCase& c, const LayerInputs& in) {
   const bool gated = c.activation == Activation::gated_gelu;
   LayerOutputs out;
@@ -224,7 +224,7 @@ TEST(SwitchLayer, GivesAnExpertWithoutTokensNoGradient) {
   LayerCase c = layer(1.0, 0, 0);
   c.one_expert_for_all = true;
   const LayerOutputs got = run_layer(test_world(), c, make_inputs(c));
-  const std::size_t expert = 2 * c.D * c.F;  // every token goes to the last of them
+  const std::size_t expert = 2 * c.D * c.F;  // every token goes to the last expert
   ASSERT_EQ(got.expert_leaves.size(), c.E * expert);
   const std::vector<float> others(got.expert_leaves.begin(), got.expert_leaves.end() - expert);
   EXPECT_THAT(others, Each(0.0f));

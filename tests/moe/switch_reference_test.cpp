@@ -1,4 +1,5 @@
-// The oracle itself: against the worked-out layer, and each gradient against central differences.
+// Tests of the reference itself: on the worked example, and each gradient against central
+// differences.
 #include "support/switch_reference.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,5 @@
-// A Switch layer small enough to work out by hand, with its results (made in f64): six tokens,
-// three experts with room for two tokens each, so that two of the four tokens of expert 0 are
-// dropped.
+// A Switch layer small enough to be worked out by hand, with its results (computed in f64): six
+// tokens, three experts with capacity 2, so that two of the four tokens of expert 0 are dropped.
 #pragma once
 
 #include "support/switch_reference.hpp"

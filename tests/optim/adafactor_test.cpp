@@ -18,7 +18,7 @@ struct Shape {
   std::int64_t rows, cols;
 };
 
-// Parameters with one gradient leaf, all tensors of one kind, and their optimizer.
+// Parameters with one gradient leaf, either all dense or all of experts, and their optimizer.
 class Trained {
  public:
   Trained(const std::vector<Shape>& shapes, const AdafactorConfig& config, bool experts = false)
@@ -59,7 +59,7 @@ void copy(std::vector<float> from, std::span<float> to) {
   std::copy(from.begin(), from.end(), to.begin());
 }
 
-// Gradients whose sizes differ by rows, by columns and from step to step.
+// Gradients whose magnitudes differ between rows, columns and steps.
 float random_gradient(std::int64_t step, std::int64_t tensor, std::int64_t row, std::int64_t col) {
   const auto words = philox({static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(tensor),
                              static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(col)},
@@ -199,8 +199,8 @@ TEST(Adafactor, HasTheSameBitsForAnyNumberOfThreads) {
   EXPECT_TRUE(same_bits(one, result(3)));
 }
 
-// A sum on the edge between two floats tells the order: 64 ones vanish when added one by one to
-// 2^54, but not when their own block has summed them first.
+// A sum at the edge between two floats reveals the order of summation: 64 ones vanish when they are
+// added one by one to 2^54, but not when their own block sums them first.
 TEST(Adafactor, SumsColumnsByBlocksOfSixtyFourRows) {
   Trained trained({{128, 2}}, factor_all);
   const auto first_column = [&](std::size_t row) -> float& { return trained.gradient(0)[2 * row]; };
@@ -212,7 +212,7 @@ TEST(Adafactor, SumsColumnsByBlocksOfSixtyFourRows) {
   EXPECT_EQ(col[0], std::nextafter(0x1p47f, 1e30f));
 }
 
-// The second expert is ten times the first, then gets no tokens.
+// The second expert's gradients are ten times the first's; then it gets no tokens.
 TEST(Adafactor, UpdatesExpertsOfOneStackAsSeparateTensors) {
   const Shape shape{40, 48};
   for (const std::int64_t min_dim : {32, 1000}) {
@@ -251,7 +251,7 @@ TEST(Adafactor, LeavesATensorThatNeverHadAGradientAsItIs) {
   }
 }
 
-// Rows and columns without gradients, and gradients whose square f32 cannot hold.
+// Rows and columns without gradients, and gradients whose squares exceed the range of f32.
 TEST(Adafactor, StaysFiniteAtTheEdgesOfTheRange) {
   for (const std::int64_t min_dim : {2, 1000}) {
     Trained trained({{4, 5}}, {.min_dim_size_to_factor = min_dim});

@@ -1,5 +1,6 @@
-// AdamW and gradient descent: against their definitions in plain f64, element by element, and what
-// every rule must hold to: threads, saved state, tensors that know nothing of each other.
+// AdamW and gradient descent, compared with their definitions in plain f64 for each element; and
+// properties of every optimizer: independence of threads, of the restored state, and between
+// tensors.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -18,7 +19,7 @@ struct Shape {
   std::int64_t rows, cols;
 };
 
-// A matrix, a vector, and one that is longer than a thread's run of elements.
+// A matrix, a vector, and a tensor longer than one thread's run of elements.
 const std::vector<Shape> shapes = {{7, 13}, {1, 21}, {130, 300}};
 
 class Trained {
@@ -40,7 +41,7 @@ class Trained {
   std::span<float> value(std::size_t t) { return set_[t].value.flat(); }
   std::vector<NamedTensor> state() { return optimizer_->state(); }
 
-  // Sizes differ by element and from step to step; every fifth element never has any.
+  // Magnitudes differ between elements and steps; every fifth element always has gradient zero.
   static float gradient_of(std::int64_t step, std::size_t tensor, std::size_t i) {
     if (i % 5 == 4) return 0;
     const auto words = philox({static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(tensor),
@@ -68,7 +69,7 @@ class Trained {
   std::unique_ptr<Optimizer> optimizer_;
 };
 
-// One element's course over the steps, by the definition; `rows` of its tensor.
+// One element over all steps, by definition; `rows` of its tensor.
 double adamw_reference(const AdamWConfig& c, std::size_t tensor, std::size_t i, double w,
                        std::int64_t steps, double rate) {
   double m = 0, v = 0;
@@ -94,7 +95,7 @@ double sgd_reference(double momentum, std::size_t tensor, std::size_t i, double 
   return w;
 }
 
-// reference(tensor, element, initial value) after `steps` steps.
+// Compares with reference(tensor, element, initial value) after `steps` steps.
 template <class Reference>
 void expect_close(const OptimizerConfig& config, std::int64_t steps, double rate,
                   Reference reference) {
@@ -121,7 +122,8 @@ TEST(AdamW, AgreesWithItsDefinitionOverFiftySteps) {
   }
 }
 
-// The first step is rate * sign(g) whatever the gradient's size: the moments' start at 0 is undone.
+// The first step is rate * sign(g) for any magnitude of the gradient, since bias correction undoes
+// the moments' start at 0.
 TEST(AdamW, MovesByTheRateInTheFirstStep) {
   const AdamWConfig config{.epsilon = 1e-15, .weight_decay = 0};
   Trained trained(config), untouched(config);

@@ -51,7 +51,7 @@ float leaf_value(const std::string& name, std::int64_t leaf, std::size_t element
   return std::ldexp(unit_float(words[0]) - 0.5f, static_cast<int>(words[1] % 20) - 10);
 }
 
-// Leaf `i` of this process is virtual rank (dense) or group (expert) first + i.
+// Leaf `i` of this process belongs to virtual rank (dense) or group (expert) first + i.
 void fill_leaves(const Layout& layout, Rank rank, ParamSet& params) {
   for (Param& param : params.params()) {
     const std::int64_t first =
@@ -80,7 +80,7 @@ bool allowed(int groups) {
   return groups == 1 || processes % groups == 0 || groups % processes == 0;
 }
 
-// Calls f with every grouping that this number of processes can run.
+// Calls f for every number of groups that this number of processes can run.
 template <class F>
 void for_each_grouping(F f) {
   for (const int groups : {1, 2, 3, 4, 6, 12})
@@ -122,7 +122,8 @@ TEST(SynchronizeGradients, AllowsProcessesWithoutExperts) {
   EXPECT_GT(gradient_norm(test_world(), layout, params), 0);
 }
 
-// Blocks of 4,096 elements in one f64 sum each, then tensors by name: the definition, scalar.
+// The definition: blocks of 4,096 elements with one f64 sum each, then tensors by name; scalar
+// code.
 double expected_norm(const Layout& layout) {
   const Layout one_process(layout.virtual_ranks(), 1, layout.groups(), layout.experts());
   const ParamSet whole = make_params(one_process, Rank{0});

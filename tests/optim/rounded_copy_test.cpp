@@ -1,4 +1,4 @@
-// Each rule leaves the bf16 copy of the weights as it leaves the weights.
+// Every optimizer updates the bf16 copy of the weights together with the weights.
 #include <gtest/gtest.h>
 
 #include "optim/optimizer.hpp"
@@ -6,7 +6,7 @@
 namespace switchyard {
 namespace {
 
-// A factored matrix of more than one block of rows, one too small for it, and a vector.
+// A factored matrix with more than one block of rows, one too small to be factored, and a vector.
 ParamSet small_set() {
   const Initializer init{Initializer::Kind::normal, 0.5f};
   return {{{"matrix", "matrix", 150, 130, std::nullopt, init},

@@ -1,5 +1,6 @@
-// One expert without capacity is the dense feed-forward layer, bit for bit, through the optimizer
-// too: the fault that made other mixtures lose against "their own" single expert cannot hide here.
+// A single expert without a capacity limit equals the dense feed-forward layer bit for bit,
+// including the optimizer. This excludes the error by which other mixtures of experts lost even
+// against "their own" single expert.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -49,7 +50,7 @@ Batch full_rows(std::int32_t step) {
   return batch;
 }
 
-// The model after some steps of training on one virtual rank, and the losses on the way.
+// The model after some steps of training on one virtual rank, and the losses of these steps.
 struct Trained {
   Transformer model;
   std::vector<float> losses;
@@ -83,7 +84,7 @@ TEST(OneExpert, IsTheDenseTwinBitForBit) {
   int experts = 0, shared = 0;
   for (const Param& s : sparse.model.parameters().params()) {
     const std::string& name =
-        s.spec.init_key;  // an expert's is the dense tensor's name in its place
+        s.spec.init_key;  // an expert's key is the name of the dense tensor in its place
     const auto params = dense.model.parameters().params();
     const auto d = std::find_if(params.begin(), params.end(),
                                 [&](const Param& p) { return p.name() == name; });
@@ -100,8 +101,8 @@ TEST(OneExpert, IsTheDenseTwinBitForBit) {
   EXPECT_GT(shared, 20);
 }
 
-// What differs in BFLOAT16: a row that travels is rounded, an expert's output and its input's
-// gradient, where the dense layer adds both in f32.
+// The difference in BFLOAT16: exchanged rows are rounded, that is an expert's output and the
+// gradient of its input, where the dense layer adds both in f32.
 TEST(OneExpert, DiffersFromTheDenseTwinInBfloat16ByTheRoundingOfExchangedRows) {
   const Comm& comm = test_world();
   const Trained dense = train(comm, 0, Precision::bfloat16),

@@ -1,4 +1,4 @@
-// The Hugging Face fixture beside its model: a batch and what the reference computed.
+// The data of the Hugging Face fixture besides its weights: a batch and the reference's results.
 #pragma once
 
 #include <nlohmann/json.hpp>

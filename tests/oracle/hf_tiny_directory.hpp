@@ -1,4 +1,4 @@
-// Where the reference model of Hugging Face stands, for tests that hand it to the program.
+// The path of Hugging Face's reference model, for tests that pass it to the program.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Hugging Face's implementation as an outside oracle: losses within 3e-6 and gradient norms within
-// 1e-5 of what it computed in float64, with and without drops, on any number of processes.
+// Hugging Face's implementation as an independent reference: losses within 3e-6 and gradient norms
+// within 1e-5 of its float64 results, with and without drops, on any number of processes.
 #include "oracle/hf_tiny.hpp"
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@
 namespace switchyard::test {
 namespace {
 
-// The fixture as `switchyard import` makes a run of it. Collective.
+// The fixture as a run made by `switchyard import`. Collective.
 struct Imported {
   Imported() {
     import_command.run(test_world(), std::vector<std::string>{HF_TINY_DIRECTORY, "--output", run});
@@ -56,8 +56,7 @@ class HfTinyOracle : public testing::TestWithParam<Case> {
   const HfTiny fixture = load_hf_tiny(HF_TINY_DIRECTORY);
   Imported imported;
 
-  // The model with the fixture's weights, under the capacity of the case, on the processes there
-  // are.
+  // The model with the fixture's weights and the case's capacity, on the available processes.
   Transformer model(const Layout& layout, Rank self) {
     MoeConfig& moe = imported.config.moe;
     moe.dropless = moe.eval_dropless = !GetParam().drops;

@@ -1,4 +1,4 @@
-// The plain f64 model's own gradients against central differences.
+// The gradients of the plain f64 model, compared with central differences.
 #include <gtest/gtest.h>
 
 #include <algorithm>

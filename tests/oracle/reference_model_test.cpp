@@ -1,6 +1,6 @@
-// The model against a plain f64 one: losses, and every tensor's gradient within 1e-5 of its norm
-// (in BFLOAT16: see `tolerance`), with capacity, dropout, jitter and all losses on; and gradients
-// that do not know the number of virtual ranks.
+// The model compared with a plain f64 one: losses, and every tensor's gradient within 1e-5 of its
+// norm (in BFLOAT16: see `tolerance`), with capacity, dropout, jitter and all losses enabled; and
+// the gradients' independence of the number of virtual ranks.
 #include "support/reference_model.hpp"
 
 #include <gtest/gtest.h>
@@ -35,11 +35,12 @@ struct Variant {
   std::function<void(ModelConfig&)> change;
 };
 
-// What bf16's eight bits justify. An input of a product is off by 2^-9 of itself at most, and a
-// gradient passes some twenty such roundings, independent ones, on its way through both stacks and
-// back: 2^-9 sqrt(20) = 2^-7, and eight times that where terms cancel. But ReLU turns where its
-// input is smaller than its error, for some 2^-8 of all units, whose gradients are then wrong
-// altogether: sqrt(2^-8) of the norm a layer, sqrt(4 2^-8) = 2^-3 in four, twice that at worst.
+// The error that bf16's eight significant bits justify. A product's input has a relative error of
+// at most 2^-9, and a gradient passes about twenty such independent roundings on its way through
+// both stacks and back: 2^-9 sqrt(20) = 2^-7, and eight times that where terms cancel. However,
+// ReLU switches where its input is smaller than its error, for about 2^-8 of all units, whose
+// gradients are then completely wrong: sqrt(2^-8) of the norm per layer, sqrt(4 2^-8) = 2^-3 for
+// four layers, twice that at worst.
 double tolerance(const ModelConfig& config) {
   if (config.precision == Precision::float32) return 1e-5;
   return config.activation == Activation::relu ? 0x1p-2 : 0x1p-4;
@@ -139,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 constexpr std::uint64_t seed = 11;
 
-// A model with the gradients of one step on `whole`, taken in `micro_steps` parts.
+// A model with the gradients of one step on `whole`, accumulated over `micro_steps` micro-steps.
 Transformer model_after_step(const ModelConfig& config, const Layout& layout, const Batch& whole,
                              int micro_steps = 1) {
   const Comm& comm = test_world();
@@ -154,7 +155,7 @@ Transformer model_after_step(const ModelConfig& config, const Layout& layout, co
   return model;
 }
 
-// Where the copies live is no part of the mathematics, and the reference knows no groups.
+// Where the replicas are does not matter mathematically, and the reference has no groups.
 TEST(ExpertReplicas, ChangeTheGradientByNoMoreThanRounding) {
   constexpr int V = 4;
   const int processes = test_world().size();
@@ -181,8 +182,8 @@ TEST(ExpertReplicas, ChangeTheGradientByNoMoreThanRounding) {
   }
 }
 
-// The reference knows no micro-steps: two of them on four virtual ranks have the routing groups of
-// eight virtual ranks, drops, balance loss and all.
+// The reference has no micro-steps: two of them on four virtual ranks have the same routing groups
+// as eight virtual ranks, with the same drops and balance loss.
 TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
   constexpr int V = 4, A = 2;
   const ModelConfig config = small_model();
@@ -198,7 +199,7 @@ TEST(Accumulation, HasTheGradientOfAsManyVirtualRanksAsItHasRoutingGroups) {
   }
 }
 
-// A factor V in a gradient is invisible to Adafactor; here it is not.
+// Adafactor would hide a factor V in a gradient; this test does not.
 TEST(VirtualRanks, DoNotScaleTheGradients) {
   const Comm& comm = test_world();
   ModelConfig config = small_model();
@@ -207,8 +208,7 @@ TEST(VirtualRanks, DoNotScaleTheGradients) {
   config.moe.aux_loss_coef = config.moe.z_loss_coef = config.moe.jitter_eps = 0;
   std::map<std::string, std::vector<double>> gradients_of_one;
   for (const int V : {1, 2, 4}) {
-    // With one virtual rank every process computes the whole model alone, so that it knows every
-    // expert.
+    // With one virtual rank every process computes the whole model alone, so it has every expert.
     const int processes = std::min(V, comm.size());
     const bool takes_part = comm.rank().value < processes;
     const Comm part =

@@ -1,5 +1,5 @@
-// The plain routings against central differences of their own losses, and against what must hold
-// whatever the numbers are.
+// The reference routings: their gradients compared with central differences of their losses, and
+// properties that hold for any inputs.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-// Two virtual ranks of three rows of four tokens, some of them padding, three experts.
+// Two virtual ranks with three rows of four tokens, some of them padding, and three experts.
 RoutingProblem random_problem(RoutingKind kind, std::uint64_t seed) {
   RoutingProblem q;
   q.kind = kind;

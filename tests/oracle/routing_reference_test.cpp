@@ -1,4 +1,4 @@
-// The plain routings against numbers worked out by hand.
+// The reference routings compared with numbers worked out by hand.
 #include "support/routing_reference.hpp"
 
 #include <gmock/gmock.h>
@@ -15,8 +15,9 @@ using testing::ElementsAre;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-// One group of tokens with these probabilities ([token][E]): x = log p and an identity router.
-// Every expert is relu(x) of one column each, and matters to no case that does not set it.
+// One group of tokens with these probabilities ([token][E]): x = log p, with the identity as
+// router. Every expert is relu(x) times one column; cases that do not set the columns do not depend
+// on them.
 RoutingProblem with_probabilities(RoutingKind kind, const std::vector<std::vector<double>>& p) {
   RoutingProblem q;
   q.kind = kind;
@@ -67,8 +68,7 @@ void expect_near(const std::vector<double>& values, const std::vector<double>& e
   }
 }
 
-// A layer worked out once, with a program of its own, in f64: six tokens, three experts, two
-// places.
+// A layer computed once in f64 with a separate program: six tokens, three experts, capacity 2.
 TEST(RoutingReference, HasTheKnownNumbersOfASwitchLayer) {
   RoutingProblem q;
   q.length = 6;
@@ -104,7 +104,7 @@ TEST(RoutingReference, HasTheKnownNumbersOfASwitchLayer) {
               6e-9);
 }
 
-// Three tokens want expert 0, which has two places; gates .6, .9, .7.
+// Three tokens choose expert 0, which has two places; gates .6, .9, .7.
 RoutingProblem crowded() {
   RoutingProblem q = with_probabilities(RoutingKind::switch_top1, {{.6, .4}, {.9, .1}, {.7, .3}});
   q.capacity = 2;
@@ -166,8 +166,8 @@ TEST(RoutingReference, TakesSecondChoicesByPolicy) {
   EXPECT_THAT(second(SecondChoice::random, .5, true), ElementsAre(1, -1));
 }
 
-// First choices 0, 1, 1 and second 1, 0, 0, two places each: expert 1 is full after the first
-// choices, expert 0 has one place left, which token 1 takes.
+// First choices 0, 1, 1 and second choices 1, 0, 0; capacity 2. Expert 1 is full after the first
+// choices; expert 0 has one place left, which token 1 takes.
 TEST(RoutingReference, ServesSecondChoicesAfterAllFirstOnes) {
   RoutingProblem q = with_probabilities(RoutingKind::top2, {{.6, .4}, {.3, .7}, {.2, .8}});
   q.capacity = 2;
@@ -203,10 +203,10 @@ TEST(RoutingReference, CountsAllChoicesOfTopK) {
   EXPECT_NEAR(normalized.aux, .975, 1e-12);
 }
 
-// All want expert 0 first, one place each: token 0 gets it, token 1 goes to expert 1, token 2,
-// which also would, to its third choice, expert 2; p as it is. By probability token 2 goes first,
-// then, with .3 against .2, token 0. f counts all three choices of each: a third everywhere, so
-// aux = 3 (1/3) sum P = 1.
+// All choose expert 0 first; capacity 1. Token 0 gets it, token 1 goes to expert 1, and token 2,
+// which would go there too, to its third choice, expert 2; the gates are p. With drop policy probs,
+// token 2 is served first, then token 0 (.3 against .2). f counts all three choices of each token:
+// a third for each expert, so aux = 3 (1/3) sum P = 1.
 TEST(RoutingReference, LeavesNoTokenBehind) {
   const std::vector<std::vector<double>> p = {{.6, .3, .1}, {.7, .2, .1}, {.8, .15, .05}};
   RoutingProblem q = with_probabilities(RoutingKind::ntlb, p);
@@ -241,8 +241,8 @@ TEST(RoutingReference, ChoosesByTheBiasAndWeighsWithoutIt) {
   EXPECT_EQ(r.aux, 0);
 }
 
-// log .6 + 2 * 0 = -.51 against log .4 + 2 * .5 = .08: expert 1, gate .4; with a temperature of
-// .1, -.87: expert 0. Evaluation draws nothing.
+// log .6 + 2 * 0 = -.51 against log .4 + 2 * .5 = .08: expert 1, gate .4; with a temperature of .1,
+// the latter is -.87: expert 0. Evaluation draws no noise.
 TEST(RoutingReference, SamplesByPerturbedLogits) {
   RoutingProblem q = with_probabilities(RoutingKind::switch_top1, {{.6, .4}});
   q.exploration = Explore::sample;
@@ -288,9 +288,9 @@ TEST(RoutingReference, HashesWithAGateOfOne) {
   EXPECT_EQ(r.aux + r.z, 0);
 }
 
-// Logits (ln 3, 0) and (0, 0). Over the tokens expert 0 has 3/4, 1/4, expert 1 has 1/2, 1/2. One
-// token each: both take token 0 (a tie in expert 1), so the weights are halved. a = (5/8, 3/8);
-// aux = 2 (25 + 9) / 64. A third, padded token changes nothing.
+// Logits (ln 3, 0) and (0, 0). Over the tokens, expert 0 has probabilities 3/4, 1/4, and expert 1
+// has 1/2, 1/2. Each takes one token: both take token 0 (a tie for expert 1), so the weights are
+// halved. a = (5/8, 3/8); aux = 2 (25 + 9) / 64. A third token, padding, changes nothing.
 TEST(RoutingReference, LetsExpertsChoose) {
   RoutingProblem q = with_probabilities(RoutingKind::expert_choice, {{3, 1}, {1, 1}, {100, 100}});
   q.real[2] = false;
@@ -323,8 +323,8 @@ TEST(RoutingReference, SizesARowByItsRealTokens) {
 }
 
 // Tokens (1, 0) and (0, 1) with logits (ln 3, 0) and (0, 0), one slot for each of two experts: the
-// identity and twice the identity. Slot inputs (3/4, 1/4) and (1/2, 1/2), outputs (3/4, 1/4) and
-// (1, 1); token 0 takes 3/4 and 1/4 of them, token 1 half each.
+// identity and twice the identity. Slot inputs are (3/4, 1/4) and (1/2, 1/2), outputs (3/4, 1/4)
+// and (1, 1); token 0 combines them with weights 3/4 and 1/4, token 1 with 1/2 each.
 TEST(RoutingReference, MixesSoftSlots) {
   RoutingProblem q = with_probabilities(RoutingKind::soft, {{1, 1}, {1, 1}});
   q.F = 2;
@@ -339,8 +339,9 @@ TEST(RoutingReference, MixesSoftSlots) {
   EXPECT_EQ(r.aux, 0);
 }
 
-// Two groups of a token each, p = (3/4, 1/4) and (1/4, 3/4), and a third of padding. By groups f =
-// (1, 0) and (0, 1): 2 * 3/4 twice, over three groups 1. Of all tokens f = (1/2, 1/2): 1 twice.
+// Two groups of one token each, p = (3/4, 1/4) and (1/4, 3/4), and a third group of padding. Per
+// group f = (1, 0) and (0, 1): 2 * 3/4 in two of three groups, mean 1. Over all tokens f = (1/2,
+// 1/2): 1 in both.
 TEST(RoutingReference, CountsInItsScope) {
   RoutingProblem q =
       with_probabilities(RoutingKind::switch_top1, {{.75, .25}, {.25, .75}, {.5, .5}});

@@ -1,5 +1,5 @@
-// A model small enough for the plain reference in which nothing is negligible, and a batch with
-// every kind of row.
+// A model small enough for the plain reference, in which no gradient is negligible, and a batch
+// with every kind of row.
 #pragma once
 
 #include <map>
@@ -31,7 +31,7 @@ inline ModelConfig small_model() {
   return c;
 }
 
-// V virtual ranks of b rows; some rows partly padded, one empty.
+// V virtual ranks with b rows each; some rows partly padded, one empty.
 inline Batch ragged_batch(const ModelConfig& config, int virtual_ranks, std::int64_t rows) {
   Batch batch;
   batch.rows = rows;

@@ -10,7 +10,7 @@
 namespace switchyard {
 namespace {
 
-// The mean over all experts^tokens ways to route, of what expert 0 turns away.
+// The number of tokens that expert 0 drops, averaged over all experts^tokens routings.
 double overflow_by_enumeration(int tokens, int experts, int capacity) {
   std::int64_t ways = 1, overflow = 0;
   for (int t = 0; t < tokens; ++t) ways *= experts;
@@ -38,11 +38,12 @@ TEST(ExpectedOverflow, IsEveryTokenWithoutPlaces) {
   EXPECT_NEAR(expected_overflow(100'000, 8, 0), 12'500, 1e-4);
 }
 
-// Of tokens that want two different experts of three each, all pairs.
+// Each token chooses two of three experts, so every pair is possible.
 TEST(ExpectedOverflow, CountsATokenAtEachExpertItWants) {
   constexpr int tokens = 7, capacity = 4;
   std::int64_t overflow = 0, ways = 0;
-  for (int way = 0; way < 2187; ++way, ++ways) {  // 3^7: the expert that a token does not want
+  // 3^7: for each token, the expert that it does not choose.
+  for (int way = 0; way < 2187; ++way, ++ways) {
     int wanted = 0;
     for (int t = 0, rest = way; t < tokens; ++t, rest /= 3) wanted += rest % 3 != 0;
     overflow += std::max(0, wanted - capacity);
@@ -52,7 +53,7 @@ TEST(ExpectedOverflow, CountsATokenAtEachExpertItWants) {
   EXPECT_EQ(expected_overflow(tokens, 3, capacity, 3), 3);
 }
 
-// By the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
+// Computed by the recurrence p(x+1) = p(x) (n-x) / ((x+1) (E-1)) instead of factorials.
 TEST(ExpectedOverflow, IsTheSameByRecurrenceInLargeGroups) {
   constexpr int tokens = 8192, experts = 128;
   for (const int capacity : {40, 64, 80, 128}) {
@@ -105,7 +106,7 @@ TEST(Capacity, OfTwoChoicesCountsBoth) {
 }
 
 TEST(Capacity, OfRoutingsOfWholeRowsIsAllTaken) {
-  const StepShape shape{4, 12, 10, 7, 10};  // two rows of seven real tokens a rank
+  const StepShape shape{4, 12, 10, 7, 10};  // two rows of seven real tokens per rank
   for (const auto& [method, places] :
        {std::pair(RoutingMethod::expert_choice, 2), {RoutingMethod::soft, 2}}) {
     const CapacityPlan plan = plan_of(method, shape, 1.25);

@@ -1,5 +1,5 @@
-// The plan's bytes against those that a step records, and those against what MPI is really given.
-// With one expert every routing is uniform, and where routing is uniform the plan is exact.
+// The plan's bytes compared with those that a step records, and these with the arguments of MPI.
+// With one expert every routing is uniform, and for uniform routing the plan is exact.
 #include <gtest/gtest.h>
 #include <mpi.h>
 
@@ -18,7 +18,7 @@
 
 namespace {
 
-// Rows that left this process, whose datatype has `row_bytes`.
+// Counts the rows of `row_bytes` bytes that leave this process.
 struct Sent {
   int row_bytes = 0;
   std::int64_t bytes = 0;
@@ -26,7 +26,7 @@ struct Sent {
 
 }  // namespace
 
-// In place of MPI's own, which it calls.
+// Replaces MPI's function and calls it.
 extern "C" int MPI_Alltoallv(const void* from, const int counts[], const int offsets[],
                              MPI_Datatype type, void* to, const int to_counts[],
                              const int to_offsets[], MPI_Datatype to_type, MPI_Comm comm) {
@@ -77,7 +77,7 @@ std::int64_t planned_bytes(const ModelConfig& config, const StepShape& shape,
   return bytes;
 }
 
-// One step of each precision and recomputation, with and without drops.
+// One step for each precision and recomputation, with and without drops.
 void expect_recorded_sent_and_planned(const ModelConfig& config) {
   const StepShape shape = test::full_rows(8, 11, 7);
   const Layout layout(4, test_world().size(), 1, 1);
@@ -117,7 +117,7 @@ TEST(ExchangeTraffic, IsNearWhatAStepWithManyExpertsSends) {
   EXPECT_EQ(step.exchange.total.bytes, step.sent);
 }
 
-// Every expert is wanted by as many tokens of each virtual rank.
+// Every expert is chosen by equally many tokens of each virtual rank.
 TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
   struct {
     int V, G, E;

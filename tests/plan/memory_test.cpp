@@ -1,5 +1,5 @@
-// The prediction against every byte that a process asks for while it makes a model and takes steps.
-// Deterministic: allocations are counted, not pages. oneDNN and MPI have allocators of their own.
+// The prediction compared with all memory that a process allocates while it makes a model and takes
+// steps. Deterministic: counts allocations, not pages. oneDNN and MPI have allocators of their own.
 #include "plan/memory.hpp"
 
 #include <gtest/gtest.h>
@@ -71,14 +71,14 @@ void expect_predicted(const ModelConfig& config, Load load) {
                                             .threads = omp_get_max_threads()},
                                            comm.rank(), load);
   const auto measured = static_cast<double>(measured_peak(config, layout, load == Load::worst));
-  // The worst case is one process's: that of expert 0.
+  // The worst case applies to one process, the owner of expert 0.
   if (load == Load::worst && comm.rank() != Rank(0)) return;
   EXPECT_NEAR(static_cast<double>(memory.arrays()) / measured, 1, 0.05)
       << memory.weights << " " << memory.gradients << " " << memory.optimizer << " "
       << memory.activations << " " << memory.buffers << ", measured " << measured;
 }
 
-// The configuration in both precisions, recomputing nothing, attention's weights, whole blocks.
+// The configuration in both precisions, recomputing nothing, attention weights, or whole blocks.
 std::vector<ModelConfig> variants_of(ModelConfig config) {
   std::vector<ModelConfig> variants;
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {

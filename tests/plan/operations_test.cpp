@@ -1,4 +1,4 @@
-// The formula against the products that a step really computes.
+// The formula compared with the matrix products that a step really computes.
 #include "plan/operations.hpp"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace switchyard {
 namespace {
 
-// Two operations a multiply-add, over all processes.
+// Two operations per multiply-add, over all processes.
 std::int64_t operations_of_step(const ModelConfig& config, const StepShape& shape, int ranks) {
   const Comm& comm = test_world();
   const Layout layout(ranks, comm.size(), 1, config.moe.num_experts);
@@ -71,7 +71,7 @@ TEST(Operations, AreTheProductsOfAStepWhateverTheRouting) {
   }
 }
 
-// The program computes whole tiles, of which the formula counts what is seen.
+// The program computes whole tiles; the formula counts only visible pairs.
 TEST(Operations, OfAWindowAreThePairsThatSeeEachOther) {
   const StepShape shape = test::full_rows(4, 90, 7);
   ModelConfig config = test::small_config(0);
@@ -114,7 +114,7 @@ TEST(Operations, OfASwitchTransformerAreThoseOfItsDenseTwin) {
             count_operations(test::small_config(64), layout_of_four(64), shape).total());
 }
 
-// A Switch Transformer as `switchyard benchmark` takes it; 6+6 or 4+4 blocks, every other sparse.
+// A Switch Transformer as in `switchyard benchmark`: 6+6 or 4+4 blocks, every other one sparse.
 std::int64_t operations_of_benchmark(std::int64_t width, std::int64_t heads, int blocks,
                                      std::int64_t vocabulary, const StepShape& shape) {
   ModelConfig config;

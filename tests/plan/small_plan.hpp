@@ -1,5 +1,4 @@
-// For the tests of the plans against what really happens: small configurations, and batches whose
-// rows are full.
+// For tests that compare the plans with reality: small configurations, and batches of full rows.
 #pragma once
 
 #include "model/batch.hpp"
@@ -28,7 +27,7 @@ inline StepShape full_rows(std::int64_t rows, std::int64_t input_length,
   return {rows, input_length, target_length, input_length, target_length};
 }
 
-// The rows of all virtual ranks, every position real.
+// The rows of all virtual ranks, with every position real.
 inline Batch full_batch(const ModelConfig& config, const StepShape& shape, int virtual_ranks) {
   Batch batch;
   batch.rows = shape.rows / virtual_ranks;

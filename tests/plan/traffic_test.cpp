@@ -15,15 +15,15 @@ TEST(ExchangeTraffic, IsWhatTheOtherProcessesExpertsAreAskedFor) {
   const ModelConfig config = small_config(4);
   const StepShape shape = full_rows(8, 10, 6);
   EXPECT_EQ(plan_exchange(config, Layout(4, 1, 1, 4), shape, false).rows, 0);
-  // Of 80 positions half are for the other process; of three processes 0 and 1 own one expert of
-  // four and host one virtual rank of four, 2 owns two and hosts two.
+  // Of 80 positions, half go to the other process. Of three processes, 0 and 1 own one expert of
+  // four and host one virtual rank of four; 2 owns two and hosts two.
   EXPECT_DOUBLE_EQ(plan_exchange(config, Layout(4, 2, 1, 4), shape, false).rows, 40);
   const ExchangeTraffic three = plan_exchange(config, Layout(4, 3, 1, 4), shape, false);
   EXPECT_DOUBLE_EQ(three.rows, 20 * 0.75 + 20 * 0.75 + 40 * 0.5);
   EXPECT_DOUBLE_EQ(three.busiest_rows, 20);
   EXPECT_EQ(three.row_bytes, 24 * 4);
   EXPECT_EQ(three.bytes_of_step(), 4 * 50 * 24 * 4);
-  // A copy of every expert on each process: nothing moves.
+  // With a replica of every expert on each process nothing is sent.
   EXPECT_EQ(plan_exchange(config, Layout(4, 2, 2, 4), shape, false).rows, 0);
 }
 
@@ -62,7 +62,7 @@ TEST(ReductionTraffic, IsTwiceTheGradientsButForTheOwnPiece) {
   EXPECT_EQ(plan_reduction(config, Layout(8, 1, 1, 4), Rank(0)).dense_bytes, 0);
 }
 
-// Virtual ranks 0 1 | 2 3 4: the second process has the nodes (1,1) and (2,1) of the tree.
+// Virtual ranks 0 1 | 2 3 4: the second process has nodes (1,1) and (2,1) of the tree.
 TEST(ReductionTraffic, IsMoreWhereAProcessHasSeveralNodes) {
   const ModelConfig config = small_config(4);
   const Layout layout(5, 2, 1, 4);

@@ -132,7 +132,7 @@ TEST_F(MetricsFiles, ReplaceTheLastRecordAlone) {
   EXPECT_EQ(text(), lines(1, 2) + to_json(record_of(3, 9)) + "\n" + lines(4, 4));
 }
 
-// A disk that is full, or whose fsync fails, where `refused` names the operation.
+// A disk that is full, or whose fsync fails, when `refused` names the operation.
 class MetricsFilesOnABadDisk : public MetricsFiles {
  protected:
   std::string refused_;

@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t positions = 157;  // of a step
 constexpr std::int64_t eval_interval = 3;
 
-// A step of a run with experts. `attempt`: a repeated step takes another time, and in these tests
-// other figures too, so that it shows which record counts.
+// A step of a run with experts. `attempt`: a repeated step takes a different time and, in these
+// tests, also has different figures, so that a test can tell which record counts.
 StepRecord record_of(std::int64_t step, int attempt = 1) {
   StepRecord record;
   record.set_step(step);
@@ -142,7 +142,7 @@ TEST(RunSummary, ShowsAnEvaluationThatWasNotFiniteAndNeverCallsItTheBest) {
   EXPECT_EQ(summary_of(text + lines(7, 9)).best, (ValidationFigure{9, 1.0}));
 }
 
-// As the trainer writes it: with losses, without times.
+// As the trainer writes the record of a diverged step: with losses, without times.
 TEST(RunSummary, DoesNotCountTheStepThatDivergedUntilItIsTakenAgain) {
   StepRecord diverged;
   diverged.set_step(5);

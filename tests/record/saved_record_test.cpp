@@ -1,4 +1,4 @@
-// What shows that a run has saved a checkpoint, in the directories of this version and of earlier
+// The evidence that a run has saved a checkpoint, in run directories of this version and of earlier
 // ones.
 #include "record/saved_record.hpp"
 

@@ -1,5 +1,5 @@
-// What a record says of routing against definitions written out plainly in f64, from the routers'
-// inputs on: softmax, the largest probability, first come first served.
+// A record's routing figures compared with their definitions in plain f64, computed from the
+// routers' inputs: softmax, the largest probability, first come first served.
 #include "record/step_record.hpp"
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ constexpr std::int64_t A = 2, D = 5, E = 6;
 constexpr std::int64_t N[layers] = {23, 9}, C[layers] = {4, 2};
 constexpr const char* names[layers] = {"encoder.block.1", "decoder.block.1"};
 
-// The input of one routing group's router, the same on every process.
+// The router's input of one routing group, the same on every process.
 struct Group {
   std::vector<float> x, weights;   // [N, D], [D, E]
   std::vector<std::uint8_t> real;  // [N]

@@ -1,4 +1,4 @@
-// The event files of the program itself: they read back whole, and say what metrics.jsonl says.
+// The event files that the program writes: they are complete, and agree with metrics.jsonl.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -43,7 +43,7 @@ class TensorBoardOfTheProgram : public testing::Test {
     ASSERT_EQ(outcome.exit_code, exit_code) << outcome.output;
   }
 
-  // Over all files, each of which must be whole.
+  // The events in all files, each of which must be complete.
   static std::vector<ReadEvent> events(const std::string& run) {
     std::vector<ReadEvent> all;
     for (const std::string& file : event_file_paths(path(run))) {
@@ -68,7 +68,7 @@ std::vector<std::uint64_t> starts(const std::vector<ReadEvent>& events) {
 
 using Scalars = std::map<std::string, float>;
 
-// What the events of a step say, all starts together; a tag twice is a failure.
+// The scalars of each step over all starts; a duplicate tag is a failure.
 std::map<std::int64_t, Scalars> scalars_of_steps(const std::vector<ReadEvent>& events) {
   std::map<std::int64_t, Scalars> steps;
   for (const ReadEvent& event : events) {

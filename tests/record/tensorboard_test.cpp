@@ -37,7 +37,7 @@ std::string hex(const std::string& bytes) {
   return text;
 }
 
-// As TensorBoard would meet them.
+// The values as TensorBoard would read them.
 std::map<std::string, EventValue> values_of(const tensorboard::Summary& summary) {
   tensorboard::Event event;
   *event.mutable_summary() = summary;
@@ -99,7 +99,8 @@ TEST(StepSummary, HasEveryNumberOfTheRecordUnderItsNameInTheJson) {
                                           {"time/a2a_layers/encoder.block.1/a2a_bytes", 1 << 20}}));
 }
 
-// What a reader makes of a histogram: the outer empty buckets go, and min and max take their place.
+// A histogram as a reader shows it: empty outer buckets are dropped, and min and max replace the
+// edges.
 std::vector<std::vector<double>> buckets_shown(const EventHistogram& histogram) {
   std::size_t first = 0, last = histogram.counts.size();
   while (first < last && histogram.counts[first] == 0) ++first;
@@ -184,7 +185,7 @@ class TensorBoardFiles : public testing::Test {
     std::ofstream(path, std::ios::binary) << bytes;
   }
 
-  // Of the events with a loss, over all files as they are read; each file must be whole.
+  // The events with a loss, over all files in reading order; each file must be complete.
   Steps steps() const {
     Steps steps;
     for (const std::string& path : paths()) {
@@ -284,7 +285,7 @@ TEST_F(TensorBoardFiles, GetWhatAStepLearnsLater) {
   EXPECT_EQ(steps(), (Steps{1, 2, 3}));
 }
 
-// Whatever write fails, the run hears of it once, and the files keep all that was whole.
+// Whichever write fails, the run gets one warning, and the files keep all complete records.
 TEST_F(TensorBoardFiles, CostAWarningAndNoMoreWhereTheDiskFails) {
   for (int fail_at = 0;; ++fail_at) {
     for (const std::string& path : paths()) env_.remove_file(path);

@@ -14,7 +14,7 @@ std::string text(std::int32_t id) {
   return found == special.end() ? std::string("p").append(std::to_string(id)) : found->second;
 }
 
-// Expert 1 of 3 is dead; the decoder's layer has seen one position.
+// Expert 1 of 3 is dead; the decoder's layer has a single position.
 ExpertTable small_table() {
   ExpertLayer encoder{"encoder.block.1", {}}, decoder{"decoder.block.1", {}};
   encoder.tokens = {{{0, 5}, 2}, {{0, 6}, 9}, {{0, 7}, 1}, {{0, 8}, 2},
@@ -37,8 +37,9 @@ TEST(ExpertReport, IsALineForEachLayerExpertAndPiece) {
   EXPECT_EQ(expert_tsv({}, text), "layer\texpert\tpiece\tid\tcount\tshare\n");
 }
 
-// Expert 0 has 14 of 20 tokens: of "▁the" it takes 9 where 7 would be its share, of p8 2 where 1.4
-// would; p5 goes to both alike, which is typical of the one that has less of everything.
+// Expert 0 has 14 of 20 tokens. Of "▁the" it takes 9, where its load predicts 7; of p8 it takes 2,
+// where its load predicts 1.4. p5 is divided equally, which is typical for the expert with the
+// smaller load.
 TEST(ExpertReport, SummaryShowsLoadsAndWhatAnExpertTakesBeyondItsLoad) {
   EXPECT_EQ(expert_summary(small_table(), text),
             "\nencoder.block.1, 20 tokens\n"

@@ -17,7 +17,7 @@ Tokenizer small_tokenizer() {
   return {train_tokenizer(files, {.pieces = 300, .rules = {.line_is_document = true}}), "model"};
 }
 
-// Whole words of the made-up text, so that a gap never splits one.
+// Whole words of the synthetic text, so that a gap never splits one.
 std::vector<std::string> words_of(const std::string& line) {
   std::vector<std::string> words;
   for (std::size_t begin = 0, end; begin < line.size(); begin = end + 1) {

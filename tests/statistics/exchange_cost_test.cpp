@@ -12,16 +12,17 @@ namespace switchyard::exchange_cost_test {
 namespace {
 
 constexpr int layers = 2;
-constexpr std::uint32_t layer_numbers[layers] = {1, 6};  // as of an encoder and a decoder
+// Like those of an encoder and a decoder layer.
+constexpr std::uint32_t layer_numbers[layers] = {1, 6};
 
-// What process p has in the i-th transfer of a step: whole milliseconds, every process another the
-// slowest of.
+// The time of process p in the i-th transfer of a step: whole milliseconds, with a different
+// slowest process per transfer.
 double ms_of(std::int64_t p, std::size_t i) { return static_cast<double>(1 + (7 * p + 3 * i) % 5); }
 std::int64_t bytes_of(std::int64_t p, std::size_t i) {
   return 100 * (p + 1) + static_cast<std::int64_t>(i);
 }
 
-// Forward through both layers, then back.
+// Forward through both layers, then backward.
 std::vector<Transfer> transfers_of(std::int64_t p) {
   using enum Transfer::Direction;
   std::vector<Transfer> step;
@@ -42,7 +43,8 @@ ExchangeCost gathered() {
   return gather_exchange(test_world(), transfers_of(test_world().rank().value), layers);
 }
 
-// The largest over processes of the sum of what(p, i) over the transfers that `counts` takes.
+// The maximum over processes of the sum of what(p, i) over the transfers for which `counts` is
+// true.
 template <class What, class Counts>
 double slowest(What what, Counts counts) {
   double most = 0;
@@ -107,7 +109,8 @@ TEST(ExchangeCost, HasNoWaitingWhereAllAreAlike) {
   EXPECT_GT(cost.total.all_ms, 0);
 }
 
-// One process comes late to every transfer: it is through at once, the others have waited for it.
+// One process arrives late at every transfer: it finishes at once, and the others have waited for
+// it.
 TEST(ExchangeCost, CallsWaitingWhatTheOthersSpendUntilTheLastHasCome) {
   const bool late = test_world().rank().value == test_world().size() - 1;
   std::vector<Transfer> step = transfers_of(0);

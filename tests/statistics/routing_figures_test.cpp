@@ -5,7 +5,7 @@
 namespace switchyard {
 namespace {
 
-// 12 of 20 tokens wanted expert 0, which took 5 in each of two groups.
+// 12 of 20 tokens chose expert 0, which took 5 in each of two groups.
 LayerStatistics skewed() {
   return {.name = "encoder.block.1",
           .groups = 2,
@@ -21,7 +21,7 @@ LayerStatistics skewed() {
           .entropy_sum = 10};
 }
 
-// Tokens spread evenly, none dropped.
+// Tokens are spread evenly, and none is dropped.
 LayerStatistics balanced() {
   return {.name = "decoder.block.1",
           .groups = 2,
@@ -50,7 +50,7 @@ TEST(RoutingFigures, AreThoseOfOneLayer) {
   EXPECT_DOUBLE_EQ(layer.z_loss(), 3);
 }
 
-// Shares are of all tokens and places together; the imbalance is the mean of the layers'.
+// Shares are over all tokens and places together; the imbalance is the mean over the layers.
 TEST(RoutingFigures, TakeSeveralLayersTogether) {
   const LayerStatistics layers[] = {skewed(), balanced()};
   const RoutingFigures figures = routing_figures(layers);
@@ -62,7 +62,7 @@ TEST(RoutingFigures, TakeSeveralLayersTogether) {
   EXPECT_DOUBLE_EQ(figures.router_entropy, 26 / 36.0);
 }
 
-// An expert is dead in both halves only if no token of either wanted it.
+// An expert is dead in both halves only if no token of either chose it.
 TEST(RoutingFigures, AddBatchesBeforeTheyAreTaken) {
   LayerStatistics whole = skewed(), other = skewed();
   other.tokens_per_expert = {0, 20, 0, 0};

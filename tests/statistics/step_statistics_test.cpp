@@ -10,7 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 
-// Virtual rank v of 4: 10 tokens, of which v+1 want expert 0 and the rest expert 2 of 3; C = 4.
+// Virtual rank v of 4: 10 tokens, of which v+1 choose expert 0 and the others expert 2 of 3; C = 4.
 RoutingStats routing_of(std::int64_t v) {
   RoutingStats stats;
   stats.real_tokens = 10;
@@ -39,7 +39,8 @@ void fill(Interval<VirtualRank> hosted, Transformer::Output& output) {
   }
 }
 
-// `micro_steps` equal ones of one row of two targets a virtual rank, of losses v and 1.
+// `micro_steps` equal micro-steps, each with one row of two targets per virtual rank, whose losses
+// are v and 1.
 StepStatistics gather(const Layout& layout, std::size_t micro_steps = 1) {
   const Interval<VirtualRank> hosted = layout.hosted(test_world().rank());
   Batch batch;
@@ -95,7 +96,7 @@ TEST(StepStatistics, WeighWhatIsMinimised) {
   EXPECT_DOUBLE_EQ(total_loss(statistics, config), 1.25 + 0.01 * 1.5 + 0.5 * 2 + 0.25);
 }
 
-// Of two sparse layers in the configuration.
+// The configuration has two sparse layers.
 TEST(StepStatistics, WeighTheLossesOfLayersAsTheOptionsSay) {
   ModelConfig config;
   config.num_layers = config.num_decoder_layers = 2;

@@ -7,7 +7,7 @@
 namespace switchyard {
 namespace {
 
-// Every sample has these targets.
+// A source in which every sample has these targets.
 class Constant final : public ExampleSource {
  public:
   explicit Constant(Buffer<std::int32_t> targets) : targets_(std::move(targets)) {}

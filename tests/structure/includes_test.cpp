@@ -1,5 +1,5 @@
-// What can be seen of src/ without running it. The layers of src/README.md: which folder may
-// include which, and which library. Then parallel regions.
+// Static checks of src/: the layers of src/README.md, that is which folder may include which folder
+// and which library; and parallel regions.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -42,7 +42,7 @@ const std::map<std::string, Names> may_include = {
       "plan", "model", "step", "data", "files", "tensor", "comm", "base"}},
 };
 
-// What marks an include as a library's -> the folders that may have it.
+// The part of an include that identifies a library -> the folders that may include it.
 const std::map<std::string, Names> libraries = {
     {"mpi.h", {"comm"}},
     {"dnnl", {"tensor"}},
@@ -105,8 +105,8 @@ TEST(Layers, KeepEachLibraryInItsFolder) {
     EXPECT_GT(seen[mark], 0) << mark << " is included nowhere";
 }
 
-// Such functions of the C library have a version for each kind of CPU, and other bits on another.
-// (Square roots, rounding and fused multiply-adds are exact, so they are the same everywhere.)
+// These functions of the C library have a version per kind of CPU, with different bits. (Square
+// roots, rounding and fused multiply-adds are exact, so they are the same everywhere.)
 TEST(TrainingPath, CallsNoFunctionWhoseBitsVaryByCpu) {
   const Names training = {"base", "comm", "tensor", "step", "moe", "model", "optim"};
   const std::regex varying(

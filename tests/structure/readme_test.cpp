@@ -1,5 +1,5 @@
-// What the pages say of the program: the options, values and configurations that they name exist,
-// and the messages under "Troubleshooting" are those that the program prints.
+// The pages compared with the program: the options, values and configurations that they name exist,
+// and the program prints the messages under "Troubleshooting".
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -40,7 +40,7 @@ const FieldDescriptor* find_option(const std::string& block, const std::string& 
   return RunConfig::descriptor()->FindFieldByName(block)->message_type()->FindFieldByName(name);
 }
 
-// "model|moe|...": the names that options begin with.
+// "model|moe|...": the blocks of options.
 std::string blocks() {
   std::string names;
   for (int i = 0; i < RunConfig::descriptor()->field_count(); ++i) {
@@ -88,8 +88,8 @@ TEST(Readmes, NameOptionsAtAll) {
   EXPECT_GT(matches(read(source / "configs/README.md"), pattern).size(), 40U);
 }
 
-// Of each statement of C++ source the texts of its string literals, a gap where anything but space
-// or a comment lies between two of them.
+// The text of the string literals in each statement of C++ source, with a gap where anything but
+// space or a comment separates two of them.
 std::vector<std::string> literals_of_statements(const std::string& code) {
   static const std::regex token(
       R"re(//[^\n]*|"((?:[^"\\]|\\.)*)"|\d['\w.]*|'(?:[^'\\]|\\.)+'|[;{}]|\S)re");
@@ -121,7 +121,7 @@ std::vector<std::string> statements_of_the_program() {
   return all;
 }
 
-// Whether the parts of the message between its gaps stand in the statement, one after the other.
+// Whether the parts of the message between its gaps occur in the statement in this order.
 bool prints(std::string_view statement, std::string_view message) {
   while (!message.empty()) {
     const std::string_view part = message.substr(0, message.find(gap));
@@ -133,7 +133,7 @@ bool prints(std::string_view statement, std::string_view message) {
   return true;
 }
 
-// The code spans of the second column of the table under "Troubleshooting".
+// The code spans in the second column of the table under "Troubleshooting".
 std::vector<std::string> quoted_messages() {
   const std::string text = read(source / "launch/README.md");
   const std::size_t begin = text.find("\n## Troubleshooting\n");
@@ -171,7 +171,7 @@ TEST(Troubleshooting, TellsWhatAStatementPrintsFromWhatItDoesNot) {
   EXPECT_FALSE(prints(statements[0], "or y … it is"));
 }
 
-// The Python that launch/README.md shows, on a run's own lines.
+// The Python code in launch/README.md, applied to a run's real records.
 TEST(Pages, ShowPythonThatReadsARunsMetrics) {
   if (std::system("python3 -c pass 2>/dev/null") != 0) GTEST_SKIP() << "no python3 here";
   const std::string page = read(source / "launch/README.md"), fence = "```python\n";

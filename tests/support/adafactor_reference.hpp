@@ -1,4 +1,4 @@
-// Adafactor by its definition, one f64 scalar after the other: what the update is compared with.
+// Adafactor by definition in scalar f64 arithmetic: the reference for the optimizer's update.
 #pragma once
 
 #include <algorithm>
@@ -17,13 +17,14 @@ inline double mean_square(const Matrix& m) {
   return sum / count;
 }
 
-// Defaults of T5: decay exponent 0.8, clipping 1, epsilons 1e-30 and 1e-3, step relative to RMS(W).
+// T5's defaults: decay exponent 0.8, clipping 1, epsilons 1e-30 and 1e-3, step size relative to
+// RMS(W).
 class Adafactor {
  public:
   Adafactor(std::size_t rows, std::size_t cols, bool factored)
       : factored_(factored), row_(rows), col_(cols), v_(rows, std::vector<double>(cols)) {}
 
-  // Changes `w`; returns RMS(u) before clipping.
+  // Updates `w`; returns RMS(u) before clipping.
   double update(Matrix& w, const Matrix& g, int step, double learning_rate) {
     const double beta = 1 - std::pow(step + 1, -0.8);
     const std::size_t rows = w.size(), cols = w[0].size();

@@ -43,7 +43,7 @@ void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
 
-// In place of those of base/storage.cpp, which is not linked then.
+// Replaces the functions of base/storage.cpp, which is then not linked.
 namespace switchyard {
 void* allocate_storage(std::size_t bytes) { return ::operator new (bytes, std::align_val_t{64}); }
 void free_storage(void* place, std::size_t) noexcept {

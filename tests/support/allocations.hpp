@@ -1,12 +1,14 @@
-// Counts what a test program holds by operator new, in all its forms and on all its threads, and as
-// storage of matrices. Only for programs that link allocations.cpp, which replaces both.
+// Counts the memory that a test program holds through operator new, in all its forms and on all
+// threads, and as storage of matrices. Only for programs that link allocations.cpp, which replaces
+// both.
 #pragma once
 
 #include <cstdint>
 
 namespace switchyard::test {
 
-// The most bytes held at once since it was made, beyond what was held then. One at a time.
+// The peak of allocated bytes since construction, relative to the amount at that time. Only one
+// object at a time.
 class PeakAllocation {
  public:
   PeakAllocation();

@@ -1,5 +1,5 @@
-// Reverse-mode differentiation of scalar f64 expressions on a tape: slow, plain, and with no
-// formula for any layer's backward, so that the references built on it share nothing with the
+// Reverse-mode differentiation of scalar f64 expressions on a tape: slow and simple. It contains no
+// formula for the backward of any layer, so the references built on it share nothing with the
 // program.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Batches for tests: the part of a whole step's batch that some virtual ranks hold.
+// Batches for tests: the part of a step's batch that belongs to some virtual ranks.
 #pragma once
 
 #include <numeric>
@@ -8,7 +8,7 @@
 
 namespace switchyard::test {
 
-// Sets the counts over all virtual ranks from the lengths of a batch that holds all of them.
+// Sets the counts over all virtual ranks from the row lengths of a batch that contains all of them.
 inline void count_tokens(Batch& whole) {
   whole.input_tokens =
       std::accumulate(whole.input_lengths.begin(), whole.input_lengths.end(), std::int64_t{0});
@@ -16,7 +16,7 @@ inline void count_tokens(Batch& whole) {
       std::accumulate(whole.target_lengths.begin(), whole.target_lengths.end(), std::int64_t{0});
 }
 
-// The rows of `hosted` out of a batch that holds those of all virtual ranks.
+// The rows of the virtual ranks `hosted`, from a batch that contains all of them.
 inline Batch slice(const Batch& whole, Interval<VirtualRank> hosted) {
   const auto part = [&](const auto& all, std::int64_t width) {
     const auto first = all.begin() + hosted.first.value * whole.rows * width;

@@ -1,4 +1,4 @@
-// The pairwise tree by its definition, in one process: what canonical sums are compared with.
+// The pairwise tree by definition, in one process: the reference for canonical sums.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace switchyard::reference {
 
-// The value of node (level, index) over all of `leaves`, which must not be empty there.
+// The value of node (level, index) of the tree over `leaves`, which must have leaves there.
 template <class T>
 T tree_node(const std::vector<T>& leaves, int level, std::int64_t index) {
   const auto count = static_cast<std::int64_t>(leaves.size());

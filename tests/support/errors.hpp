@@ -1,4 +1,4 @@
-// Expecting an Error: its exit code and what its message must name.
+// Expectations on an Error: its exit code and the contents of its message.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 
 namespace switchyard::test {
 
-// The Error that `action` throws, as "<code>: <message>"; "" where it throws none.
+// The Error that `action` throws, as "<code>: <message>"; "" if it throws none.
 template <class Action>
 std::string error_of(Action&& action) {
   try {

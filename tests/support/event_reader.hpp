@@ -1,6 +1,6 @@
-// Reads TensorBoard's event files, from the description of their format alone: TFRecord frames with
-// both checksums, and protobuf's wire format taken apart by hand. None of the program's code, nor
-// its messages.
+// Reads TensorBoard's event files based only on the description of their format: TFRecord frames
+// with both checksums, and protobuf's wire format decoded by hand. Uses neither the program's code
+// nor its messages.
 #pragma once
 
 #include <bit>
@@ -41,7 +41,7 @@ struct ReadEvent {
   std::vector<EventValue> values;
 };
 
-// Whole records from the beginning on; `rest` is what follows the last of them.
+// All complete records from the beginning; `rest` is what follows the last one.
 struct ReadEvents {
   std::vector<ReadEvent> events;
   std::vector<std::string> records;  // the bytes of each, frame included
@@ -50,7 +50,7 @@ struct ReadEvents {
 
 namespace event_reader {
 
-// Of a message in the wire format; `bits` is what a varint or a fixed-width field holds.
+// A field of a message in wire format; `bits` is the value of a varint or a fixed-width field.
 struct Field {
   std::uint64_t number = 0, bits = 0;
   std::string_view bytes;  // of a length-delimited field
@@ -185,7 +185,7 @@ inline std::uint64_t masked_checksum(std::string_view bytes) {
   return static_cast<std::uint32_t>((crc >> 15 | crc << 17) + 0xA282EAD8u);
 }
 
-// Size of the record at the beginning of `bytes`, frame included; 0 where it is not whole.
+// The size of the record at the beginning of `bytes`, including its frame; 0 if it is incomplete.
 inline std::uint64_t record_size(std::string_view bytes) {
   if (bytes.size() < 16) return 0;
   const std::uint64_t length = little_endian(bytes.substr(0, 8));
@@ -208,7 +208,7 @@ inline ReadEvents read_events(std::string_view bytes) {
   return read;
 }
 
-// Those of a run, in the order of their names: the order in which they are read.
+// The event files of a run in the order of their names, which is the order in which they are read.
 inline std::vector<std::string> event_file_paths(const std::string& run) {
   std::map<std::string, std::string> by_name;
   for (const auto& entry : std::filesystem::directory_iterator(run)) {
@@ -220,7 +220,7 @@ inline std::vector<std::string> event_file_paths(const std::string& run) {
   return paths;
 }
 
-// name -> value of plugin "hparams": a number, a word, or a flag.
+// name -> value, for the plugin "hparams": a number, a string, or a flag.
 using HyperParameter = std::variant<double, std::string, bool>;
 
 inline std::map<std::string, HyperParameter> read_hyper_parameters(std::string_view content) {

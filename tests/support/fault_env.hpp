@@ -1,5 +1,5 @@
-// An Env whose n-th writing operation fails, or each that a test names, as a full disk or a crash
-// would make it; and a record of what was done in which order.
+// An Env in which the n-th write operation fails, or every operation that a test selects, as after
+// a full disk or a crash; also records the operations in order.
 #pragma once
 
 #include <functional>
@@ -14,8 +14,8 @@
 namespace switchyard::test {
 
 enum class Fault {
-  once,     // the operation fails, and writes half of what it was to write
-  forever,  // and so do all after it: the process is as good as dead
+  once,     // the operation fails after writing half of its data
+  forever,  // so do all later operations, as if the process had died
 };
 
 class FaultEnv : public Env {
@@ -26,7 +26,7 @@ class FaultEnv : public Env {
   explicit FaultEnv(int fail_at = never, Fault fault = Fault::once)
       : fail_at_(fail_at), fault_(fault) {}
 
-  // Every operation fails that `refuses` says yes to, such as "append RUN/metrics.jsonl".
+  // Every operation for which `refuses` returns true fails, such as "append RUN/metrics.jsonl".
   explicit FaultEnv(std::function<bool(const std::string& operation)> refuses)
       : FaultEnv(never, Fault::once) {
     refuses_ = std::move(refuses);
@@ -79,7 +79,7 @@ class FaultEnv : public Env {
   std::int64_t file_size(const std::string& path) const override { return real_.file_size(path); }
   std::string identity(const std::string& path) const override { return real_.identity(path); }
 
-  // What somebody else does just before a file is opened to be read.
+  // Called just before a file is opened for reading, to simulate another process.
   std::function<void(const std::string& path)> before_open;
 
  private:

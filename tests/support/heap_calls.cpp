@@ -20,7 +20,7 @@ namespace {
 constexpr int most_frames = 24;
 using Stack = std::array<void*, most_frames>;
 
-// Room for the stacks of those that were counted first.
+// Space for the stacks of the first calls counted.
 constexpr std::int64_t most_stacks = 4096;
 std::array<Stack, most_stacks> stacks;
 std::atomic<std::int64_t> calls{0};
@@ -29,7 +29,7 @@ thread_local bool looking = false;  // backtrace() itself might allocate
 
 bool is_ours(const void* place) { return place >= &__executable_start && place < &etext; }
 
-// The C++ library's text: what it allocates, it does for its caller.
+// The text segment of the C++ library, which allocates on behalf of its caller.
 struct Range {
   std::uintptr_t first = 0, last = 0;
   bool contains(const void* place) const {
@@ -51,7 +51,7 @@ int find_cpp_library(dl_phdr_info* info, std::size_t, void* range) {
 
 Range cpp_library;  // set before anything is counted
 
-// Whose call it is: of the first function beyond operator new that is not the C++ library's.
+// Attributes the call to the first function above operator new that is not in the C++ library.
 void look(void* caller) {
   if (!counting || looking) return;
   if (!is_ours(caller) && !cpp_library.contains(caller)) return;
@@ -88,7 +88,7 @@ void* make(std::size_t size, std::align_val_t alignment, void* caller) {
 
 }  // namespace
 
-// Those that do not throw call these; so do the array forms, which are the same call site.
+// The non-throwing forms call these; so do the array forms, which are the same call site.
 void* operator new(std::size_t size) { return make(size, __builtin_return_address(0)); }
 void* operator new[](std::size_t size) { return make(size, __builtin_return_address(0)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
@@ -118,7 +118,8 @@ namespace switchyard::test {
 
 HeapCalls::HeapCalls() {
   Stack stack;
-  backtrace(stack.data(), most_frames);  // loads what it needs
+  // So that backtrace() loads its libraries before counting begins.
+  backtrace(stack.data(), most_frames);
   dl_iterate_phdr(find_cpp_library, &cpp_library);
   calls = 0;
   counting = true;

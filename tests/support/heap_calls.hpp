@@ -1,6 +1,6 @@
-// Catches allocations on the heap that our own code makes: calls of operator new, in all its forms
-// and on all threads, out of the program's own text, directly or through the C++ library. Libraries
-// that the program loads may allocate what they want. Only for programs that link heap_calls.cpp.
+// Detects heap allocations by this program's own code: calls of operator new, in all its forms and
+// on all threads, from the program's text, directly or through the C++ library. Libraries loaded by
+// the program may allocate. Only for programs that link heap_calls.cpp.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace switchyard::test {
 
-// Counts from its construction to stop(). One at a time.
+// Counts from construction to stop(). Only one object at a time.
 class HeapCalls {
  public:
   HeapCalls();
@@ -18,7 +18,8 @@ class HeapCalls {
 
   void stop();
   std::int64_t count() const;
-  // Where the first of them came from, innermost call first, as a command that prints their names.
+  // Where the first calls came from, innermost frame first, as a command that prints the functions'
+  // names.
   std::string places() const;
 };
 

@@ -1,5 +1,5 @@
-// What every sweep must hold to: the same bits whatever the team, and in a row whatever its
-// neighbours.
+// What every sweep must guarantee: the same bits for any number of threads, and for each row
+// independently of the other rows.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,7 +18,8 @@ inline std::vector<std::uint32_t> bits_of(std::span<const float> x) {
   return bits;
 }
 
-// compute() returns bits; teams of 1, 2 and 3, and a call from inside a team, must agree.
+// compute() returns bits, which must be equal for teams of 1, 2 and 3 threads and for a call from
+// inside a team.
 template <class Compute>
 void expect_same_bits_in_every_team(Compute compute) {
   const int before = omp_get_max_threads();

@@ -1,6 +1,6 @@
-// GoogleTest's main under MPI: rank 0 prints the usual listing, the others only their failures with
-// their rank, and all ranks agree on the verdict. A rank that leaves a test early, by an exception
-// or a failed ASSERT, ends the job: the others may wait for it in a collective.
+// GoogleTest's main under MPI: rank 0 prints the usual output, the other ranks only their failures
+// with their rank, and all ranks agree on the verdict. A rank that leaves a test early, by an
+// exception or a failed ASSERT, ends the job, since the others may wait for it in a collective.
 #include "support/mpi_main.hpp"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ class FailurePrinter : public testing::EmptyTestEventListener {
   FailurePrinter(Rank rank, bool alone) : rank_(rank), alone_(alone) {}
 
  private:
-  // Remembered, because to ask for it where a failure is reported deadlocks in GoogleTest.
+  // Stored here, since querying it while a failure is reported deadlocks in GoogleTest.
   void OnTestStart(const testing::TestInfo& test) override { test_ = &test; }
   void OnTestEnd(const testing::TestInfo&) override { test_ = nullptr; }
   void OnTestPartResult(const testing::TestPartResult& result) override {

@@ -1,5 +1,5 @@
-// The sweeps of tensor/ops.hpp as plain scalar f64 loops on row-major matrices, forward only:
-// gradients are checked against central differences of these.
+// The sweeps of tensor/ops.hpp as plain scalar f64 loops on row-major matrices, forward only;
+// gradients are compared with their central differences.
 #pragma once
 
 #include <cmath>
@@ -84,7 +84,8 @@ inline Doubles cross_entropy(const Doubles& logits, const std::vector<std::int32
   return loss;
 }
 
-// Cross-entropy with (1 - s) onehot + s / W, and z log_z^2: all of a row's training loss.
+// Cross-entropy with targets (1 - s) onehot + s / W, plus z log_z^2: the whole training loss of a
+// row.
 inline Doubles smoothed_cross_entropy(const Doubles& logits,
                                       const std::vector<std::int32_t>& targets, double s,
                                       double z) {

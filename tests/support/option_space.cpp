@@ -19,8 +19,9 @@ auto one_of(std::initializer_list<const char*> choices) {
 
 constexpr std::int64_t most_virtual_ranks = 6;
 
-// For each of 1 … most_virtual_ranks the largest number up to it that `holds` admits, which is 1 at
-// least. So a choice means the same number whatever the options before it, as far as they allow.
+// For each of 1 … most_virtual_ranks, the largest number not above it for which `holds` is true (at
+// least 1). So a choice stands for the same number regardless of earlier options, as far as they
+// allow it.
 template <class Holds>
 Choices numbers_where(Holds holds) {
   Choices choices;
@@ -51,7 +52,8 @@ Choices head_widths(const Values& before) {
   return divides ? Choices{"3", "8", "unset"} : Choices{"3", "8"};
 }
 
-// With the densities drawn, the objective never fills more positions than the inputs have.
+// With the densities that are drawn, span corruption never fills more target positions than there
+// are inputs.
 Choices target_lengths(const Values& before) {
   return {"unset", std::to_string(number(before, "data.input_length") + 3)};
 }
@@ -65,7 +67,7 @@ Choices final_ramps(const Values& before) {
   return falls_by_itself(before) ? Choices{"0"} : Choices{"0", "2"};
 }
 
-// Beyond the last step, or as early as may be.
+// Either after the last step, or as early as possible.
 Choices decay_steps(const Values& before) {
   const std::int64_t ramps = number(before, "optimizer.linear_warmup_steps") +
                              number(before, "optimizer.final_ramp_steps");
@@ -85,17 +87,17 @@ Choices stops(const Values& before) {
   return choices;
 }
 
-// A run that stops evaluates there; the one that does not stop must do so too.
+// A run evaluates where it stops; the run without a stop must evaluate there too.
 Choices evaluation_intervals(const Values& before) { return {before.at("stop_after"), "1"}; }
 
-// `choices`, in a run that moves.
+// `choices`, but only for a run that moves to another layout.
 auto after_a_stop(std::function<Choices(const Values&)> choices) {
   return [=](const Values& before) {
     return before.at("stop_after") == "0" ? Choices{"1"} : choices(before);
   };
 }
 
-// `choices`, but the first instead of each that `holds` refuses.
+// `choices`, with the first one in place of each for which `holds` is false.
 template <class Holds>
 Choices choices_where(Choices choices, Holds holds) {
   for (std::string& choice : choices)
@@ -120,7 +122,7 @@ bool is_sparse(const Values& before, bool decoder) {
   return number(before, "moe.num_experts") > 0 && step > 0 && place < blocks;
 }
 
-// Those of the stacks that have sparse layers.
+// The routings of the stacks that have sparse layers.
 Choices routings(const Values& before) {
   Choices found;
   if (is_sparse(before, false)) found.push_back(before.at("moe.routing"));
@@ -130,7 +132,7 @@ Choices routings(const Values& before) {
   return found;
 }
 
-// Whether some stack is `such`, or it does not matter.
+// Whether `such` holds for the routing of some stack, or there is no sparse layer.
 bool some_or_none(const Values& before, bool (*such)(const std::string&)) {
   const Choices all = routings(before);
   return all.empty() || std::ranges::any_of(all, such);
@@ -154,7 +156,7 @@ Choices decoder_routings(const Values& before) {
   });
 }
 
-// As many as there are experts at most.
+// At most as many choices as there are experts.
 auto choice_counts(std::initializer_list<std::int64_t> counts) {
   return [all = std::vector(counts)](const Values& before) {
     const std::int64_t experts = number(before, "moe.num_experts");
@@ -198,7 +200,7 @@ Choices explorations(const Values& before) {
                        });
 }
 
-// Independent of the draws of all other names.
+// Independent of the draws for other names.
 std::size_t draw_below(std::size_t bound, std::uint64_t seed, const std::string& name) {
   const std::uint32_t key = crc32c(std::as_bytes(std::span(name.data(), name.size())));
   return philox({key, 0, 0, 0}, {low(seed), high(seed)})[0] % bound;
@@ -240,9 +242,9 @@ Values OptionSpace::values(const std::vector<std::size_t>& row) const {
   return values;
 }
 
-// Widths are small and odd, so that sweeps have tails; a few are past a block (64 rows of a column
-// sum, 128 of a factored side). Rates are such that no run diverges in its few steps.
-// What stands twice is drawn twice as often.
+// Widths are small and odd, so that sweeps have remainders; a few exceed one block (64 rows of a
+// column sum, 128 for a factored side). Learning rates are such that no run diverges in its few
+// steps. Values listed twice are drawn twice as often.
 OptionSpace run_options() {
   return OptionSpace({
       {"parallel.virtual_ranks", virtual_ranks},

@@ -1,6 +1,6 @@
-// The runs that could be: each option is one entry of a table, and a run is a row of numbers, one
-// an option, that picks a value of each. Any row of numbers is a run that the program accepts, so
-// neither drawing nor shrinking needs a rule. Knows nothing of how a run is started.
+// The space of possible runs: each option is an entry of a table, and a run is a row of numbers,
+// one per option, each of which selects a value. Every row of numbers is a run that the program
+// accepts, so drawing and shrinking need no further rules. It does not know how a run is started.
 #pragma once
 
 #include <cstddef>
@@ -12,19 +12,20 @@
 
 namespace switchyard::test {
 
-// Option -> value. A name with a dot is the program's ("model.d_model"), and its value may be
-// "unset"; one without says where and how the run takes place.
+// Option -> value. A name with a dot is an option of the program ("model.d_model"), whose value may
+// be "unset"; a name without a dot says where and how the run is executed.
 using Values = std::map<std::string, std::string>;
 
 std::int64_t number(const Values& values, const std::string& name);
 
-// "model.d_model=8" for each option of the program that is set: what stands behind --set.
+// "model.d_model=8" for each option of the program that is set: the arguments of --set.
 std::vector<std::string> assignments(const Values& values);
 
 struct Option {
   std::string name;
-  // The simplest first; at least one. They may depend on the options before this one in the table;
-  // a choice then does best to mean the same whatever those are, so that they can shrink alone.
+  // Values from simplest to most complex; at least one. They may depend on earlier options in the
+  // table; as far as possible, a choice should stand for the same value regardless of them, so that
+  // options can shrink independently.
   std::function<std::vector<std::string>(const Values& before)> choices;
 };
 
@@ -34,11 +35,11 @@ class OptionSpace {
 
   const std::vector<Option>& options() const { return options_; }
 
-  // Each choice is equally likely. The same on every machine. What an option draws hangs on its
-  // name and not on its neighbours in the table: a new entry leaves the others' draws as they were.
+  // Each choice is equally likely, and the same on every machine. The draw for an option depends on
+  // its name and not on its position: a new entry does not change the draws of the others.
   std::vector<std::size_t> draw(std::uint64_t seed) const;
 
-  // A number beyond an option's last choice means the last. row: one number per option.
+  // row: one number per option. A number beyond an option's last choice selects the last.
   Values values(const std::vector<std::size_t>& row) const;
 
  private:
@@ -46,9 +47,10 @@ class OptionSpace {
 };
 
 // The whole space of `switchyard train` on tiny models: every option that can change a number of a
-// run, then the two places it is carried on at:
+// run, and the two layouts on which it is executed:
 //   processes, threads              where it begins
-//   stop_after                      the step after which it stops to move; 0: it never does
+//   stop_after                      the step after which it moves; 0: it never does
+//   processes_after, threads_after  where it continues
 //   processes_after, threads_after  where it goes on
 OptionSpace run_options();
 

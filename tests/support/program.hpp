@@ -1,4 +1,4 @@
-// Runs the built program as a user would, alone or under mpirun, and reads what it leaves behind.
+// Runs the built program as a user would, alone or under mpirun, and reads the files it writes.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@ struct Outcome {
   std::string output;  // stdout and stderr together
 };
 
-// A shell command line.
+// Runs a shell command line.
 Outcome run_shell(const std::string& command);
 
 // Shell words before a command, or before "-n" and a command: of a process without mpirun, and of
@@ -21,19 +21,19 @@ Outcome run_shell(const std::string& command);
 std::string alone(int threads = 1);
 std::string mpirun(int threads = 1, int timeout_seconds = 200);
 
-// `switchyard ARGUMENTS` on so many processes; 0: without mpirun.
+// Runs `switchyard ARGUMENTS` on this many processes; 0: without mpirun.
 Outcome run_program(const std::string& arguments, int processes = 0, int threads = 1);
 
-// The step records of a run, in the file's order.
+// The step records of a run in file order.
 std::vector<nlohmann::json> read_metrics(const std::string& run);
 
-// tensor name -> SHA-256 of a run's newest checkpoint, "all" included.
+// tensor name -> SHA-256 for a run's newest checkpoint, including "all".
 std::map<std::string, std::string> tensor_hashes(const std::string& checkpoint);
 
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);
 
-// A directory that goes away with the object.
+// A directory that is removed with the object.
 class TemporaryDirectory {
  public:
   TemporaryDirectory();

@@ -1,4 +1,4 @@
-// Operands for tests: reproducible values in [-1, 1), and comparisons of whole tensors.
+// Operands for tests: reproducible values in [-1, 1), and comparison of whole tensors.
 #pragma once
 
 #include <algorithm>

@@ -22,7 +22,7 @@ struct Matrix {
   }
 };
 
-// T5's relative position bucket, by its definition with a logarithm.
+// T5's relative position bucket by its definition, with a logarithm.
 std::int64_t bucket_of(std::int64_t distance, bool bidirectional) {
   std::int64_t buckets = 32, first = 0, n = -distance;  // distance = key - query
   if (bidirectional) {
@@ -81,7 +81,7 @@ class Evaluation {
   }
 
  private:
-  // What distinguishes a stack's rows: their lengths and the numbers of their tokens.
+  // What distinguishes the rows of the two stacks: their lengths and the numbers of their tokens.
   struct Stack {
     bool decoder = false;
     std::string name;
@@ -150,8 +150,8 @@ class Evaluation {
     return loss;
   }
 
-  // Label smoothing by its definition: the cross-entropy with the smoothed distribution, less that
-  // with the one-hot one; and the z-loss.
+  // Label smoothing by definition: the cross-entropy with the smoothed distribution minus that with
+  // the one-hot one; and the z-loss.
   Var extra_loss(const std::vector<Var>& logits, Var normalizer, Var loss) {
     if (!run_.training) return tape_.constant(0);
     const auto smoothing = static_cast<double>(config_.extra_loss.label_smoothing);
@@ -174,7 +174,8 @@ class Evaluation {
     return tape_.add(tape_.log(tape_.sum(e)), shift);
   }
 
-  // ids through embedding, blocks and final norm. `memory`: the encoder's output, in the decoder.
+  // Passes ids through embedding, blocks and final norm. `memory`: the encoder's output, for the
+  // decoder.
   Matrix run_stack(const Stack& s, const std::vector<std::int32_t>& ids, const Matrix* memory,
                    const Stack& encoder) {
     const Matrix& table = weights_.at("shared.embedding");
@@ -243,7 +244,7 @@ class Evaluation {
     return y;
   }
 
-  // 1/(1-rate), or 0 where the element is dropped.
+  // The dropout factor: 1/(1-rate), or 0 where the element is dropped.
   double keep(Purpose purpose, std::uint32_t layer, std::uint64_t item,
               std::int64_t element) const {
     const RandomStream stream(run_.seed, purpose, layer, static_cast<std::uint64_t>(run_.step));
@@ -270,7 +271,7 @@ class Evaluation {
     return std::abs(i - j) <= w || i < g || j < g;
   }
 
-  // xq [b*n_q, D], xk [b*n_k, D]; `keys` is the stack the keys come from.
+  // xq [b*n_q, D], xk [b*n_k, D]; `keys` is the stack to which the keys belong.
   Matrix attention(const std::string& name, const Matrix& xq, const Matrix& xk,
                    const Stack& queries, const Stack& keys, std::uint32_t layer, bool cross) {
     const Matrix q = product(xq, weights_.at(name + ".q")),
@@ -321,7 +322,7 @@ class Evaluation {
     return product(context, weights_.at(name + ".o"));
   }
 
-  // One row's feed-forward product with the kernels named `prefix`.wi (wi_0, wi_1), .wo.
+  // The feed-forward network for one row, with the kernels `prefix`.wi (wi_0, wi_1) and .wo.
   Matrix mlp(const std::string& prefix, const Matrix& x, const Stack& s, std::uint32_t layer) {
     Matrix hidden;
     if (config_.activation == Activation::relu) {

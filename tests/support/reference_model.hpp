@@ -1,6 +1,6 @@
-// The whole model as plain scalar f64 arithmetic on a tape, written from the mathematics: T5
-// encoder-decoder, Switch layers with capacity, all losses, dropout and jitter with the run's own
-// random numbers. It shares no arithmetic with src/.
+// The whole model in plain scalar f64 arithmetic on a tape, written from the mathematics: T5
+// encoder-decoder, Switch layers with capacity, all losses, dropout and jitter with the random
+// numbers of the run. It shares no arithmetic with src/.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +26,15 @@ struct ModelRun {
 };
 
 struct ModelResult {
-  double loss = 0;                                       // what training minimises
+  double loss = 0;                                       // the objective that training minimises
   double cross_entropy = 0;                              // mean over real targets
   std::vector<double> token_loss;                        // [V*b, T]
   std::vector<double> extra_loss;                        // [V*b, T] label smoothing and z-loss
-  std::map<std::string, std::vector<double>> gradients;  // by tensor name; empty unless asked for
+  std::map<std::string, std::vector<double>> gradients;  // by tensor name; empty unless requested
   std::int64_t dropped_tokens = 0;
 };
 
-// `batch` holds the rows of all V virtual ranks.
+// `batch` contains the rows of all V virtual ranks.
 ModelResult run_model(const ModelConfig& config, const std::map<std::string, Weights>& weights,
                       const Batch& batch, const ModelRun& run, bool with_gradients);
 

@@ -1,5 +1,5 @@
-// The routings follow one another in the order of their definitions: token choice (Switch, top-2,
-// top-k, no token left behind, hash), expert choice, soft. Nothing here is fast.
+// The routings in the order of their definitions: token choice (Switch, top-2, top-k,
+// No-Token-Left-Behind, hash), expert choice, soft. Written for clarity, not speed.
 #include "support/routing_reference.hpp"
 
 #include <algorithm>
@@ -142,7 +142,7 @@ void Layer::token_choice() {
   }
 }
 
-// A token's choices and their gates, before capacity.
+// A token's choices and their gates, before capacity is applied.
 void Layer::route_token(std::int64_t token) {
   if (q_.kind != RoutingKind::hash) {
     Vars& logits = logits_[at(token)];
@@ -202,7 +202,7 @@ void Layer::balance_loss() {
 
 // ---- Expert choice ----
 
-// Softmax over the row's tokens for each expert, which takes its best C of them.
+// Softmax over the row's tokens for each expert, which takes the C most probable of them.
 void Layer::expert_choice(std::int64_t row) {
   const std::vector<std::int64_t> tokens = real_tokens_of(row);
   const std::int64_t n = static_cast<std::int64_t>(tokens.size());
@@ -247,7 +247,7 @@ void Layer::expert_choice(std::int64_t row) {
 
 // ---- Soft ----
 
-// Every slot is a mixture of the row's tokens, every token a mixture of all slots' outputs.
+// Every slot is a mixture of the row's tokens; every token gets a mixture of all slots' outputs.
 void Layer::soft(std::int64_t row) {
   const std::vector<std::int64_t> tokens = real_tokens_of(row);
   if (tokens.empty()) return;

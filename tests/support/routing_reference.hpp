@@ -1,6 +1,7 @@
-// Every routing of a mixture-of-experts layer as plain scalar f64 arithmetic on a tape, written
-// from the mathematics: choices, gates, capacity, losses and, through the tape, all gradients. It
-// draws nothing (perturbations and random priorities are inputs) and shares nothing with src/.
+// Every routing method of a mixture-of-experts layer in plain scalar f64 arithmetic on a tape,
+// written from the mathematics: choices, gates, capacity, losses and, through the tape, all
+// gradients. It draws no random numbers (perturbations and random priorities are inputs) and shares
+// nothing with src/.
 #pragma once
 
 #include <cstdint>
@@ -16,26 +17,27 @@ enum class AuxScope { group, global };
 enum class Explore { argmax, sample, input_dropout, input_jitter };
 
 // V virtual ranks of N = rows x length tokens each. A routing group is a virtual rank's N tokens;
-// with expert_choice and soft it is one row, whose capacity follows from its real tokens.
-// An empty vector stands for an input the problem does not use, and `bias` for zeros.
+// with expert_choice and soft it is one row, whose capacity depends on its real tokens. An empty
+// vector stands for an input that the problem does not use, and for a `bias` of zeros.
 struct RoutingProblem {
   RoutingKind kind = RoutingKind::switch_top1;
   SecondChoice second_policy = SecondChoice::all;  // top2
-  DropOrder drop_policy = DropOrder::position;     // who loses when an expert is full
+  DropOrder drop_policy = DropOrder::position;     // who is dropped when an expert is full
   Balance balance = Balance::aux;                  // bias: chosen by p + b, no balance loss
-  AuxScope scope = AuxScope::group;                // global: f from the counts of all V
+  AuxScope scope = AuxScope::group;                // global: f is counted over all V
   Explore exploration = Explore::argmax;
   double temperature = 1.0;       // of `sample`
   double second_threshold = 0.2;  // of `threshold` and `random`
   bool normalize_gates = false;   // topk, k > 1
-  // Nothing is drawn: `sample` chooses by argmax, input factors are left out, second choice
+  // Disables random draws: `sample` chooses by argmax, input factors are omitted, second choice
   // `random` becomes `threshold`, drop policy `random` becomes `position`.
   bool evaluation = false;
   std::int64_t k = 1;           // topk
   std::int64_t ntlb_top_k = 4;  // ntlb; never more than E choices
   std::int64_t V = 1, rows = 1, length = 1;
   std::int64_t D = 1, F = 1, E = 1;
-  std::int64_t capacity = 0;      // rows of a group that an expert takes; not of those two
+  // Rows of a group that an expert takes; unused by expert_choice and soft.
+  std::int64_t capacity = 0;
   double capacity_factor = 1.0;   // expert_choice, soft
   std::int64_t min_capacity = 0;  // expert_choice
 
@@ -63,29 +65,29 @@ struct RoutingProblem {
 };
 
 struct Choice {
-  std::int64_t expert = -1;  // wanted; -1: no such choice
+  std::int64_t expert = -1;  // the chosen one; -1: no such choice
   double weight = 0;         // the gate, whether kept or not
   bool kept = false;         // found a place
 };
 
 struct RoutingResult {
-  // [choices(), V*N]: choice c of token t at c*V*N + t. ntlb lists all its top choices, of which at
-  // most one is kept; expert_choice lists what experts took, expert e's choice at e*V*N + t.
+  // [choices(), V*N]: choice c of token t is at c*V*N + t. ntlb lists all its top choices, of which
+  // at most one is kept; expert_choice lists what experts took, expert e's choice at e*V*N + t.
   std::vector<Choice> choices;
-  // [routing groups, E]: real tokens before capacity, as f counts them: first choices (switch,
-  // top2, hash), all choices (topk, ntlb), the capacity in use (expert_choice); soft: 0.
+  // [routing groups, E]: real tokens before capacity, as counted for f: first choices (switch,
+  // top2, hash), all choices (topk, ntlb), the capacity used (expert_choice); soft: 0.
   std::vector<std::int64_t> counts;
   std::vector<std::int64_t> dropped_tokens;   // [routing groups] real tokens that no expert kept
-  std::vector<std::int64_t> dropped_choices;  // [routing groups] turned away by a full expert
-  std::vector<double> dispatch, combine;      // [V*N, E*S_max] of soft, else empty
+  std::vector<std::int64_t> dropped_choices;  // [routing groups] dropped by a full expert
+  std::vector<double> dispatch, combine;      // [V*N, E*S_max] for soft, else empty
   std::vector<double> y;                      // [V*N, D]
   double aux = 0;   // mean over all routing groups; one without real tokens counts as 0
   double z = 0;     // mean over the real tokens of all V
   double loss = 0;  // <dy, y> + aux_coef aux + z_coef z
-  std::vector<double> dx, d_router, d_wi, d_wo;  // empty unless asked for
+  std::vector<double> dx, d_router, d_wi, d_wo;  // empty unless requested
 };
 
-// Throws std::invalid_argument for a combination that has no definition.
+// Throws std::invalid_argument for a combination that is undefined.
 RoutingResult run_routing(const RoutingProblem& problem, bool with_gradients);
 
 }  // namespace switchyard::reference

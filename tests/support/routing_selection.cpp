@@ -1,4 +1,4 @@
-// Selection is constant where the layer is differentiable, so that plain numbers serve.
+// The selection is piecewise constant, so it has no gradient and plain numbers suffice.
 #include "support/routing_selection.hpp"
 
 #include <algorithm>
@@ -79,7 +79,7 @@ bool takes_second(const RoutingProblem& q, std::int64_t token, double gate) {
 
 namespace {
 
-// The group's real tokens in the order in which they ask for a place with choice c.
+// The group's real tokens in the order in which their choices number c are served.
 std::vector<std::int64_t> service_order(const RoutingProblem& q, const RoutingResult& r,
                                         std::int64_t group, std::int64_t c) {
   std::vector<std::int64_t> tokens;
@@ -101,7 +101,8 @@ std::vector<std::int64_t> service_order(const RoutingProblem& q, const RoutingRe
 
 }  // namespace
 
-// All first choices, then all second ones, …: an expert takes who comes until it is full.
+// All first choices are served, then all second choices, and so on: an expert takes tokens until it
+// is full.
 void assign_places(const RoutingProblem& q, RoutingResult& r) {
   const std::int64_t counted = q.kind == RoutingKind::top2 ? 1 : q.choices();
   std::vector<bool> routed(at(q.tokens()), false);

@@ -1,4 +1,4 @@
-// A scratch directory that all processes of a communicator use; it goes away when all let go.
+// A scratch directory shared by all processes of a communicator; removed when all have released it.
 #pragma once
 
 #include <memory>

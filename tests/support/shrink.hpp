@@ -1,5 +1,5 @@
-// Finds the smallest case that still shows a failure. A case is a row of numbers in which 0 is the
-// simplest; what the numbers stand for is not known here.
+// Finds the smallest case that still fails. A case is a row of numbers, of which 0 is the simplest;
+// the meaning of the numbers is unknown here.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,9 @@
 
 namespace switchyard::test {
 
-// Greedy: each number in turn becomes the lowest with which the row still fails, over again until
-// none does. `row` fails; so does the result, and with any one of its numbers lower it holds.
+// Greedy: each number in turn is reduced to the lowest one with which the row still fails,
+// repeatedly until none can be reduced. `row` must fail; so does the result, and reducing any
+// single number of it makes it pass.
 template <class Fails>
 std::vector<std::size_t> shrink(std::vector<std::size_t> row, Fails fails) {
   for (bool shrunk = true; shrunk;) {

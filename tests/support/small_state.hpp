@@ -1,5 +1,6 @@
-// The tensors of a small imaginary model as one process holds them: some dense ones of uneven sizes
-// and two of each expert. Contents follow from name and element alone, so that all processes agree.
+// The tensors of a small fictitious model as one process holds them: some dense ones of different
+// sizes and two per expert. Their contents depend on name and element alone, so all processes
+// agree.
 #pragma once
 
 #include <bit>
@@ -16,7 +17,7 @@ namespace switchyard::test {
 
 class SmallState {
  public:
-  // What process p holds under this layout; `version` tells one set of contents from another.
+  // The tensors of process p in this layout; `version` selects different contents.
   SmallState(const Layout& layout, Rank p, std::uint32_t version) {
     add("embedding", 40, 6, std::nullopt);
     add("norm", 1, 6, std::nullopt);
@@ -52,7 +53,7 @@ class SmallState {
     tensors_.push_back({name, rows, cols, expert, values});
   }
 
-  std::deque<std::vector<float>> values_;  // a deque: elements stay where they are
+  std::deque<std::vector<float>> values_;  // a deque, so that elements do not move
   std::vector<NamedTensor> tensors_;
 };
 

@@ -1,4 +1,4 @@
-// Forward token by token, then each gradient by its own formula.
+// Forward one token at a time, then each gradient by its own formula.
 #include "support/switch_reference.hpp"
 
 #include <cmath>
@@ -6,7 +6,7 @@
 namespace switchyard::reference {
 namespace {
 
-// The feed-forward product of one token by one expert, with what its backward needs.
+// The feed-forward network of one expert for one token, with what its backward needs.
 struct TokenMlp {
   std::vector<double> pre, pre_1, hidden, out;
 };

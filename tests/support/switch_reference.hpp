@@ -1,5 +1,5 @@
 // One Switch layer as plain scalar f64 loops, forward and backward, written from the mathematics:
-// the oracle for src/moe. It shares no arithmetic with src/ and knows no processes.
+// the reference for src/moe. It shares no arithmetic with src/ and has no notion of processes.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace switchyard::reference {
 
-// All V groups of N tokens each; matrices are row-major. Empty optional inputs are absent.
+// All V groups of N tokens each; matrices are row-major. Optional inputs that are empty are unused.
 struct SwitchProblem {
   std::int64_t V = 1, N = 0, D = 0, F = 0, E = 0;
   std::int64_t capacity = 0;

@@ -1,4 +1,4 @@
-// Text with a rich vocabulary and some structure, made from nothing: for tests that prepare data.
+// Synthetic text with a large vocabulary and some structure, for tests that prepare data.
 #pragma once
 
 #include <cmath>
@@ -9,7 +9,7 @@
 
 namespace switchyard::test {
 
-// `documents` lines of about `words` words each, drawn from 20,000 made-up words by a Zipf-like
+// `documents` lines of about `words` words each, drawn from 20,000 synthetic words by a Zipf-like
 // law; each word tends to be followed by its neighbour, so that there is something to learn.
 inline std::string synthetic_text(std::int64_t documents, std::int64_t words) {
   const std::string consonants = "bcdfghjklmnprstvwz", vowels = "aeiou";

@@ -1,4 +1,4 @@
-// The sweep behind the first contract: a product has the same bits in teams of any size, inside and
+// The basis of the first contract: a product has the same bits for teams of any size, inside and
 // outside of parallel regions, and from any thread.
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -21,8 +21,8 @@ struct Shape {
   std::int64_t m, n, k;
 };
 
-// Rows around the heights where kernels change, and the small outputs with a long K where oneDNN
-// left to itself splits K over threads.
+// Numbers of rows around which kernels change, and small outputs with a long K, where oneDNN by
+// itself would split K over threads.
 std::vector<Shape> swept_shapes() {
   std::vector<Shape> shapes = {
       {512, 8, 4096},   {512, 8, 40000},  {8, 512, 40000}, {64, 64, 4096},    {64, 64, 40000},
@@ -58,7 +58,7 @@ class Product {
     accumulate_ = accumulate;
   }
 
-  // The bytes of the result, computed by a team of `threads`.
+  // The bytes of the result as computed with a team of `threads`.
   std::vector<std::byte> run(int threads) const {
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads);
@@ -111,7 +111,7 @@ void expect_one_answer(const Product<In, Out>& product) {
   EXPECT_EQ(elsewhere, expected) << "on a std::thread";
 }
 
-// Every orientation, and the accumulating products that gradients use.
+// Every orientation, and the accumulating products of gradients.
 template <class In, class Out>
 void sweep() {
   for (const Shape& shape : swept_shapes()) {
@@ -130,8 +130,8 @@ void sweep() {
   }
 }
 
-// The sweep is registered again under a limit of ONEDNN_MAX_CPU_ISA, which changes nothing on a CPU
-// that is below the limit anyway.
+// The test is registered again for each limit of ONEDNN_MAX_CPU_ISA, which has no effect on a CPU
+// below the limit.
 bool is_a_repetition() {
   if (std::getenv("ONEDNN_MAX_CPU_ISA") == nullptr) return false;
   std::ifstream processors("/proc/cpuinfo");

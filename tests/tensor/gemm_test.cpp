@@ -28,7 +28,7 @@ double at(View<const T> x, Transpose transpose, std::int64_t row, std::int64_t c
   return value_of(transpose == Transpose::no ? x(row, col) : x(col, row));
 }
 
-// Rows and columns of every operand are cut from larger matrices, so strides and offsets are odd.
+// The operands are parts of larger matrices, so that strides and offsets are odd.
 template <class In, class Out>
 void expect_exact_to_rounding(std::int64_t m, std::int64_t n, std::int64_t k, Transpose ta,
                               Transpose tb, Accumulate accumulate) {

@@ -1,5 +1,5 @@
-// A leaf that was cleared holds whatever lay there until something is added: each way of adding
-// must give what it gives to zeros.
+// A cleared leaf contains arbitrary values until something is added: each way of adding must give
+// the same result as adding to zeros.
 #include "tensor/gradient_leaf.hpp"
 
 #include <gmock/gmock.h>
@@ -13,7 +13,7 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 
-// A place of [2, 2] that was used before, cleared.
+// A leaf of [2, 2] that was used before and then cleared.
 struct Used {
   Tensor<float> place = Tensor<float>::uninitialized(2, 2);
   GradientLeaf leaf{place.view()};
@@ -23,13 +23,13 @@ struct Used {
     std::ranges::fill(place.flat(), 7.0f);
     leaf.clear();
   }
-  // += the outer product of (1, 2) and (3, 5).
+  // Adds the outer product of (1, 2) and (3, 5).
   void add_product() {
     const std::vector<float> a{1, 2}, b{3, 5};
     leaf.add_product(work, View<const float>(a.data(), 1, 2), Transpose::yes,
                      View<const float>(b.data(), 1, 2), Transpose::no);
   }
-  // += a product of no rows.
+  // Adds a product with no rows.
   void add_nothing() {
     leaf.add_product(work, View<const float>(place.data(), 0, 2), Transpose::yes,
                      View<const float>(place.data(), 0, 2), Transpose::no);

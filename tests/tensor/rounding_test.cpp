@@ -1,4 +1,4 @@
-// Rounding to bf16, and the sweeps that write it: each is its f32 self, rounded once.
+// Rounding to bf16, and the sweeps that write bf16: each equals its f32 version, rounded once.
 #include "tensor/rounding.hpp"
 
 #include <gmock/gmock.h>
@@ -43,7 +43,7 @@ TEST(Bfloat16, KeepsWhatIsNotFinite) {
   const float infinity = std::numeric_limits<float>::infinity();
   EXPECT_EQ(to_float(to_bfloat16(infinity)), infinity);
   EXPECT_EQ(to_float(to_bfloat16(-infinity)), -infinity);
-  const float quiet = std::bit_cast<float>(0x7f800001u);  // its payload is in the lower half alone
+  const float quiet = std::bit_cast<float>(0x7f800001u);  // its payload is only in the lower half
   EXPECT_TRUE(std::isnan(to_float(to_bfloat16(quiet))));
 }
 

@@ -48,7 +48,7 @@ TEST_P(Softmax, AndItsGradientsAgreeWithTheReference) {
     const auto expected = reference::central_differences(xs, [&](const Doubles& v) {
       return reference::dot(reference::attention_softmax(v, biases, mask), ds);
     });
-    double difference = 0;  // absolute: a softmax over one key has no gradient at all
+    double difference = 0;  // absolute, since a softmax over one key has gradient zero
     for (std::size_t i = 0; i < expected.size(); ++i)
       difference = std::max(difference, std::abs(d.flat()[i] - expected[i]));
     EXPECT_LT(difference, 1e-6);
@@ -77,8 +77,8 @@ struct WindowCase {
   }
 };
 
-// Without global keys, with them apart and adjacent, keys behind the row's end, queries that see
-// nothing.
+// Without global keys, with separate and with adjacent ones, keys past the end of the row, queries
+// that see nothing.
 const std::vector<WindowCase> windows = {{{20, 0, 17, 3}, 5, 11, 40}, {{20, 2, 17, 3}, 5, 13, 40},
                                          {{4, 2, 2, 3}, 7, 14, 40},   {{20, 2, 17, 3}, 5, 13, 19},
                                          {{20, 0, 17, 3}, 9, 15, 22}, {{20, 3, 17, 3}, 5, 14, 2}};
@@ -191,7 +191,7 @@ TEST(Softmax, RowsHaveTheirBitsInWhateverBlocksTheyCome) {
   EXPECT_EQ(in_blocks_of(150), in_blocks_of(1));
 }
 
-// What the wider vectors of another CPU must come to as well.
+// The bits that wider vectors of another CPU must also give.
 TEST(Softmax, HasTheBitsOfPlainLoops) {
   constexpr std::int64_t n = 77;
   auto scores = random_tensor(1, n, 1), d = random_tensor(1, n, 2);

@@ -1,5 +1,5 @@
-// What a sweep computes in the widest vectors beside what the build's own instruction set computes,
-// bit for bit. (On a CPU without AVX-512 both are the same code.)
+// A sweep's result with the widest vectors equals that with the build's own instruction set, bit
+// for bit. (On a CPU without AVX-512 both are the same code.)
 #include "tensor/wide.hpp"
 
 #include <gtest/gtest.h>
@@ -15,10 +15,10 @@
 namespace switchyard {
 namespace {
 
-// Lengths with every remainder of sixteen lanes.
+// Lengths with every remainder modulo sixteen lanes.
 constexpr std::int64_t shortest = 100, rows = 40, longest = shortest + rows;
 
-// f(i, x, y) for each row, x [longest] of it and y [longest] to be written.
+// Calls f(i, x, y) for each row: x [longest] is input, y [longest] is to be written.
 template <class Y, class F>
 void expect_the_same_bits(F f) {
   const Tensor<float> x = random_tensor(rows, longest, 7);

@@ -12,7 +12,7 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 
-// Sample i has i % 4 + 1 inputs and i % 3 + 1 targets, all of them i.
+// Sample i has i % 4 + 1 inputs and i % 3 + 1 targets, all equal to i.
 class Numbered final : public ExampleSource {
  public:
   Example example(std::int64_t sample) const override {
@@ -80,7 +80,7 @@ TEST(BatchBuilder, CountsRealPositionsOverAllVirtualRanks) {
   EXPECT_EQ(batch.target_tokens, 2 + 3 + 1 + 2 + 3 + 1 + 2 + 3);
 }
 
-// Id 0 inside a row and at its end is a token like others: rows have lengths.
+// Id 0 within a row or at its end is a token like any other, since rows have explicit lengths.
 TEST(BatchBuilder, CountsIdZeroAsReal) {
   class Zeros final : public ExampleSource {
     Example example(std::int64_t) const override { return {{7, 0, 1, 0}, {0, 0}}; }

@@ -63,7 +63,8 @@ TEST(Evaluator, GivesTheSameBitsOnAnyNumberOfProcesses) {
   }
 }
 
-// A row's products have other shapes then, so the last bits may differ on some instruction sets.
+// The products of a row then have different shapes, so the last bits may differ on some instruction
+// sets.
 TEST(Evaluator, DependsNeitherOnVirtualRanksNorOnTheBatchSize) {
   const Evaluation reference = evaluate_on(alone(), 4, 8);
   for (const auto& [virtual_ranks, rows] : {std::pair{1, 1}, {1, 11}, {2, 6}, {4, 4}, {4, 20}}) {
@@ -132,7 +133,7 @@ TEST(Evaluator, KeepsTheLossOfEachSample) {
   EXPECT_TRUE(evaluate_on(alone(), 4, 8).rows.empty()) << "nobody asked";
 }
 
-// Padding changes no row's loss but for the shapes of products.
+// Padding changes a row's loss only through the shapes of products.
 TEST(Evaluator, GivesTheSameWhereRowsAreAsLongAsTheLongestOfTheirBatch) {
   const Evaluation fixed = evaluate_on(alone(), 4, 8), fitted = evaluate_on(alone(), 4, 8, {}, 0);
   EXPECT_NEAR(fitted.loss, fixed.loss, 1e-6 * fixed.loss);
@@ -157,7 +158,7 @@ TEST(Evaluator, CountsPiecesOfExpertsAlikeOnAnyNumberOfProcesses) {
   EXPECT_TRUE(evaluate_on(alone(), 4, 8).experts.layers.empty()) << "nobody asked";
 }
 
-// What a layer reads: the inputs, and in the decoder the targets behind a first padding.
+// What a layer reads: the inputs; in the decoder, the targets shifted right by one.
 TEST(Evaluator, CountsEachRealPositionOfALayerOnceUnderWhatItReads) {
   std::map<std::int32_t, std::int64_t> read[2];  // [decoder]: piece -> positions
   for (std::int64_t i = 0; i < samples; ++i) {

@@ -1,6 +1,6 @@
-// A step allocates nothing on the heap once its kernels are made: what it makes and drops again
-// lies in storage (base/storage.hpp), whose blocks the next step takes again. One thread a process,
-// so that each has met every shape of a product before anything is counted.
+// After its kernels have been created, a step makes no heap allocation: its temporary data are in
+// storage (base/storage.hpp), whose blocks the next step reuses. One thread per process, so that
+// each has met every product shape before counting begins.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t vocabulary = 64, input_length = 48, target_length = 48;
 
-// Rows of 24 … 48 ids, so that there is padding, new ones in each step.
+// Rows of 24 … 48 ids, so that there is padding, with new rows in each step.
 class DrawnIds final : public ExampleSource {
  public:
   Example example(std::int64_t sample) const override {
@@ -36,8 +36,8 @@ class DrawnIds final : public ExampleSource {
   }
 };
 
-// Large enough for the fixed kernels of bf16 (tensor/gemm.cpp), small enough for experts to have
-// fewer rows than those begin at: how many rows there are is new in each step.
+// Large enough for the fixed bf16 kernels (tensor/gemm.cpp), and small enough for experts to have
+// fewer rows than these require; the numbers of rows differ in each step.
 Settings small_settings() {
   Settings settings;
   settings.virtual_ranks = 2;
@@ -100,7 +100,7 @@ const std::vector<Case>& cases() {
        }},
       {"Groups", [](Settings& s) { s.groups = 2; }},
       {"Recomputation", [](Settings& s) { s.model.recompute = Recompute::block; }},
-      // Its layers' names are too long for the room that a string has of its own.
+      // The names of its layers are too long for std::string's internal buffer.
       {"Deep",
        [](Settings& s) {
          s.model.num_decoder_layers = 12;

@@ -1,5 +1,5 @@
-// A training run small enough for a test: a task that can be learnt, a model of a few thousand
-// weights, and a run directory that all processes share.
+// A training run small enough for a test: a task that can be learnt, a model with a few thousand
+// weights, and a run directory shared by all processes.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@
 
 namespace switchyard::test {
 
-// Inputs are 4 … 12 ids; targets are a sentinel, the first inputs backwards, and EOS.
+// Inputs are 4 … 12 ids; targets are a sentinel, the first inputs in reverse order, and EOS.
 class ReversalTask final : public ExampleSource {
  public:
   static constexpr Vocabulary vocabulary{.pieces = 20};
@@ -40,7 +40,7 @@ class ReversalTask final : public ExampleSource {
     return example;
   }
 
-  // What a test wants to happen in the middle of a run.
+  // Called before an example is made, so that a test can act in the middle of a run.
   std::function<void(std::int64_t sample)> before_example;
 
  private:
@@ -104,7 +104,7 @@ class TinyRun {
     return switchyard::train(job);
   }
 
-  // Lines of metrics.jsonl.
+  // The lines of metrics.jsonl.
   std::vector<nlohmann::json> records() const {
     const std::string path = RunPaths{directory}.metrics();
     std::istringstream lines(read_file(env, path, env.file_size(path)));
@@ -114,7 +114,7 @@ class TinyRun {
     return records;
   }
 
-  // What must be the same bits however a run was made: everything but times and traffic.
+  // Everything that must have the same bits however a run was executed: all but times and traffic.
   std::vector<std::string> trajectory() const {
     std::vector<std::string> steps;
     for (nlohmann::json record : records()) {
@@ -138,7 +138,7 @@ class TinyRun {
     return steps;
   }
 
-  // Of all tensors of the newest checkpoint.
+  // The digest of all tensors of the newest checkpoint.
   std::string digest() const {
     const auto entries = list_checkpoints(env, RunPaths{directory}.checkpoints());
     return overall_digest(digest_checkpoint({env, entries.at(0).directory}));
@@ -151,7 +151,7 @@ class TinyRun {
   bool restart = false;
   std::ostringstream console;
   PosixEnv env;
-  Env* disk = &env;  // what training writes to
+  Env* disk = &env;  // where training writes
 
  private:
   const Comm& comm_;

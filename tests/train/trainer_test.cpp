@@ -33,7 +33,7 @@ class TrainerTest : public testing::Test {
   TinyRun run_on(const Comm& comm, const std::string& name) {
     return {comm, directory_.path() + "/" + name};
   }
-  // The figures of a run of six steps that was never stopped, on one process.
+  // Compares with a run of six steps that was never stopped, on one process.
   void expect_equal_to_one_process_never_stopped(
       const TinyRun& run, const std::function<void(Settings&)>& change = nullptr) {
     const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
@@ -150,7 +150,7 @@ TEST_F(TrainerTest, GoesOnAsIfItHadNeverStopped) {
   expect_equal_to_one_process_never_stopped(run);
 }
 
-// While the loss falls by one and more; later the two part, as two seeds do.
+// While the loss falls by at least one; afterwards the two runs diverge, as two seeds do.
 TEST_F(TrainerTest, StaysCloseInBfloat16) {
   const auto losses = [&](Precision precision) {
     TinyRun run = run_on(test_world(), precision == Precision::float32 ? "f32" : "bf16");
@@ -174,7 +174,8 @@ TEST_F(TrainerTest, StaysCloseInBfloat16) {
   EXPECT_LT(sum / static_cast<double>(f32.size()), 0.02);
 }
 
-// Two steps that keep everything, two that compute attention's weights again, two whole blocks.
+// Two steps that keep everything, two that recompute attention weights, two that recompute whole
+// blocks.
 TEST_F(TrainerTest, MayChangeOnResumeWhatIsComputedAgain) {
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
     const std::string name = precision == Precision::bfloat16 ? "bf16" : "f32";
@@ -208,7 +209,7 @@ struct Variant {
 };
 class TrainerVariants : public TrainerTest, public testing::WithParamInterface<Variant> {};
 
-// Two steps on one process, two on all, two on one again.
+// Two steps on one process, two on all, then two on one process again.
 TEST_P(TrainerVariants, GoOnOnAnotherNumberOfProcessesAsIfTheyHadNeverStopped) {
   const Comm alone = test_world().split(static_cast<int>(test_world().rank().value), 0);
   TinyRun together = run_on(test_world(), "run"), single = run_on(alone, "run");
@@ -315,7 +316,7 @@ TEST_F(TrainerTest, RecordsEachStepOnceAfterAKill) {
   run.settings.checkpoint_interval = 2;
   EXPECT_EQ(run.train(), ExitCode::done);
   const RunPaths paths{run.directory};
-  if (leads()) {  // as if it had been killed in step 5, in the middle of a line
+  if (leads()) {  // as if killed in step 5 while a line was being written
     run.env.remove_tree(paths.checkpoints() + "/" + checkpoint_name(6));
     run.env.remove_tree(paths.checkpoints() + "/" + checkpoint_name(4));
     run.env.truncate(paths.metrics(), run.env.file_size(paths.metrics()) - 40);
@@ -365,7 +366,7 @@ TEST_F(TrainerTest, StopsWhenItsTimeIsOver) {
   EXPECT_THAT(run.checkpoint_steps(), ElementsAre(1));
 }
 
-// The flag of signals lives as long as a TinyRun does, so each start has one of its own.
+// The signals' flag lives as long as a TinyRun, so each start has its own.
 TEST_F(TrainerTest, StopsBeforeTheFirstStepWhenItWasAskedTo) {
   {
     TinyRun run = run_on(test_world(), "run");
@@ -391,7 +392,8 @@ TEST_F(TrainerTest, StopsBeforeTheFirstStepWhenItWasAskedTo) {
   expect_equal_to_one_process_never_stopped(run);
 }
 
-// Asked in the first batch of two, that of step 2 or the last one.
+// The stop is requested during the first of two evaluation batches, either after step 2 or after
+// the last step.
 TEST_F(TrainerTest, StopsDuringAnEvaluationAndMakesUpForIt) {
   for (const std::int64_t step : {2, 6}) {
     const std::string name = "stopped-" + std::to_string(step);
@@ -440,7 +442,7 @@ TEST_F(TrainerTest, StopsAfterASaveThatWasUnderWay) {
   }
 }
 
-// What a full disk does to the shard of the last process, at the named steps.
+// A disk that is full when the last process writes its shard at the given steps.
 FaultEnv disk_that_refuses_to_save(const std::string& steps) {
   const std::string shard = "/shard-0000" + std::to_string(test_world().size() - 1) + ".bin";
   return FaultEnv([=](const std::string& operation) {
@@ -499,7 +501,7 @@ TEST_F(TrainerTest, EndsWhereTheLastStepOrThatOfAStopCannotBeSaved) {
   EXPECT_THAT(stopped.checkpoint_steps(), ElementsAre());
 }
 
-// The disk of metrics.jsonl is full while `full` says so; that of the checkpoints is another.
+// The disk with metrics.jsonl is full while `full` is true; checkpoints are on another disk.
 class TrainerWithAFullDisk : public TrainerTest {
  protected:
   bool full_ = false;
@@ -593,7 +595,7 @@ TEST_F(TrainerTest, SaysWhenNothingIsLeftToDo) {
   }
 }
 
-// The checkpoints go, and metrics.jsonl stays.
+// Removes the checkpoints and keeps metrics.jsonl.
 void remove_checkpoints(const TinyRun& run, Env& env) {
   barrier(test_world());
   const std::string checkpoints = RunPaths{run.directory}.checkpoints();
@@ -610,7 +612,7 @@ TEST_F(TrainerTest, DoesNotTakeARunThatLostItsCheckpointsForANewOne) {
   const RunPaths paths{run.directory};
   const auto before = run.records();
   remove_checkpoints(run, run.env);
-  for (const bool with_record : {true, false}) {  // without: as earlier versions left it
+  for (const bool with_record : {true, false}) {  // without: as earlier versions left the run
     if (leads() && !with_record) run.env.remove_file(paths.saved());
     barrier(test_world());
     std::string message;
@@ -650,7 +652,7 @@ TEST_F(TrainerTest, BeginsAgainAfterAKillBeforeItsFirstCheckpointAndSaysSo) {
   expect_equal_to_one_process_never_stopped(run);
 }
 
-// --restart is done once: a kill before the first checkpoint after it needs no second one.
+// --restart is remembered: after a kill before the next checkpoint it need not be given again.
 TEST_F(TrainerTest, RemembersThatItWasToldToBeginAgain) {
   TinyRun run = run_on(test_world(), "run");
   run.settings.steps = 1;
