@@ -32,10 +32,11 @@ inside() {
     exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"' - "$root" "$@" </dev/null
 }
 
+# A mirror may be of an earlier day than a suite that is still being made allows.
 install_inside() {
   local name=$1
   shift
-  inside "$name" apt-get update && inside "$name" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  inside "$name" apt-get -o Acquire::Check-Valid-Until=false update && inside "$name" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
 # make_root SUITE [NAME]: the root of that name, where it is not there yet.
