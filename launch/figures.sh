@@ -61,9 +61,6 @@ loads() {
 # Colours of text and grid in gnuplot's output; in an SVG they are inverted where the reader's
 # background is dark.
 ink='#333333' grid='#d8d8d8'
-dark_style='<style>image { image-rendering: pixelated } @media (prefers-color-scheme: dark) {
-  [stroke="rgb( 51,  51,  51)"] { stroke: #dddddd } [fill="rgb(51,51,51)"], [fill="rgb( 51,  51,  51)"] { fill: #dddddd }
-  [stroke="rgb(216, 216, 216)"] { stroke: #444a52 } [fill="#ffffff"] { fill: #16191d } }</style>'
 style="set border 3 lc rgb '$ink'; set tics nomirror textcolor rgb '$ink'; set grid lc rgb '$grid' lt 1 lw 1
 set xlabel textcolor rgb '$ink' offset 0,0.5; set ylabel textcolor rgb '$ink'; set title textcolor rgb '$ink'
 set key textcolor rgb '$ink' samplen 2 spacing 1.1; set cblabel textcolor rgb '$ink'; set cbtics textcolor rgb '$ink'
@@ -72,6 +69,8 @@ set datafile missing 'nan'"
 # dashes and markers. There are sixteen looks: eight colours with filled markers, then the same with
 # open markers and other dashes.
 palette=('#0072B2' '#D55E00' '#009E73' '#CC79A7' '#C98A00' '#3FA7DE' '#8C6D46' '#808080')
+# The ink, the grid, the paper and the darker ones of the colours, each with what it is where the background is dark.
+dark_colours=('#333333 #dddddd' '#d8d8d8 #444a52' '#ffffff #16191d' '#0072B2 #3590d0' '#3FA7DE #7cc8f2' '#8C6D46 #b3925f' '#808080 #a0a0a0')
 dashes=(1 '(16,5)' '(7,4)' '(16,4,4,4)' '(28,6)' '(4,4)' '(16,4,4,4,4,4)' '(10,3)')
 markers=(7 5 9 11 13 15 2 3 6 4 8 10 12 14 1 65)
 # Values that several studies have in common look the same in all of them. Others take a free look.
@@ -80,6 +79,20 @@ declare -A fixed_look=([dense]=7 [1]=0 [2]=1 [4]=2 [8]=3 [16]=4 [32]=5 [64]=6 [1
   [switch-0.01]=0 [switch-0.02]=1 [switch-0.04]=2 [switch-0.08]=3 [switch-0.25]=4 [switch-0.5]=5 [switch-1.0]=6
   [dense-0.01]=8 [dense-0.02]=9 [dense-0.04]=10 [dense-0.08]=11 [dense-0.25]=12 [dense-0.5]=13 [dense-1.0]=14)
 declare -A look_of=()
+
+# The style of an SVG: gnuplot writes a colour in three ways.
+dark_style() {
+  local pair from to attribute
+  echo '<style>image { image-rendering: pixelated } @media (prefers-color-scheme: dark) {'
+  for pair in "${dark_colours[@]}"; do
+    from=${pair% *} to=${pair#* }
+    for attribute in stroke fill color; do
+      printf '  [%s="%s" i], [%s="rgb(%3d, %3d, %3d)"], [%s="rgb(%d,%d,%d)"] { %s: %s }\n' "$attribute" "$from" \
+        "$attribute" "0x${from:1:2}" "0x${from:3:2}" "0x${from:5:2}" "$attribute" "0x${from:1:2}" "0x${from:3:2}" "0x${from:5:2}" "$attribute" "$to"
+    done
+  done
+  echo '}</style>'
+}
 
 # choose_looks VALUE…: sets `look_of` for each value, all different if there are at most sixteen.
 choose_looks() {
@@ -103,20 +116,48 @@ look() {
 }
 colour() { echo "${palette[$(($1 % 8))]}"; }
 
-# key_below TITLE NAME…: sets `key`, a legend below the plot, and `key_height`, its height for a
-# width of 640 pixels.
+# key_below TITLE NAME…: sets `key`, a legend below the plot, and `key_height`, its height for a width of 640
+# pixels. Its place is fixed, since gnuplot would put it so close to the axis label that its title looked like the
+# label's second line.
 key_below() {
-  local longest=1 name columns
+  local longest=1 name columns rows
   for name in "${@:2}"; do [ "${#name}" -le "$longest" ] || longest=${#name}; done
-  columns=$((600 / (longest * 8 + 60)))
+  # As many as gnuplot finds room for: with fewer it would take more rows, and the last would lie below the picture.
+  columns=$((520 / (longest * 8 + 70)))
   [ "$columns" -ge 1 ] || columns=1
   [ "$columns" -le $(($# - 1)) ] || columns=$(($# - 1))
-  key_height=$(((($# - 1 + columns - 1) / columns + 1) * 19))
-  key="set key outside bottom center horizontal Left reverse maxcols $columns maxrows $((($# - 1 + columns - 1) / columns)) samplen 4"
+  rows=$((($# - 1 + columns - 1) / columns))
+  key_height=$(((rows + (${#1} > 0)) * 22 + 2))
+  key="set key at screen 0.5, screen $key_height.0 / whole center top horizontal Left reverse maxcols $columns maxrows $rows samplen 4"
   [ -z "$1" ] || key+=" title $(gnuplot_string "$1") textcolor rgb '$ink'"
 }
 
-load_palette="set palette defined (0 '#053061', 0.5 '#4393c3', 1 '#f7f7f7', 1.5 '#f4a582', 2 '#d6604d', 4 '#67001f')
+# No legend: what the picture shows, its axes name.
+no_key() { key='unset key' key_height=0; }
+
+# What ticks and the name of an axis take below a plot, in pixels.
+axis_height=54
+
+# one_plot PLOT: a script of one plot between the heading and the legend, which key_below or no_key has chosen.
+one_plot() {
+  printf '%s\n' "set tmargin at screen 1 - (head + 8) / whole; set bmargin at screen ($key_height.0 + $axis_height) / whole" "$key" "$1"
+}
+
+# two_plots HEIGHT FIRST SECOND: a script of two plots, one above the other, as high as each other, with the
+# legend below both. What FIRST sets holds for SECOND, too.
+two_plots() {
+  printf '%s\n' "set multiplot; set lmargin 9; set rmargin 3; unset key" \
+    "set tmargin at screen 1 - (head + 8) / whole; set bmargin at screen 1 - (head + $1.0 - $axis_height) / whole" "$2" \
+    "unset label; $key" \
+    "set tmargin at screen 1 - (head + $1.0 + 8) / whole; set bmargin at screen 1 - (head + 2 * $1.0 - $axis_height) / whole" "$3" \
+    "unset multiplot"
+}
+
+# Room beside the first marker and the last, which would lie on the frame.
+side_room='set autoscale xfix; set offsets graph 0.02, graph 0.02, 0, 0'
+
+# Ever lighter with the load, so that it is read without colours, too; most shades are near 1, the fair share.
+load_palette="set palette defined (0 '#00224e', 0.5 '#3f4c6b', 1 '#7d7c78', 1.5 '#9f9772', 2 '#bcaf6f', 4 '#fee838')
 set cbrange [0:4]; set cbtics 1; set cblabel 'load / fair share'"
 
 # Text that is safe in a picture: valid UTF-8 on one line.
@@ -147,28 +188,68 @@ take_formats() {
 terminal_of() {  # FORMAT WIDTH HEIGHT
   case $1 in
     svg) echo "svg size $2,$3 dynamic font 'DejaVu Sans,13' background '#ffffff' dashlength 0.5" ;;
-    png) echo "pngcairo size $((2 * $2)),$((2 * $3)) fontscale 2 linewidth 2 pointscale 2 font 'DejaVu Sans,9.5' background '#ffffff' dashlength 0.5" ;;
-    pdf) awk -v w="$2" -v h="$3" 'BEGIN { printf "pdfcairo size %.3fin,%.3fin font \"DejaVu Sans,9.5\" background \"#ffffff\" dashlength 0.5\n", w / 96, h / 96 }' ;;
+    png) echo "pngcairo size $((2 * $2)),$((2 * $3)) fontscale 2 linewidth 2 pointscale 2.6 font 'DejaVu Sans,9.5' background '#ffffff' dashlength 0.8" ;;
+    # By itself gnuplot draws the text of a PDF at two thirds of its size.
+    pdf) awk -v w="$2" -v h="$3" 'BEGIN { printf "pdfcairo size %.3fin,%.3fin fontscale 0.75 linewidth 1.5 font \"DejaVu Sans,9.5\" background \"#ffffff\" dashlength 0.8\n", w / 96, h / 96 }' ;;
   esac
 }
 
-# draw PATH WIDTH HEIGHT SCRIPT [DESCRIPTION]: writes PATH.svg, PATH.png (at twice the resolution)
-# and PATH.pdf, according to `formats`. gnuplot runs in the scratch directory, so SCRIPT can name
-# files there and no path has to be quoted.
+# wrapped LENGTH TEXT: prints the text in lines of at most LENGTH letters, broken after a semicolon or else at a space.
+wrapped() {
+  local rest line
+  rest=$(printable "$2")
+  while [ "${#rest}" -gt "$1" ]; do
+    line=${rest:0:$(($1 + 1))}
+    case $line in
+      *'; '*) line="${line%; *};" ;;
+      *' '*) line=${line% *} ;;
+      *) line=${line:0:$1} ;;
+    esac
+    printf '%s\n' "$line"
+    rest=${rest:${#line}} rest=${rest# }
+  done
+  printf '%s\n' "$rest"
+}
+
+# heading HEIGHT WHAT HOW: a picture is often seen without its page, so it says itself what it shows, for how many
+# seeds and with which budget. Sets `heading`, gnuplot's labels and its variables `head` and `whole`, the height in
+# pixels of the heading and of the whole picture; `whole_height` is the latter, for the terminal.
+heading() {
+  local line at=8 number=0 lines=() small
+  mapfile -t lines < <(wrapped 84 "$2")
+  small=${#lines[@]}
+  mapfile -t -O "$small" lines < <(wrapped 98 "$3")
+  heading=''
+  for line in "${lines[@]}"; do
+    number=$((number + 1))
+    heading+="set label $number $(gnuplot_string "$line") at screen 0.02, screen 1 - $((at + (number > small ? 8 : 10))).0 / whole left textcolor rgb '$ink'"
+    if [ "$number" -gt "$small" ]; then heading+=' font small_font' at=$((at + 15)); else at=$((at + 20)); fi
+    heading+=$'\n'
+  done
+  head_height=$((at + 6)) whole_height=$((at + 6 + $1))
+  heading="head = $head_height.0; whole = $whole_height.0"$'\n'$heading
+}
+
+# draw PATH WIDTH HEIGHT WHAT HOW SCRIPT [DESCRIPTION]: writes PATH.svg, PATH.png (at twice the resolution) and
+# PATH.pdf, according to `formats`: a heading (WHAT and, smaller, HOW) and HEIGHT pixels below it. gnuplot runs in the
+# scratch directory, so SCRIPT can name files there and no path has to be quoted.
 draw() {
-  local format title written=''
+  local format title written='' heading head_height whole_height
+  heading "$3" "$4" "$5"
   for format in "${formats[@]}"; do
     echo "reset"
-    echo "set terminal $(terminal_of "$format" "$2" "$3") noenhanced"
-    printf '%s\n' "set output 'picture.$format'" "$style" "$4" "unset output"
+    echo "set terminal $(terminal_of "$format" "$2" "$whole_height") noenhanced"
+    # A size is pixels in an SVG and points elsewhere.
+    echo "small_font = '$([ "$format" = svg ] && echo ',11' || echo ',8')'"
+    printf '%s\n' "set output 'picture.$format'" "$style" "$heading" "$6" "unset output"
   done >"$work/script"
   (cd "$work" && gnuplot script) 2>"$work/errors" || { cat "$work/errors" >&2; fail 1 "gnuplot failed on $1"; }
   title=$(printable "$(basename -- "$1")" | escaped)
   for format in "${formats[@]}"; do
     if [ "$format" = svg ]; then
       { sed '/<title>/,$d' "$work/picture.svg"; echo "<title>$title</title>"
-        [ -z "${5:-}" ] || echo "<desc>$(printable "$5" | escaped)</desc>"
-        echo "$dark_style"; sed '1,/<desc>/d' "$work/picture.svg"; } >"$work/svg"
+        echo "<desc>$(printable "${7:-$4. $5.}" | escaped)</desc>"
+        dark_style; sed '1,/<desc>/d' "$work/picture.svg"; } >"$work/svg"
       mv -- "$work/svg" "$work/picture.svg"
     fi
     cat "$work/picture.$format" >"$1.$format" || fail 73 "cannot write to $(dirname -- "$1")"
@@ -185,21 +266,25 @@ tick() {
 }
 
 # Draws heat maps of the files that `loads` wrote under PREFIX, one per layer.
-draw_loads() {  # PATH PREFIX
-  local data experts last=1 panels='' count=0 rows
+draw_loads() {  # PATH PREFIX WHAT HOW
+  local data experts last=1 panels='' count=0 rows left above
   for data in "$work/$2"encoder*.dat "$work/$2"decoder*.dat; do
     [ -e "$data" ] || continue
     read -r experts last < <(awk '$2 > most { most = $2 } END { print most + 1, $1 }' "$data")
-    panels+="set title '$(basename "$data" .dat | sed 's/\.block\./ block /')'
-set ytics $((experts <= 8 ? 1 : (experts + 7) / 8))
+    rows=$((count / 2)) left=$((count % 2 * 320)) above=$((rows * 216))
+    panels+="set lmargin at screen ($left + 62.0) / 640; set rmargin at screen ($left + 258.0) / 640
+set tmargin at screen 1 - (head + $above + 40.0) / whole; set bmargin at screen 1 - (head + $above + 216.0 - $axis_height) / whole
+set title '$(basename "$data" .dat | sed 's/\.block\./ block /')'
+set ytics $([ "$experts" -le 4 ] && echo 1 || tick "$experts" 5)
 plot [] [-0.5:$experts-0.5] '$2$(basename "$data")' using 1:2:3 with image notitle
+unset label
 "
     count=$((count + 1))
   done
   [ "$count" -gt 0 ] || return 0
-  rows=$(((count + 1) / 2))
-  draw "$1" 640 $((rows * 190 + 40)) "set xlabel 'step'; set ylabel 'expert'; unset grid; set border 15
+  rows=$((rows + 1))
+  draw "$1" 640 $((rows * 216)) "$3" "$4" "set xlabel 'step'; set ylabel 'expert'; unset grid; set border 15
 $load_palette; set autoscale xfix; set xtics $(tick "$last" 3)
-set multiplot layout $rows,2
+set multiplot
 ${panels}unset multiplot"
 }

@@ -110,32 +110,30 @@ top_loss() {
       printf "%.10g\n", top }' "$2" "$3"
 }
 
-# two_panels FILE HEIGHT FIRST SECOND: two plots of equal height, one above the other, with the
-# legend below both.
-two_panels() {
-  local whole=$((2 * $2 + key_height))
-  draw "$output/$1" 640 "$whole" "set multiplot
-set lmargin 9; set rmargin 3
-set size 1,$2.0/$whole; set origin 0,$(($2 + key_height)).0/$whole; unset key
-$3
-set size 1,$(($2 + key_height)).0/$whole; set origin 0,0; $key
-$4
-unset multiplot"
+# steps_of FILE…: the steps of the fewest and of the most that a run has made, in words.
+steps_of() {
+  awk 'FNR == 1 && NR > 1 { note() } { steps = $1 } END { note(); print (least == most ? most : least " to " most) " step" (most == 1 ? "" : "s") }
+    function note() { if (least == "" || steps < least) least = steps; if (steps + 0 > most + 0) most = steps }' "$@"
 }
 
 for number in "${!runs[@]}"; do add_curves "$number"; done
+budget="$(steps_of "$work"/run-*.dat)"
+if [ ${#runs[@]} -eq 1 ]; then budget="one run, one seed, $budget"; else budget="${#runs[@]} runs of one seed each, $budget"; fi
+step_axis="$side_room; set xtics $(tick "$(cat "$work"/run-*.dat | awk '$1 > most { most = $1 } END { print most }')" 6); set xlabel 'step'"
+hundredth='mean over a hundredth of the run'
+
 key_below '' "${loss_names[@]}"
-two_panels loss 330 "set yrange [*:$top]; set ylabel 'cross-entropy (nats per target token)'
-set xlabel 'step'
-plot ${loss_by_step%, }" "set xlabel 'training time (minutes)'
-plot ${loss_by_time%, }"
+draw "$output/loss" 640 $((2 * 300 + key_height)) 'Loss by step and by training time' "Training loss: $hundredth; $budget" \
+  "$(two_plots 300 "set yrange [*:$top]; set ylabel 'cross-entropy (nats per target token)'; $step_axis
+plot ${loss_by_step%, }" "set xtics autofreq; set xlabel 'training time (minutes)'
+plot ${loss_by_time%, }")"
 
 if [ -n "$drops" ]; then
   key_below '' "${expert_names[@]}"
-  two_panels drops 300 "set xlabel 'step'
-set ylabel 'dropped tokens (%)'; set yrange [0:*]
-plot ${drops%, }" "set ylabel 'tokens of the busiest expert / mean'; set yrange [1:*]
-plot ${imbalance%, }"
+  draw "$output/drops" 640 $((2 * 270 + key_height)) 'Dropped tokens and load imbalance by step' "${hundredth^}; $budget" \
+    "$(two_plots 270 "$step_axis; set ylabel 'dropped tokens (%)'; set yrange [0:*]
+plot ${drops%, }" "set ylabel 'busiest expert / mean'; set yrange [1:*]
+plot ${imbalance%, }")"
 fi
 
 declare -A drawn=()
@@ -146,5 +144,6 @@ for number in "${!runs[@]}"; do
   drawn[$file]=1
   mkdir "$work/loads-$number"
   loads 100 "loads-$number/" <"${runs[number]}/metrics.jsonl"
-  draw_loads "$output/$file" "loads-$number/"
+  draw_loads "$output/$file" "loads-$number/" "Load of the experts: $(short "${names[number]}")" \
+    "Tokens that wanted an expert / its fair share; one run, one seed, $(steps_of "$work/run-$number.dat")"
 done

@@ -8,19 +8,26 @@ export LC_ALL=C.UTF-8
 pictures=()  # drawn ones, in the page's order: "FILE caption"
 loss_label='validation loss (nats per target token)'
 
-picture() {  # FILE WIDTH HEIGHT CAPTION SCRIPT
-  draw "$output/$1" "$2" "$3" "$5" "$title: $4"
-  pictures+=("$1 $4")
+# What the picture shows and what it is of (how many seeds, which budget) stand in it, below each other; in its
+# description and on the page stands what takes more words, too.
+picture() {  # FILE HEIGHT WHAT OF MORE SCRIPT
+  local caption="$3${5:+ ($5)}: $4."
+  draw "$output/$1" 640 "$2" "$title: $3" "${4^}" "$6" "$title: $caption"
+  caption=${caption^}
+  pictures+=("$1 $caption")
 }
 
-# Sets `scope`, for captions: how many seeds and which budget the pictures show.
+# How many seeds and which budget the pictures are of: sets `scope`, for captions, and `means`, which says that
+# there are means, where a value has several seeds.
 find_scope() {
   local least most
   read -r least most < <(awk -F'\t' '{ n = split($2, list, " "); if (least == "" || n < least) least = n; if (n > most) most = n }
     END { print least + 0, most + 0 }' "$work/summary")
-  scope="$least to $most seeds a value"
-  [ "$least" != "$most" ] || scope="$most seeds a value"
-  [ "$most" -gt 1 ] || scope="one seed a value"
+  scope="$least to $most seeds per value" means='mean over seeds; '
+  [ "$least" != "$most" ] || scope="$most seeds per value"
+  # Of claimed seeds there are fewer than a reader counts among the runs.
+  [ -z "${study[claim]:-}" ] || scope+=" (${study[claim]} alone where it has them)"
+  [ "$most" -gt 1 ] || scope="one seed per value" means=''
   scope+=", $(budget) per run"
 }
 
@@ -109,50 +116,65 @@ tick_distance() {
 }
 
 draw_curves() {
-  # The fall of all runs in their first tenth would compress the rest of the plot, so the axis ends
-  # slightly above the rest. All digits are kept, since rounding down would hide the point of a run
-  # with one evaluation.
-  local top seeds height
+  # The fall of all runs in their first tenth would compress the rest of the plot, so the axis ends slightly above
+  # the rest. All digits are kept, since rounding down would hide the point of a run with one evaluation.
+  local top seeds=$means$scope height key key_height step_axis time_axis below="validation loss below $baseline (nats)"
   top=$(awk '{ if ($3 > last[$1 " " $2]) last[$1 " " $2] = $3; n++; s[n] = $3; r[n] = $1 " " $2; l[n] = $5 }
     END { for (i = 1; i <= n; i++) if (s[i] > last[r[i]] / 10 && l[i] > top) top = l[i]; printf "%.10g\n", top * 1.002 }' "$curves")
-  seeds="mean over seeds; where a value has several, each is a thin line and the band reaches from the least to the most. $scope."
+  # Studies drawn from older tables have no curves of single seeds.
+  ! compgen -G "$work/band-*" >/dev/null || seeds="mean over seeds (thin lines: each seed; band: least to most); $scope"
   key_below "$label" "${values[@]}"
-  height=$((380 + key_height))
-  picture loss-by-step 640 $height "Validation loss by step: $seeds" "$key; set yrange [*:$top]
-set xlabel 'step'; set ylabel '$loss_label'
-plot $(lines '$1' 3)"
-  picture loss-by-time 640 $height "Validation loss by training time (evaluations and saving are not counted): $seeds" "$key; set yrange [*:$top]
-set xlabel 'training time (minutes)'; set ylabel '$loss_label'
-plot $(lines '$2/60' 3)"
+  height=$((370 + key_height))
+  step_axis="$side_room; set xtics $(tick_distance "$(awk '$3 > most { most = $3 } END { print most }' "$curves")"); set xlabel 'step'"
+  time_axis="$side_room; set xlabel 'training time (minutes)'"
+  picture loss-by-step $height 'validation loss by step' "$seeds" '' "$(one_plot "set yrange [*:$top]; $step_axis; set ylabel '$loss_label'
+plot $(lines '$1' 3)")"
+  picture loss-by-time $height 'validation loss by training time' "$seeds" 'evaluations and saving are not counted' "$(one_plot "set yrange [*:$top]; $time_axis; set ylabel '$loss_label'
+plot $(lines '$2/60' 3)")"
   [ -n "$(lines '$1' 4 "$baseline")" ] || return 0
   key+="; set xzeroaxis lc rgb '$ink' lw 1.5"
-  picture gain-by-step 640 $height "How far the validation loss lies below that of $baseline with the same seed at the same step; above 0 is better: $seeds" "$key
-set xtics $(tick_distance "$(awk '$3 > most { most = $3 } END { print most }' "$curves")"); set xlabel 'step'; set ylabel 'validation loss below $baseline (nats)'
-plot $(lines '$1' 4 "$baseline")"
+  picture gain-by-step $height "validation loss below that of $baseline, by step" "$seeds" "that of $baseline with the same seed at the same step; above 0 is better" "$(one_plot "$step_axis; set ylabel '$below'
+plot $(lines '$1' 4 "$baseline")")"
   # With one evaluation per run there is no equal time to compare at.
   [ -n "$(lines '$2/60' 5 "$baseline")" ] || return 0
-  picture gain-by-time 640 $height "The same at equal training time: $seeds" "$key
-set xlabel 'training time (minutes)'; set ylabel 'validation loss below $baseline (nats)'
-plot $(lines '$2/60' 5 "$baseline")"
+  picture gain-by-time $height "validation loss below that of $baseline, by training time" "$seeds" "that of $baseline with the same seed at the same training time; above 0 is better" "$(one_plot "$time_axis; set ylabel '$below'
+plot $(lines '$2/60' 5 "$baseline")")"
 }
 
-# Ticks that show the values' names, rotated if they would overlap.
+# Ticks that name the values; names that would run into each other are turned, and need more room: sets `ticks`
+# and `axis_height`.
 value_ticks() {
-  local i list='' length=0
+  local i list='' length=0 longest=0
   for i in "${!values[@]}"; do
     list+="${list:+, }'${values[$i]}' $i"
     length=$((length + ${#values[$i]} + 2))
+    [ "${#values[$i]}" -le "$longest" ] || longest=${#values[$i]}
   done
-  echo "set xtics $([ "$length" -le 64 ] || echo 'rotate by 35 right') ($list); set xrange [-0.5:${#values[@]}-0.5]"
+  ticks="set xtics ($list); set xrange [-0.5:${#values[@]}-0.5]"
+  [ "$length" -gt 64 ] || return 0
+  ticks="set xtics rotate by 35 right ($list); set xrange [-0.5:${#values[@]}-0.5]"
+  axis_height=$((axis_height + longest * 5))
 }
 
-# One mean with its deviation per value, each with its look: column X of the means against the loss.
+# points X Y [NAMED]: one mean per value with its look, from columns X and Y of the means, with its deviation if there
+# are several seeds; NAMED: with names for the legend.
 points() {
-  local i value plot=''
+  local i value plot='' kind="$2 with points"
+  [ -z "$means" ] || kind="$2:$(($2 + 1)) with yerrorbars lw 2"
   for i in "${!values[@]}"; do
     value=${values[$i]}
-    awk -v i="$i" -v x="$1" '$1 == i && $x != "nan" { found = 1 } END { exit !found }' "$work/means" || continue
-    plot+="'means' using (\$1 == $i ? \$$1 : NaN):2:3 with yerrorbars lw 2 ps 1 $(look "${look_of[$value]}" | sed 's/dt .* pt/dt 1 pt/') title '$value', "
+    awk -v i="$i" -v x="$1" -v y="$2" '$1 == i && $x != "nan" && $y != "nan" { found = 1 } END { exit !found }' "$work/means" || continue
+    plot+="'means' using (\$1 == $i ? \$$1 : NaN):$kind ps 1.1 $(look "${look_of[$value]}" | sed 's/dt .* pt/dt 1 pt/') $([ -n "${3:-}" ] && echo "title '$value'" || echo notitle), "
+  done
+  echo "${plot%, }"
+}
+
+# Each run as a small ring beside its value's mean, in its value's colour.
+rings() {
+  local i plot=''
+  for i in "${!values[@]}"; do
+    awk -v i="$i" '$1 == i { found = 1 } END { exit !found }' "$work/runs" || continue
+    plot+="'runs' using (\$1 == $i ? \$1 + 0.15 : NaN):2 with points pt 6 ps 0.6 lc rgb '$(colour "${look_of[${values[$i]}]}")' notitle, "
   done
   echo "${plot%, }"
 }
@@ -167,54 +189,58 @@ find_means() {
 }
 
 draw_losses() {
-  local ticks bars each each_value key_height key between=''
+  local ticks axis_height=$axis_height between='' each='' deviations='' key key_height height
   find_means
   [ -s "$work/means" ] || return 0
   # Points are joined by a line if the values are numbers, not if they are names.
-  ! has_figures "$work/means" 11 || between="'means' using 1:11 with lines lw 1 lc rgb '${palette[0]}' notitle, "
-  ticks=$(value_ticks)
-  bars="with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'mean ± deviation over seeds'"
-  each="pt 6 ps 0.7 lc rgb '${palette[1]}' title 'a run'"
-  key_below '' 'mean ± deviation over seeds' 'a run'
-  picture loss-by-value 640 $((400 + key_height)) "Final validation loss: means over seeds with standard deviations, and every run beside them. $scope." "$key
-$ticks; set xlabel $(gnuplot_string "$label"); set ylabel '$loss_label'; set offsets 0, 0, graph 0.05, graph 0.05
-plot $between'means' using 1:2:3 $bars, 'runs' using (\$1+0.12):2 with points $each"
+  ! has_figures "$work/means" 11 || between="'means' using 1:11 with lines lw 1 lc rgb '$ink' notitle, "
+  no_key
+  # With one seed per value there is neither a mean nor a deviation.
+  if [ -n "$means" ]; then
+    each=", $(rings), keyentry with yerrorbars pt 7 ps 1.1 lw 2 lc rgb '$ink' title 'mean ± standard deviation over seeds', keyentry with points pt 6 ps 0.6 lc rgb '$ink' title 'a run'"
+    deviations="${means%; } ± standard deviation; "
+    key_below '' 'mean ± standard deviation over seeds' 'a run'
+  fi
+  height=$axis_height
+  value_ticks
+  picture loss-by-value $((344 + axis_height + key_height)) 'final validation loss by value' "$deviations$scope" "${means:+every run stands beside the mean of its value}" "$(one_plot "$ticks; set xlabel $(gnuplot_string "$label"); set ylabel '$loss_label'; set offsets 0, 0, graph 0.05, graph 0.05
+plot $between$(points 1 2)$each")"
+  draw_speed_ups
+  axis_height=$height
   key_below "$label" "${values[@]}"
-  each_value=$((380 + key_height))
-  if [ "$(awk '$4 != "nan" && !seen[$4]++' "$work/means" | wc -l)" -gt 1 ]; then
-    picture loss-by-parameters 640 $each_value "Final validation loss against all parameters of the model (logarithmic), means ± standard deviations over seeds. $scope." "$key; set logscale x
+  # Of models that differ in a router alone there is nothing to see.
+  if awk '$4 != "nan" { if (least == "" || $4 < least) least = $4; if ($4 > most) most = $4 } END { exit !(most > 1.05 * least) }' "$work/means"; then
+    picture loss-by-parameters $((370 + key_height)) 'final validation loss against all parameters of the model' "$deviations$scope" 'the scale of the parameters is logarithmic' "$(one_plot "set logscale x
 $(spread_ticks 4)
 set xlabel 'parameters (millions)'; set ylabel '$loss_label'; set offsets 0, 0, graph 0.05, graph 0.05
-plot $(points 4)"
+plot $(points 4 2 named)")"
   fi
-  picture loss-by-step-time 640 $each_value "Final validation loss against the time of a step, means ± standard deviations over seeds: what lies lower and further left is better. $scope." "$key
-set xlabel 'time of a step (ms)'; set ylabel '$loss_label'; set offsets graph 0.06, graph 0.06, graph 0.05, graph 0.05
-plot $(points 5)"
-  draw_speed_ups
-  draw_throughput "$each_value"
+  picture loss-by-step-time $((370 + key_height)) 'final validation loss against time per step' "$deviations$scope" 'what lies lower and further left is better' "$(one_plot "set xlabel 'time per step (ms)'; set ylabel '$loss_label'; set offsets graph 0.06, graph 0.06, graph 0.05, graph 0.05
+plot $(points 5 2 named)")"
+  draw_throughput
 }
 
+# In steps above, in time below: so each value has its own colour and marker in both.
 draw_speed_ups() {
   awk -v b="$baseline" '$6 != b && ($7 != "nan" || $9 != "nan") { found = 1 } END { exit !found }' "$work/means" || return 0
-  local key key_height plots='' column
-  key_below '' 'in steps' 'in time'
-  ! has_figures "$work/means" 7 || plots+=", 'means' using (\$1-0.08):7:8 with yerrorbars pt 7 ps 0.8 lw 2 lc rgb '${palette[0]}' title 'in steps'"
-  ! has_figures "$work/means" 9 || plots+=", 'means' using (\$1+0.08):9:10 with yerrorbars pt 4 ps 0.8 lw 2 lc rgb '${palette[1]}' title 'in time'"
-  picture speed-up 640 $((400 + key_height)) "Steps (training time) of $baseline / those after which a run has its final loss, means ± standard deviations over seeds. 1 is as fast; a value without a point has not reached it with every seed. $scope." "$(value_ticks)
-$key; set xlabel $(gnuplot_string "$label"); set ylabel 'speed-up to the loss of $baseline'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
-plot 1 with lines lw 1.5 lc rgb '$ink' notitle$plots"
+  local key key_height panel=$((190 + axis_height)) one="plot 1 with lines lw 1.5 lc rgb '$ink' notitle" steps time
+  no_key
+  steps=$(points 1 7) time=$(points 1 9)
+  picture speed-up $((2 * panel)) "speed-up to the final validation loss of $baseline" "$deviations$scope" "steps (training time) of $baseline / those after which a run has its final loss; 1 is as fast; a value without a point has not reached it with every seed" "$(two_plots $panel "$ticks
+set xlabel $(gnuplot_string "$label"); set ylabel 'speed-up in steps'; set yrange [0:*]; set offsets 0, 0, graph 0.15, 0
+$one${steps:+, $steps}" "set ylabel 'speed-up in time'
+$one${time:+, $time}")"
 }
 
-draw_throughput() {  # HEIGHT
+draw_throughput() {
   local value rates=''
   [ "$(awk '!seen[$5]++' "$work/runs" | wc -l)" -gt 1 ] || return 0
   for value in "${values[@]}"; do
     awk -v value="$value" '$7 == value' "$work/runs" >"$work/rates-$value"
     [ ! -s "$work/rates-$value" ] || rates+="'rates-$value' using 5:(\$6/1000) with points ps 1 $(look "${look_of[$value]}" | sed 's/dt .* pt/pt/') title '$value', "
   done
-  picture throughput 640 "$1" "Tokens a second against processes, median over the steps of each run. $scope." "$key
-set xrange [0:*]; set yrange [0:*]; set xtics 1; set xlabel 'processes'; set ylabel 'thousand tokens a second'; set offsets 0, 0.5, graph 0.1, 0
-plot ${rates%, }"
+  picture throughput $((370 + key_height)) 'tokens per second against processes' "median over the steps of each run; $scope" '' "$(one_plot "set xrange [0:*]; set yrange [0:*]; set xtics 1; set xlabel 'processes'; set ylabel 'thousand tokens per second'; set offsets 0, 0.5, graph 0.1, 0
+plot ${rates%, }")"
 }
 
 # Ticks and range of a logarithmic axis: the figures of the means in this column, unless they are
@@ -228,7 +254,7 @@ spread_ticks() {
 
 # Draws drops, imbalance and loads for the first run with experts of each value.
 draw_routing() {
-  local value seed drops='' imbalance='' paint shown=() key key_height
+  local value seed drops='' imbalance='' paint shown=() key key_height step_axis of
   for value in "${values[@]}"; do
     seed=$(awk -F, -v value="$value" '$2 == value && $13 != "" { print $3; exit }' "$csv")
     [ -n "$seed" ] || continue
@@ -240,24 +266,25 @@ draw_routing() {
   done
   [ -n "$drops" ] || return 0
   key_below "$label" "${shown[@]}"
-  picture dropped 640 $((380 + key_height)) "Share of tokens whose expert was full, mean over a hundredth of the run; first seed of each value, $(budget) per run." "$key; set xlabel 'step'
-set ylabel 'dropped tokens (%)'; set yrange [0:*]
-plot ${drops%, }"
-  picture imbalance 640 $((380 + key_height)) "Tokens of the busiest expert / mean over experts, mean over a hundredth of the run; first seed of each value, $(budget) per run." "$key; set xlabel 'step'
-set ylabel 'tokens of the busiest expert / mean'; set yrange [1:*]
-plot ${imbalance%, }"
+  step_axis="$side_room; set xtics $(tick_distance "$(cat "$work"/routing-* | awk '$1 > most { most = $1 } END { print most }')"); set xlabel 'step'"
+  of="mean over a hundredth of the run; first seed of each value, $(budget) per run"
+  picture dropped $((370 + key_height)) 'share of tokens whose expert was full' "$of" '' "$(one_plot "$step_axis; set ylabel 'dropped tokens (%)'; set yrange [0:*]
+plot ${drops%, }")"
+  picture imbalance $((370 + key_height)) 'tokens of the busiest expert / mean over experts' "$of" '' "$(one_plot "$step_axis; set ylabel 'busiest expert / mean'; set yrange [1:*]
+plot ${imbalance%, }")"
   draw_all_loads
 }
 
 draw_all_loads() {
-  local value seed
+  local value seed what of
   for value in "${values[@]}"; do
     seed=$(awk -F, -v value="$value" '$2 == value && $13 != "" && $14 > 1 { print $3; exit }' "$csv")
     [ -n "$seed" ] || continue
     mkdir -p "$work/loads-$value"
     loads 100 "loads-$value/" <"$runs/$value-seed$seed/metrics.jsonl"
-    draw_loads "$output/load-$value" "loads-$value/"
-    [ ! -f "$output/load-$value.svg" ] || pictures+=("load-$value Expert load over time, $label $value, seed $seed: tokens that wanted an expert / its fair share.")
+    what="load of the experts over time, $label $value" of="Tokens that wanted an expert / its fair share; seed $seed, $(budget) per run"
+    draw_loads "$output/load-$value" "loads-$value/" "$title: $what" "$of"
+    [ ! -f "$output/load-$value.svg" ] || pictures+=("load-$value ${what^}: ${of,}.")
   done
 }
 

@@ -112,7 +112,11 @@ TEST_F(StoppedRun, IsDrawnAsSvgPngAndPdf) {
   const Outcome drawn = launch("plot.sh " + path("run"));
   ASSERT_EQ(drawn.exit_code, 0) << drawn.output;
   for (const char* picture : {"loss", "drops", "load-run"}) {
-    EXPECT_THAT(read_text(path("run/plots/") + picture + ".svg"), HasSubstr("</svg>")) << picture;
+    const std::string svg = read_text(path("run/plots/") + picture + ".svg");
+    EXPECT_THAT(svg, HasSubstr("</svg>")) << picture;
+    // Text that is drawn, not the description alone.
+    EXPECT_THAT(svg, testing::ContainsRegex("<text>[^<]*one run, one seed, [0-9]+ steps</text>"))
+        << picture;
     EXPECT_EQ(read_text(path("run/plots/") + picture + ".png").substr(1, 3), "PNG") << picture;
     EXPECT_EQ(read_text(path("run/plots/") + picture + ".pdf").substr(0, 4), "%PDF") << picture;
   }

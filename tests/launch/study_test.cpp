@@ -221,6 +221,19 @@ void expect_well_formed(const std::string& text, const std::string& name) {
   EXPECT_TRUE(open.empty()) << name << ": " << open.back() << " is not closed";
 }
 
+// What a reader of a picture reads: the description and the style are not seen.
+std::string visible_text(const std::string& svg) {
+  std::string all;
+  const std::string begin = "<text>", end = "</text>";
+  for (std::size_t at = 0; (at = svg.find(begin, at)) != svg.npos;) {
+    at += begin.size();
+    std::string line = svg.substr(at, svg.find(end, at) - at);
+    line.erase(0, line.find_first_not_of(" \t\n"));
+    all += line + " ";
+  }
+  return all;
+}
+
 TEST_F(Study, DrawsPicturesAndAPageThatHoldsThem) {
   const std::string page = read_text(path("out/small.html"));
   expect_well_formed(page, "the page");
@@ -235,10 +248,20 @@ TEST_F(Study, DrawsPicturesAndAPageThatHoldsThem) {
     expect_well_formed(svg, picture);
     EXPECT_EQ(read_text(path("out/") + picture + ".png").substr(1, 3), "PNG") << picture;
     EXPECT_THAT(page, HasSubstr("<title>" + std::string(picture) + "</title>"));
+    // Pictures are shown without their page: which study, how many seeds and which budget stand in
+    // each.
+    const std::string seen = visible_text(svg);
+    EXPECT_THAT(seen, HasSubstr("Experts &amp; &lt;text>: ")) << picture;
+    EXPECT_THAT(seen, HasSubstr("seed")) << picture;
+    EXPECT_THAT(seen, HasSubstr("300 steps (")) << picture;
     ++count;
   }
   EXPECT_GE(count, 11U);
-  // All sparse layers of both stacks.
+  const std::string by_step = visible_text(read_text(path("out/loss-by-step.svg")));
+  EXPECT_THAT(by_step,
+              AllOf(HasSubstr("validation loss by step"), HasSubstr("each seed; band: least"),
+                    HasSubstr("1 to 2 seeds per value")));
+  // All layers that are sparse, in both stacks.
   EXPECT_THAT(read_text(path("out/load-4.svg")),
               AllOf(HasSubstr("encoder block 1"), HasSubstr("decoder block 1")));
 }
