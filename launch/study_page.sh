@@ -26,7 +26,7 @@ find_scope() {
   scope="$least to $most seeds per value" means='mean over seeds; '
   [ "$least" != "$most" ] || scope="$most seeds per value"
   # Of claimed seeds there are fewer than a reader counts among the runs.
-  [ -z "${study[claim]:-}" ] || scope+=" (${study[claim]} alone where it has them)"
+  [ -z "${study[claim]:-}" ] || scope+=" (only seeds ${study[claim]} where a value has them)"
   [ "$most" -gt 1 ] || scope="one seed per value" means=''
   scope+=", $(budget) per run"
 }
