@@ -43,6 +43,7 @@ install_inside() {
 make_root() {
   local name=${2:-$1}
   [ ! -e "$roots/$name/made" ] || return 0
+  rm -rf --one-file-system -- "${roots:?}/$name"  # of an attempt that did not end
   debootstrap --variant=minbase "$1" "$roots/$name" "$(mirror)" && cp /etc/resolv.conf "$roots/$name/etc/" &&
     install_inside "$name" git ca-certificates && touch "$roots/$name/made"
 }
