@@ -21,15 +21,21 @@ mirror() {
   echo "${own:-http://deb.debian.org/debian}"
 }
 
+# What runs inside has devices of its own: a package's script must not change this machine's.
+# shellcheck disable=SC2016  # the inner shell's variables
+enter_root='
+  root=$1; shift
+  mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount -t tmpfs devices "$root/dev" || exit
+  cd "$root/dev" && mkdir pts shm && ln -s /proc/self/fd fd && ln -s pts/ptmx ptmx || exit
+  mount -t devpts -o newinstance,ptmxmode=0666,mode=620 pts pts && mount -t tmpfs -o mode=1777 shm shm || exit
+  for device in null zero full random urandom tty; do touch $device && mount --bind /dev/$device $device || exit; done
+  exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"'
+
 # inside NAME COMMAND…: runs in that root, with mounts that end with it and a clean environment.
 inside() {
   local root=$roots/$1
   shift
-  # shellcheck disable=SC2016  # the inner shell's variables
-  unshare --mount --fork bash -c '
-    root=$1; shift
-    mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --rbind /dev "$root/dev" || exit
-    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"' - "$root" "$@" </dev/null
+  unshare --mount --fork bash -c "$enter_root" - "$root" "$@" </dev/null
 }
 
 # A mirror may be of an earlier day than a suite that is still being made allows.

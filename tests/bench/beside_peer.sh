@@ -14,7 +14,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8
 . "$(dirname "${BASH_SOURCE[0]}")/measure.sh"
-. "$root/cluster/roots.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../cluster/roots.sh"
 
 cases=() rounds=5 steps=5 ours=2x1 peer=1x2 environment=tuned suite='' compiled='' output=$root/build/bench/beside_peer
 while [ $# -gt 0 ]; do

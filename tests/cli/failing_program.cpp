@@ -1,9 +1,12 @@
 // Fails in the requested way, for program_test: `alike` on every process with the same text,
 // `alone` on the last process while the others wait, `differently` on every process with a text of
-// its own. `never`: every process prints its process id and runs until it is killed.
+// its own; `without_threads` as with an MPI library that allows one thread alone. `never`: every
+// process prints its process id and runs until it is killed.
+#include <mpi.h>
 #include <unistd.h>
 
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -27,14 +30,24 @@ void fail(const switchyard::Comm& world, const std::string& how) {
 
 }  // namespace
 
+// In place of the library's, whose own name is PMPI_Init_thread.
+extern "C" int MPI_Init_thread(int* argc, char*** argv, int required, int* provided) {
+  const int code = PMPI_Init_thread(argc, argv, required, provided);
+  if ((*argv)[1] == std::string("without_threads")) *provided = MPI_THREAD_SINGLE;
+  return code;
+}
+
 int main(int argc, char** argv) {
-  switchyard::Session session(argc, argv);
-  const switchyard::Comm world = switchyard::Comm::world(session);
-  const switchyard::Comm ending = world.duplicate();
+  std::optional<switchyard::Session> session;
+  std::optional<switchyard::Comm> ending;
   try {
+    session.emplace(argc, argv);
+    const switchyard::Comm world = switchyard::Comm::world(*session);
+    ending.emplace(world.duplicate());
     fail(world, argv[1]);
   } catch (const std::exception& failure) {
-    return static_cast<int>(switchyard::report_failure(failure, ending));
+    return static_cast<int>(ending ? switchyard::report_failure(failure, *ending)
+                                   : switchyard::report_failure(failure));
   }
   return 0;
 }

@@ -313,10 +313,9 @@ TEST(Job, EndsWithItsMpirun) {
 }
 
 TEST(Job, AnMpiWithoutThreadsIsRefused) {
-  const Outcome outcome = test::run_shell("OMPI_MPI_THREAD_LEVEL=0 " + test::mpirun(1, 60) +
-                                          "-n 1 " SWITCHYARD_PROGRAM " options moe");
+  const Outcome outcome = three(FAILING_PROGRAM " without_threads");
   EXPECT_EQ(outcome.exit_code, 69);
-  EXPECT_THAT(outcome.output, HasSubstr("does not allow threads"));
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("does not allow threads"), HasSubstr("hint: ")));
 }
 
 TEST(Job, FailuresThatDifferAreAllPrinted) {
