@@ -272,6 +272,7 @@ template void gemm(Work&, View<const bfloat16>, Transpose, View<const bfloat16>,
                    View<bfloat16>, Accumulate);
 
 std::int64_t product_room(Precision inputs, std::int64_t m, std::int64_t n, std::int64_t k) {
+  if (std::min({m, n, k}) == 0) return 0;
   const bool narrow = inputs == Precision::bfloat16;
   const Packing packing = narrow ? packing_of<bfloat16>(m, n, k, Transpose::yes, Transpose::no)
                                  : packing_of<float>(m, n, k, Transpose::yes, Transpose::no);

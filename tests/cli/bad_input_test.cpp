@@ -409,10 +409,10 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
       " " SWITCHYARD_PROGRAM " train --config c.textproto --set data.train=" + here +
       "/data --output " + here + "/new";
   expect_refused(
-      mpirun() + ("-n 1 -wdir " + here + "/a" + same + " : -n 1 -wdir " + here + "/b" + same), 78,
+      mpirun_by_rank({"cd " + here + "/a && exec" + same, "cd " + here + "/b && exec" + same}), 78,
       {"to rank 1 on ", "train.steps: 4 -> 5"});
-  const std::string evaluate = " " SWITCHYARD_PROGRAM " evaluate --checkpoint run";
-  expect_refused(mpirun() + ("-n 1" + evaluate + " : -n 1" + evaluate + " --samples 1"), 78,
+  const std::string evaluate = "exec " SWITCHYARD_PROGRAM " evaluate --checkpoint run";
+  expect_refused(mpirun_by_rank({evaluate, evaluate + " --samples 1"}), 78,
                  {"the command line", "--samples 1"});
 
   // A program that differs only in its build id counts as a different program.
@@ -426,9 +426,8 @@ TEST_F(BadInput, ThatDiffersBetweenProcessesIs78) {
   program[program.find(bytes)] ^= 1;
   write_text("other_program", program);
   fs::permissions("other_program", fs::perms::owner_all);
-  expect_refused(
-      mpirun() + ("-n 1" + evaluate + " : -n 1 ./other_program evaluate --checkpoint run"), 78,
-      {"the program's build", "rank 1"});
+  expect_refused(mpirun_by_rank({evaluate, "./other_program evaluate --checkpoint run"}), 78,
+                 {"the program's build", "rank 1"});
   for (const char* made : {"a", "b", "other_program"}) fs::remove_all(made);
 }
 
@@ -448,8 +447,10 @@ class OwnDisks : public BadInput {
 
   // Runs the same command in both directories.
   static std::string command(const std::string& arguments) {
-    const std::string one = " " SWITCHYARD_PROGRAM " " + arguments, here = directory->path();
-    return mpirun() + ("-n 2 -wdir " + here + "/a" + one + " : -n 1 -wdir " + here + "/b" + one);
+    const std::string one = " && exec " SWITCHYARD_PROGRAM " " + arguments;
+    const std::string a = "cd " + directory->path() + "/a" + one,
+                      b = "cd " + directory->path() + "/b" + one;
+    return mpirun_by_rank({a, a, b});
   }
   static std::string train_on(const std::string& data) {
     return command("train --config " + directory->path() + "/run.textproto --set data.train=" +

@@ -331,9 +331,8 @@ TEST(Job, AUsersMistakeIsPrintedOnceAndItsCodeComesThroughMpirun) {
   EXPECT_EQ(count(outcome.output, "there is no command 'optoins'"), 1);
 }
 
-// Two processes with different arguments for mpirun and for the program.
 Outcome two(const std::string& first, const std::string& second) {
-  return test::run_shell(test::mpirun(1, 60) + "-n 1 " + first + " : -n 1 " + second);
+  return test::run_shell(test::mpirun_by_rank({first, second}, 60));
 }
 
 TEST(Job, OfUnlikeProcessesSaysWhichDifferAndInWhat) {
@@ -357,7 +356,8 @@ TEST(Job, OfUnlikeConfigurationsSaysWhichOptionDiffers) {
     std::ofstream(place + "/" + host + "/c") << "train { steps: " << (host == "a" ? 3 : 4) << " }";
   }
   const std::string train = SWITCHYARD_PROGRAM " train --config c --set data.train=/d --output r";
-  const Outcome outcome = two("--wdir " + place + "/a " + train, "--wdir " + place + "/b " + train);
+  const Outcome outcome =
+      two("cd " + place + "/a && exec " + train, "cd " + place + "/b && exec " + train);
   EXPECT_EQ(outcome.exit_code, 78);
   EXPECT_THAT(outcome.output, AllOf(HasSubstr("from rank 0 on " + host_name() + " to rank 1 on "),
                                     HasSubstr("train.steps: 3 -> 4\n  hint: ")));

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <stdexcept>
 
@@ -31,6 +32,14 @@ std::string alone(int threads) {
 
 std::string mpirun(int threads, int timeout_seconds) {
   return "MPIEXEC_TIMEOUT=" + std::to_string(timeout_seconds) + " " + alone(threads) + MPIRUN " ";
+}
+
+std::string mpirun_by_rank(const std::vector<std::string>& commands, int timeout_seconds) {
+  std::string script = "case ${OMPI_COMM_WORLD_RANK:-$PMI_RANK} in ";
+  for (std::size_t rank = 0; rank < commands.size(); ++rank)
+    script += std::to_string(rank) + ") " + commands[rank] + ";; ";
+  return mpirun(1, timeout_seconds) + "-n " + std::to_string(commands.size()) + " sh -c '" +
+         std::regex_replace(script + "esac", std::regex("'"), "'\\''") + "'";
 }
 
 Outcome run_program(const std::string& arguments, int processes, int threads) {

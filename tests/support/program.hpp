@@ -21,6 +21,10 @@ Outcome run_shell(const std::string& command);
 std::string alone(int threads = 1);
 std::string mpirun(int threads = 1, int timeout_seconds = 200);
 
+// A job whose rank r runs the r-th shell command line. (mpirun's own `-n 1 A : -n 1 B` crashes in
+// Open MPI 5.0.7.)
+std::string mpirun_by_rank(const std::vector<std::string>& commands, int timeout_seconds = 200);
+
 // Runs `switchyard ARGUMENTS` on this many processes; 0: without mpirun.
 Outcome run_program(const std::string& arguments, int processes = 0, int threads = 1);
 

@@ -109,6 +109,13 @@ TEST(Gemm, DoesNothingForNoRowsOrNoColumns) {
   EXPECT_EQ(work.products, 0);
 }
 
+TEST(Gemm, TakesNoRoomForNothing) {
+  for (const Precision precision : {Precision::float32, Precision::bfloat16})
+    for (const auto& [m, n, k] :
+         {std::array<std::int64_t, 3>{0, 64, 64}, {64, 0, 64}, {64, 64, 0}, {0, 0, 0}})
+      EXPECT_EQ(product_room(precision, m, n, k), 0);
+}
+
 TEST(Gemm, AnEmptySumIsZeroOrLeavesWhatItAddsTo) {
   const auto a = random_tensor(4, 6, 1), b = random_tensor(6, 5, 2);
   auto c = random_tensor(4, 5, 3);
