@@ -47,7 +47,8 @@ ask_to_stop() {
 # kernel does not tell.
 children_of() {
   local list
-  list=$(cat "/proc/$1/task/"*/children 2>/dev/null) || return
+  # cat fails if a thread ends meanwhile, too.
+  list=$(cat "/proc/$1/task/"*/children 2>/dev/null) || [ -n "$list" ] || return
   [ -z "$list" ] || tr -s ' \n' '\n' <<<"$list"
 }
 # has_children PID: whether the process has children; also true if it has ended or the kernel does

@@ -33,6 +33,14 @@ std::vector<int> allowed_cpus() {
   return cpus;
 }
 
+// Prints those of these processes that are still there. One that nobody has waited for has no
+// words.
+std::string living(const std::string& processes) {
+  return "for p in " + processes +
+         "; do [ -z \"$(tr -d '\\0' </proc/$p/cmdline 2>/dev/null)\" ] || " +
+         "echo $p is still there; done";
+}
+
 bool works(const std::string& command) { return run_shell(command).exit_code == 0; }
 
 // Uses its own core locks, so that other jobs on this machine do not matter.
@@ -287,10 +295,9 @@ TEST_F(LocalScript, ASecondInterruptEndsTheProcessesToo) {
       "env --default-signal=INT " + command("-n 2 -t 1 " + rank) + " & until [ \"$(cat " +
       path("ranks") +
       " 2>/dev/null | wc -l)\" = 2 ]; do sleep 0.1; done; kill -INT $!; sleep 0.5; kill -INT $!; "
-      "wait $!; sleep 1; kill -0 $(cat " +
-      path("ranks") + ")");
-  EXPECT_NE(outcome.exit_code, 0) << "they are still there";
-  EXPECT_THAT(outcome.output, HasSubstr("No such process"));
+      "wait $!; sleep 1; " +
+      living("$(cat " + path("ranks") + ")"));
+  EXPECT_EQ(outcome.output.find("still there"), outcome.output.npos) << outcome.output;
 }
 
 TEST_F(LocalScript, StopsWith75BeforeAnythingHasBegun) {
@@ -338,7 +345,7 @@ bool single_copy_works() {
 
 TEST_F(LocalScript, TurnsSingleCopiesOffOnlyWhereTheyDoNotWork) {
   const auto is_off = testing::AnyOf(HasSubstr("--mca btl_vader_single_copy_mechanism none"),
-                                     HasSubstr("--mca smsc ^cma"));
+                                     HasSubstr("--mca smsc "));
   const std::string unset = "env -u OMPI_MCA_btl_vader_single_copy_mechanism -u OMPI_MCA_smsc";
   EXPECT_THAT(local("true", unset).output,
               testing::Conditional(single_copy_works(), Not(is_off), is_off));
