@@ -10,6 +10,16 @@
 
 namespace switchyard {
 
+enum class Architecture { x86_64, arm64, other };
+
+#if defined(__x86_64__)
+inline constexpr Architecture architecture = Architecture::x86_64;
+#elif defined(__aarch64__)
+inline constexpr Architecture architecture = Architecture::arm64;
+#else
+inline constexpr Architecture architecture = Architecture::other;
+#endif
+
 // Has the calling thread, and threads that it makes later, take denormals for zero in operands and
 // results. False where this architecture has no such mode that is known here.
 bool flush_denormals_to_zero();

@@ -7,23 +7,18 @@
 namespace switchyard {
 namespace {
 
-Bfloat16Support support_of(dnnl::cpu_isa effective) {
-  const auto has = static_cast<unsigned>(effective);
-  const auto includes = [&](dnnl::cpu_isa isa) {
-    const auto needed = static_cast<unsigned>(isa);
-    return (has & needed) == needed;
-  };
-  if (includes(dnnl::cpu_isa::avx512_core_bf16)) return Bfloat16Support::native;
-  return includes(dnnl::cpu_isa::avx512_core) ? Bfloat16Support::emulated
-                                              : Bfloat16Support::widened;
+Bfloat16Support support() {
+  if (onednn::uses(dnnl::cpu_isa::avx512_core_bf16)) return Bfloat16Support::native;
+  return onednn::uses(dnnl::cpu_isa::avx512_core) ? Bfloat16Support::emulated
+                                                  : Bfloat16Support::widened;
 }
 
 }  // namespace
 
 // Asked for each product, and the same for the whole life of a process.
 Bfloat16Support bfloat16_support() {
-  static const Bfloat16Support support = support_of(dnnl::get_effective_cpu_isa());
-  return support;
+  static const Bfloat16Support here = support();
+  return here;
 }
 
 const char* onednn_version() {
@@ -36,7 +31,7 @@ const char* onednn_version() {
 }
 
 const char* onednn_isa() {
-  static const std::string name = onednn::name_of(dnnl::get_effective_cpu_isa());
+  static const std::string name = onednn::effective_isa();
   return name.c_str();
 }
 

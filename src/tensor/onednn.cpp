@@ -4,6 +4,8 @@
 #include <iterator>
 #include <sstream>
 
+#include "base/processor.hpp"
+
 namespace switchyard::onednn {
 namespace {
 
@@ -34,6 +36,12 @@ dnnl_memory_t make_memory(const MatrixLayout& layout, const dnnl::engine& engine
 
 memory::desc describe(const MatrixLayout& layout) {
   return {{layout.rows, layout.cols}, layout.type, {layout.row_stride, layout.col_stride}};
+}
+
+std::string number_of(dnnl::cpu_isa isa) {
+  std::ostringstream text;
+  text << "0x" << std::hex << static_cast<unsigned>(isa);
+  return text.str();
 }
 
 struct NamedIsa {
@@ -90,9 +98,19 @@ std::string name_of(dnnl::cpu_isa isa) {
   const auto* found = std::find_if(std::begin(named), std::end(named),
                                    [&](const NamedIsa& entry) { return entry.isa == isa; });
   if (found != std::end(named)) return found->name;
-  std::ostringstream number;
-  number << "ISA_0x" << std::hex << static_cast<unsigned>(isa);
-  return number.str();
+  return "ISA_" + number_of(isa);
+}
+
+std::string effective_isa() {
+  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  if constexpr (architecture == Architecture::x86_64) return name_of(isa);
+  return (architecture == Architecture::arm64 ? "ARM64_" : "OTHER_") + number_of(isa);
+}
+
+bool uses(dnnl::cpu_isa isa) {
+  const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto needed = static_cast<unsigned>(isa);
+  return architecture == Architecture::x86_64 && (has & needed) == needed;
 }
 
 }  // namespace switchyard::onednn

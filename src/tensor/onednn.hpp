@@ -42,8 +42,15 @@ class Matrix {
 dnnl::matmul make_product(const MatrixLayout& a, const MatrixLayout& b, const MatrixLayout& c,
                           bool accumulate, const dnnl::engine& engine);
 
-// The name of an instruction set, such as "AVX512_CORE_BF16"; of one that this file does not list,
-// its number.
+// The name of an instruction set of x86-64, such as "AVX512_CORE_BF16"; of one that this file does
+// not list, its number.
 std::string name_of(dnnl::cpu_isa isa);
+
+// The instruction set that products use here: its name on x86-64, such as "AVX2". On other
+// architectures oneDNN's numbers mean other sets, for which it has no names: "ARM64_0x27".
+std::string effective_isa();
+
+// Whether products use this set of x86-64 or one that includes it.
+bool uses(dnnl::cpu_isa isa);
 
 }  // namespace switchyard::onednn
