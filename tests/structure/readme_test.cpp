@@ -58,8 +58,8 @@ INSTANTIATE_TEST_SUITE_P(All, Readme,
                          testing::Values("README.md", "configs/README.md", "launch/README.md",
                                          "src/README.md", "src/interchange/HUGGING_FACE.md",
                                          "src/data/PREPARE.md", "cluster/scaling/README.md",
-                                         "cluster/scaling/FINDINGS.md", "tests/bench/README.md",
-                                         "tests/bench/RESULTS.md"));
+                                         "cluster/scaling/FINDINGS.md", "cluster/PLATFORMS.md",
+                                         "tests/bench/README.md", "tests/bench/RESULTS.md"));
 
 // `block.option`, alone or with a value: `block.option=value`, `block.option: VALUE`.
 TEST_P(Readme, NamesOptionsAndValuesThatExist) {
