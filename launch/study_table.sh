@@ -147,8 +147,8 @@ table_cells() {
       return $24 ? sprintf("reached by %d of %d", $24, $21) : "not reached" }
     NR == 1 { OFS = "\t"
       print axis, "seeds", "parameters (millions)", "validation loss", "training loss, last fifth", "validation loss below " baseline "’s", \
-        "speed-up in steps", "speed-up in time", sprintf("validation loss after %.1f minutes", $22 / 60), "ms a step", "tokens a second", \
-        "dropped (%)", "busiest expert / mean", "tokens an expert", "memory (MB)" }
+        "speed-up in steps", "speed-up in time", sprintf("validation loss after %.1f minutes", $22 / 60), "ms per step", "tokens per second", \
+        "dropped (%)", "busiest expert / mean", "tokens per expert", "memory (MB)" }
     { print $1, $2, cell($3 == "" ? "" : $3 / 1e6, "", 2), cell($4, $5, 4), cell($6, $7, 4), ($1 == baseline ? "–" : cell($8, $9, 4)), \
         speed_up($10, $11), speed_up($12, $13), cell($14, $15, 4), cell($16, "", 0), cell($17, "", 0), \
         cell($18, "", 2), cell($19, "", 2), cell($20 == "" ? "" : $20, "", 0), cell($23 == "" ? "" : $23 / 1e6, "", 0) }'  "$work/summary"
@@ -176,7 +176,7 @@ about() {
   precision=$(last_cells 1)
   [ -n "$precision" ] || precision=$(said_precision)
   [ -z "$precision" ] || echo "Precision: $precision"
-  echo "Budget: $(budget) a run"
+  echo "Budget: $(budget) per run"
   sed -n '2,$s/^\([^,]*,\)\{21\}"\([^"]*\)",\([^,]*\),.*/Machine: \2. Data: \3/p' "$csv" | sort -u
   [ -z "$(last_cells 2)" ] || echo "Date: $(last_cells 2)"
   awk -F, 'NR > 1 && !seen[$21]++ { commits = commits (n++ ? ", " : "") $21 } END { print "Commit: " commits (n > 1 ? ". Not all runs were made by the same program" : "") }' "$csv"

@@ -61,7 +61,7 @@ figures() {
   [ "$age" -ge 0 ] || age=0  # the other host's clock may be ahead
   printf '%s: step %s of %s, %s min of training' "$name" "$step" "$steps" "$(printf '%.1f' "$minutes")"
   if [ "$step" -ge "$steps" ]; then printf ', done\n'; else printf ', %s left; last step %s ago\n' "$(clock "$left")" "$(clock "$age")"; fi
-  printf 'loss %.4f   validation %s   %s ms a step   %s k tokens/s' "$loss" "$eval" "$ms" "$rate"
+  printf 'loss %.4f   validation %s   %s ms per step   %s k tokens/s' "$loss" "$eval" "$ms" "$rate"
   [ "$dropped" = nan ] || printf '   dropped %.2f%%   busiest expert %.2fx' "$dropped" "$imbalance"
   echo
 }
@@ -90,7 +90,7 @@ bars() {  # WIDTH
       while (match(rest, /\{"layer": *"[^"]*", *"tokens": *\[[^]]*\]/)) {
         entry = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
         split(entry, quoted, "\""); sub(/.*\[/, "", entry); sub(/\]/, "", entry); n = split(entry, tokens, ",")
-        if (!heading++) print "tokens an expert in the last step, a bar an expert: ▄ is the fair share, █ twice or more"
+        if (!heading++) print "tokens per expert in the last step, one bar per expert: ▄ is the fair share, █ twice or more"
         sum = 0; for (e = 1; e <= n; e++) sum += tokens[e]
         line = ""; for (e = 1; e <= n && e <= width - 20; e++) {
           level = sum ? int(tokens[e] * n / sum * 4 + 0.5) : 0; line = line (tokens[e] == 0 ? "." : bar[level < 1 ? 1 : level > 8 ? 8 : level]) }
