@@ -26,7 +26,8 @@ mirror() {
 enter_root='
   root=$1; shift
   mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount -t tmpfs devices "$root/dev" || exit
-  cd "$root/dev" && mkdir pts shm && ln -s /proc/self/fd fd && ln -s pts/ptmx ptmx || exit
+  cd "$root/dev" && mkdir pts shm && ln -s pts/ptmx ptmx && ln -s /proc/self/fd fd || exit
+  ln -s fd/0 stdin && ln -s fd/1 stdout && ln -s fd/2 stderr || exit
   mount -t devpts -o newinstance,ptmxmode=0666,mode=620 pts pts && mount -t tmpfs -o mode=1777 shm shm || exit
   for device in null zero full random urandom tty; do touch $device && mount --bind /dev/$device $device || exit; done
   exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"'
