@@ -2,7 +2,7 @@
 # Trains the same models with `switchyard benchmark` and with PyTorch (peer/peer_torch.py),
 # alternating A B A B …, and prints a Markdown table of tokens per second. AdamW on both sides,
 # whole steps.
-#   tests/bench/beside_peer.sh [small-bf16 | small-f32 | tiny-bf16]… [--rounds N] [--steps N]
+#   tests/bench/beside_peer.sh [small-bf16 | small-f32 | tiny-bf16 | tiny-f32]… [--rounds N] [--steps N]
 #       [--ours 2x1,1x2] [--peer 1x2,2x1] [--stock | --suite SUITE] [--compiled] [--output DIR]
 # --ours, --peer: layouts, processes x threads; the ratio compares the best layout of each side in each
 # round. Loads are balanced by force, so that every token is computed; the peer always computes its full
@@ -19,11 +19,11 @@ export LC_ALL=C.UTF-8
 cases=() rounds=5 steps=5 ours=2x1 peer=1x2 environment=tuned suite='' compiled='' output=$root/build/bench/beside_peer
 while [ $# -gt 0 ]; do
   case "$1" in
-    small-bf16 | small-f32 | tiny-bf16) cases+=("$1"); shift; continue ;;
+    small-bf16 | small-f32 | tiny-bf16 | tiny-f32) cases+=("$1"); shift; continue ;;
     --stock) environment=stock; shift; continue ;;
     --compiled) compiled=1; shift; continue ;;
     --rounds | --steps | --ours | --peer | --output | --suite) [ $# -ge 2 ] || fail 64 "$1 needs a value" ;;
-    *) fail 64 "unknown argument '$1' (known: small-bf16 small-f32 tiny-bf16 --rounds --steps --ours --peer --stock --suite --compiled --output)" ;;
+    *) fail 64 "unknown argument '$1' (known: small-bf16 small-f32 tiny-bf16 tiny-f32 --rounds --steps --ours --peer --stock --suite --compiled --output)" ;;
   esac
   declare "${1#--}=$2"
   shift 2
