@@ -51,7 +51,7 @@ def has_grouped_mm(dt):
     try:
         a = torch.ones(32, 16, dtype=dt, requires_grad=True)
         b = torch.ones(2, 16, 16, dtype=dt, requires_grad=True)
-        torch._grouped_mm(a, b, offs=torch.tensor([16, 32], dtype=torch.int32)).sum().backward()
+        torch._grouped_mm(a, b, offs=torch.tensor([16, 32], dtype=torch.int32)).backward(torch.ones(32, 16, dtype=dt))
         return True
     except (RuntimeError, NotImplementedError, TypeError):
         return False
