@@ -180,24 +180,24 @@ TEST_F(StoppedRun, IsWatchedByEachAwkAndLeavesNoFile) {
   EXPECT_TRUE(fs::is_empty(path("here")));
 }
 
+// Each terminal has a tmux server of its own: one that is being killed still accepts connections.
+// The screen that was waited for is the one that is judged: the next may be half drawn.
 TEST_F(StoppedRun, IsWatchedInTmux) {
   if (run_shell("command -v tmux").exit_code != 0) GTEST_SKIP() << "no tmux here";
-  const std::string tmux = "TMUX_TMPDIR=" + path("") + " tmux -f /dev/null -L test ";
-  for (const char* terminal : {"screen", "tmux-256color", "dumb", "nothing-known"}) {
-    fs::remove(path("code"));
-    write_text(path("watch.sh"), std::string("TERM=") + terminal +
-                                     " " LAUNCH_DIRECTORY "/watch.sh " + path("run") +
-                                     "; echo $? >" + path("code") + "; sleep 60");
-    const Outcome shown = run_shell(tmux + "new-session -d -x 80 -y 24 'bash " + path("watch.sh") +
-                                    "'; for i in $(seq 100); do sleep 0.1; " + tmux +
-                                    "capture-pane -p | grep -q 'q quits' && " + "break; done; " +
-                                    tmux + "capture-pane -p; " + tmux +
-                                    "send-keys q; for i in $(seq 100); do [ -s " + path("code") +
-                                    " ] && break; sleep 0.1; "
-                                    "done; " +
-                                    tmux + "kill-server");
+  for (const std::string terminal : {"screen", "tmux-256color", "dumb", "nothing-known"}) {
+    const std::string tmux = "TMUX_TMPDIR=" + path("") + " tmux -f /dev/null -L " + terminal + " ";
+    const std::string code = path("code-" + terminal), screen = path("screen-" + terminal);
+    write_text(path("watch.sh"), "TERM=" + terminal + " " LAUNCH_DIRECTORY "/watch.sh " +
+                                     path("run") + "; echo $? >" + code + "; sleep 60");
+    const Outcome shown =
+        run_shell(tmux + "new-session -d -x 80 -y 24 'bash " + path("watch.sh") + "'; " +
+                  "for i in $(seq 600); do " + tmux + "capture-pane -p >" + screen + "; " +
+                  "grep -q 'of 1000000, ' " + screen + " && grep -q 'q quits' " + screen +
+                  " && break; " + "sleep 0.1; done; cat " + screen + "; " + tmux + "send-keys q; " +
+                  "for i in $(seq 600); do [ -s " + code + " ] && break; sleep 0.1; done; " + tmux +
+                  "kill-server");
     EXPECT_THAT(shown.output, AllOf(HasSubstr("of 1000000, "), HasSubstr("q quits"))) << terminal;
-    EXPECT_EQ(read_text(path("code")), "0\n") << terminal << shown.output;
+    EXPECT_EQ(read_text(code), "0\n") << terminal << shown.output;
   }
 }
 
