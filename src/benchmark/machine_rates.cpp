@@ -126,19 +126,16 @@ double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows
 
 double measure_reduction(const Comm& comm, const Layout& layout) {
   constexpr std::int64_t most_elements = 1 << 24;  // over all virtual ranks that a process hosts
-  LeafPartition partition;
-  std::int64_t most_leaves = 0;
-  for (int p = 0; p < layout.processes(); ++p) {
-    partition.first.push_back(layout.hosted(Rank{p}).first.value);
-    most_leaves = std::max(most_leaves, layout.hosted(Rank{p}).size());
-  }
-  partition.first.push_back(layout.virtual_ranks());
+  const LeafPartition partition(layout.virtual_ranks(), layout.processes());
+  const std::int64_t most_leaves =
+      (layout.virtual_ranks() + layout.processes() - 1) / layout.processes();
   const std::int64_t elements = most_elements / most_leaves;
   auto leaves = filled<float>(layout.hosted(comm.rank()).size(), elements);
+  CanonicalSum<float> sum(comm, partition, elements);
   const double seconds = best_seconds(comm, [&] {
     std::vector<std::span<float>> rows;
     for (std::int64_t i = 0; i < leaves.rows(); ++i) rows.push_back(leaves.row_range(i, 1).flat());
-    canonical_all_reduce<float>(comm, partition, rows, rows[0]);
+    sum.all_reduce(rows);
   });
   return static_cast<double>(elements) * sizeof(float) / seconds;
 }

@@ -38,7 +38,7 @@ double measure_memory(const Comm& comm);
 double measure_exchange(const Comm& comm, Precision precision, std::int64_t rows,
                         std::int64_t width);
 
-// Bytes per second of the sum of f32 gradients over all virtual ranks by canonical_all_reduce,
+// Bytes per second of the sum of f32 gradients over all virtual ranks by CanonicalSum,
 // counting the bytes of one virtual rank. Collective.
 double measure_reduction(const Comm& comm, const Layout& layout);
 

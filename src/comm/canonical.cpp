@@ -2,197 +2,308 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "base/buffer.hpp"
-#include "comm/mpi.hpp"
+#include "comm/request.hpp"
 
 namespace switchyard {
 namespace {
 
-std::int64_t length(auto range) { return static_cast<std::int64_t>(range.size()); }
-
-// Pushes a node onto a stack that holds all nodes to its left, folded as far as possible. A node
-// whose right sibling covers no leaves is renamed to its parent. Two siblings at the top are
-// joined: `join` adds the top value to the one below and removes it.
-template <class Join>
-void push_node(Buffer<TreeNode>& stack, TreeNode node, std::int64_t leaves, Join join) {
-  const auto rename = [leaves](TreeNode& n) {
-    const auto is_root = [&] { return n.index == 0 && std::int64_t{1} << n.level >= leaves; };
-    while (!is_root() && n.index % 2 == 0 && (n.index + 1) << n.level >= leaves) {
-      ++n.level;
-      n.index /= 2;
-    }
-  };
-  rename(node);
-  stack.push_back(node);
-  const auto top_two_are_siblings = [&] {
-    if (stack.size() < 2) return false;
-    const TreeNode left = stack.end()[-2], right = stack.end()[-1];
-    return left.level == right.level && left.index % 2 == 0 && right.index == left.index + 1;
-  };
-  while (top_two_are_siblings()) {
-    join();
-    stack.pop_back();
-    stack.back() = {stack.back().level + 1, stack.back().index / 2};
-    rename(stack.back());
-  }
-}
+constexpr std::int64_t least_chunk_bytes = 4 << 20;
+constexpr std::int64_t least_share_bytes = 64 << 10;  // of a whole chunk, for each process
+constexpr std::int64_t most_lanes = 4;                // chunks on their way at a time
+constexpr int tags = 1 << 15;                         // that every MPI has
 
 template <class T>
-void add(std::span<T> sum, std::span<const T> term) {
-  T* const s = sum.data();
-  const T* const t = term.data();
-  const std::int64_t n = length(sum);
+void add(std::span<const T> left, std::span<const T> right, std::span<T> into) {
+  const T *const a = left.data(), *const b = right.data();
+  T* const sum = into.data();
+  const auto n = static_cast<std::int64_t>(into.size());
 #pragma omp parallel for simd schedule(static)  // throws nothing
-  for (std::int64_t i = 0; i < n; ++i) s[i] += t[i];
+  for (std::int64_t i = 0; i < n; ++i) sum[i] = a[i] + b[i];
 }
 
-// Folds consecutive nodes in place and returns the folded nodes; `values` is replaced by their
-// values.
+// Folds the leaves of one process in place into the values of its nodes, from left to right.
 template <class T>
-Buffer<TreeNode> fold(std::span<const TreeNode> nodes, Buffer<std::span<T>>& values,
-                      std::int64_t leaves) {
-  assert(nodes.size() == values.size());
-  Buffer<TreeNode> stack;
-  Buffer<std::span<T>> folded;
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    folded.push_back(values[i]);
-    push_node(stack, nodes[i], leaves, [&] {
-      add<T>(folded.end()[-2], folded.end()[-1]);
-      folded.pop_back();
+Buffer<std::span<T>> fold_leaves(const LeafPartition& partition, Rank self,
+                                 std::span<const std::span<T>> leaves, std::int64_t first,
+                                 std::int64_t count) {
+  TreeFold fold(partition.leaves());
+  Buffer<std::span<T>> values;
+  std::int64_t leaf = partition.first(self);
+  for (const std::span<T> all : leaves) {
+    values.push_back(all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
+    fold.push({0, leaf++}, [&] {
+      add<T>(values.end()[-2], values.end()[-1], values.end()[-2]);
+      values.pop_back();
     });
   }
-  values = std::move(folded);
-  return stack;
+  return values;
 }
 
-Buffer<TreeNode> leaf_nodes(std::int64_t first, std::int64_t last) {
-  Buffer<TreeNode> nodes;
-  for (std::int64_t leaf = first; leaf < last; ++leaf) nodes.push_back({0, leaf});
-  return nodes;
-}
-
-// Which nodes each process sends; every process computes this from the partition alone.
-struct LeafExchange {
-  std::int64_t leaves = 0;
-  Buffer<Buffer<TreeNode>> covers;  // [R]
-  std::size_t rounds = 0;           // in round r each process sends the r-th node of its cover
-
-  explicit LeafExchange(const LeafPartition& partition) : leaves(partition.leaves()) {
-    for (std::size_t p = 0; p + 1 < partition.first.size(); ++p) {
-      covers.push_back(cover(partition.first[p], partition.first[p + 1], leaves));
-      rounds = std::max(rounds, covers.back().size());
-    }
-  }
+// The elements of a slot: of the whole vector for own nodes, of some pieces for room.
+template <class T>
+struct Slot {
+  std::span<T> elements;
+  std::int64_t first = 0;  // the element of the vector at elements[0]
 };
 
-// Reduces one chunk of the elements, small enough for int counts. Process j sums piece j of the
-// chunk, [floor(jn/R), floor((j+1)n/R)). room [rounds, R, ceil(n/R)]: receive buffer.
+// One chunk on its way.
 template <class T>
-void reduce_chunk(const Comm& comm, const LeafExchange& exchange,
-                  std::span<const std::span<T>> nodes, std::span<T> room, std::span<T> result) {
-  const std::int64_t n = length(result), processes = comm.size(), own = comm.rank().value;
-  Buffer<std::int64_t> piece_sizes;
-  for (std::int64_t j = 0; j < processes; ++j)
-    piece_sizes.push_back((j + 1) * n / processes - j * n / processes);
-  const Buffer<int> counts = int_counts(piece_sizes), offsets = int_offsets(piece_sizes);
-  const std::int64_t piece = piece_sizes[static_cast<std::size_t>(own)];
-  const Buffer<int> nothing(counts.size(), 0);
+class Lane {
+ public:
+  Lane(const Comm& comm, std::int64_t room) : comm_(&comm), room_(static_cast<std::size_t>(room)) {}
 
-  // pieces[p] has one entry for each round in which process p sends a node.
-  Buffer<Buffer<std::span<T>>> pieces(exchange.covers.size());
-  for (std::size_t round = 0; round < exchange.rounds; ++round) {
-    T* const base = room.data() + static_cast<std::int64_t>(round) * processes * piece;
-    Buffer<std::int64_t> expected;
-    for (std::size_t p = 0; p < exchange.covers.size(); ++p) {
-      const bool sends = round < exchange.covers[p].size();
-      if (sends)
-        pieces[p].push_back(
-            {base + static_cast<std::int64_t>(p) * piece, static_cast<std::size_t>(piece)});
-      expected.push_back(sends ? piece : 0);
+  bool busy() const { return schedule_ != nullptr; }
+  std::int64_t chunk() const { return busy() ? chunk_ : -1; }
+
+  // nodes: values of the own nodes of this chunk.
+  void start(const SumSchedule& schedule, std::span<const std::span<T>> nodes, std::int64_t chunk) {
+    schedule_ = &schedule;
+    chunk_ = chunk;
+    round_ = 0;
+    length_ = std::ssize(nodes[0]);
+    slots_.clear();
+    for (const std::span<T> node : nodes) slots_.push_back({node, 0});
+    T* next = room_.data();
+    for (const SumSchedule::Pieces& pieces : schedule.rooms) {
+      const std::int64_t first = element(pieces.first), count = element(pieces.last) - first;
+      slots_.push_back({{next, static_cast<std::size_t>(count)}, first});
+      next += count;
     }
-    Buffer<std::int64_t> places(exchange.covers.size(), piece);
-    const bool sends = round < nodes.size();
-    check_mpi(
-        MPI_Alltoallv(sends ? nodes[round].data() : nullptr, (sends ? counts : nothing).data(),
-                      offsets.data(), mpi_type<T>(), base, int_counts(expected).data(),
-                      int_offsets(places).data(), mpi_type<T>(), comm.handle().comm),
-        "MPI_Alltoallv");
+    open_round();
   }
 
-  Buffer<TreeNode> all_nodes;
-  Buffer<std::span<T>> all_pieces;
-  for (std::size_t p = 0; p < exchange.covers.size(); ++p) {
-    all_nodes.insert(all_nodes.end(), exchange.covers[p].begin(), exchange.covers[p].end());
-    all_pieces.insert(all_pieces.end(), pieces[p].begin(), pieces[p].end());
+  // Goes on as far as it can without waiting.
+  void advance() {
+    while (busy() && all_done(requests_)) close_round();
   }
-  fold<T>(all_nodes, all_pieces, exchange.leaves);
-  assert(all_pieces.size() == 1);
-  check_mpi(MPI_Allgatherv(all_pieces[0].data(), int_count(piece), mpi_type<T>(), result.data(),
-                           counts.data(), offsets.data(), mpi_type<T>(), comm.handle().comm),
-            "MPI_Allgatherv");
+  void finish() {
+    while (busy()) {
+      wait_for_all(requests_);
+      close_round();
+    }
+  }
+
+ private:
+  std::int64_t element(std::int64_t piece) const {
+    return first_element(piece, schedule_->pieces, length_);
+  }
+  std::span<T> part(int slot, const SumSchedule::Pieces& pieces) {
+    const Slot<T>& at = slots_[static_cast<std::size_t>(slot)];
+    const std::int64_t first = element(pieces.first), count = element(pieces.last) - first;
+    return at.elements.subspan(static_cast<std::size_t>(first - at.first),
+                               static_cast<std::size_t>(count));
+  }
+
+  void open_round() {
+    if (round_ == schedule_->rounds.size()) {
+      schedule_ = nullptr;
+      return;
+    }
+    const SumSchedule::Round& round = schedule_->rounds[round_];
+    for (const SumSchedule::Message& message : round.receives) {
+      const std::span<T> data = part(message.slot, message.pieces);
+      if (!data.empty()) requests_.push_back(start_receive<T>(*comm_, data, message.peer, tag()));
+    }
+    for (const SumSchedule::Message& message : round.sends) {
+      const std::span<T> data = part(message.slot, message.pieces);
+      if (!data.empty()) requests_.push_back(start_send<T>(*comm_, data, message.peer, tag()));
+    }
+  }
+
+  void close_round() {
+    requests_.clear();
+    for (const SumSchedule::Addition& sum : schedule_->rounds[round_].additions)
+      add<T>(part(sum.left, sum.pieces), part(sum.right, sum.pieces), part(sum.into, sum.pieces));
+    ++round_;
+    open_round();
+  }
+
+  int tag() const { return static_cast<int>(chunk_ % tags); }
+
+  const Comm* comm_;
+  const SumSchedule* schedule_ = nullptr;  // null: nothing is on its way
+  std::size_t round_ = 0;
+  std::int64_t chunk_ = 0;
+  std::int64_t length_ = 0;
+  Buffer<T> room_;
+  Buffer<Slot<T>> slots_;
+  Buffer<Request> requests_;
+};
+
+std::int64_t room_of(const SumSchedule& schedule, std::int64_t n) {
+  std::int64_t room = 0;
+  for (const SumSchedule::Pieces& pieces : schedule.rooms)
+    room += first_element(pieces.last, schedule.pieces, n) -
+            first_element(pieces.first, schedule.pieces, n);
+  return room;
+}
+
+std::int64_t lanes_of(std::int64_t length, std::int64_t chunk) {
+  return std::min(most_lanes, (length + chunk - 1) / chunk);
+}
+
+// Elements of room that a lane needs for whole chunks and for the last.
+std::int64_t lane_room(const LeafPartition& partition, Rank self, std::int64_t length,
+                       std::int64_t chunk, std::int64_t element_bytes) {
+  const auto room = [&](std::int64_t n) {
+    return room_of(schedule_sum(partition, self, n * element_bytes), n);
+  };
+  return length < chunk ? room(length) : std::max(room(chunk), room(length % chunk));
+}
+
+// The elements that travel at a time.
+std::int64_t chunk_of_sum(const LeafPartition& partition, std::int64_t length,
+                          std::int64_t element_bytes) {
+  const std::int64_t bytes = std::max(least_chunk_bytes, partition.processes() * least_share_bytes);
+  return std::clamp<std::int64_t>(bytes / element_bytes, 1, std::max<std::int64_t>(length, 1));
 }
 
 }  // namespace
 
-Buffer<TreeNode> cover(std::int64_t first, std::int64_t last, std::int64_t leaves) {
-  assert(0 <= first && first <= last && last <= leaves);
-  Buffer<TreeNode> stack;
-  for (std::int64_t leaf = first; leaf < last; ++leaf) push_node(stack, {0, leaf}, leaves, [] {});
-  return stack;
+std::int64_t room_of_sum(const LeafPartition& partition, Rank self, std::int64_t length,
+                         std::int64_t element_bytes) {
+  const std::int64_t chunk = chunk_of_sum(partition, length, element_bytes);
+  return lanes_of(length, chunk) * element_bytes *
+         lane_room(partition, self, length, chunk, element_bytes);
 }
 
-double canonical_sum(std::span<const double> values) {
-  Buffer<TreeNode> stack;
-  Buffer<double> sums;
-  for (std::int64_t leaf = 0; leaf < length(values); ++leaf) {
-    sums.push_back(values[static_cast<std::size_t>(leaf)]);
-    push_node(stack, {0, leaf}, length(values), [&] {
-      sums.end()[-2] += sums.end()[-1];
-      sums.pop_back();
-    });
+SumTraffic traffic_of_sum(const LeafPartition& partition, Rank self, std::int64_t length,
+                          std::int64_t element_bytes) {
+  const std::int64_t chunk = chunk_of_sum(partition, length, element_bytes);
+  const auto traffic = [&](std::int64_t n) {
+    return traffic_of(schedule_sum(partition, self, n * element_bytes), n);
+  };
+  SumTraffic sum = traffic(length % chunk);
+  const SumTraffic of_chunk = traffic(chunk);
+  sum.messages += length / chunk * of_chunk.messages;
+  sum.elements += length / chunk * of_chunk.elements;
+  return sum;
+}
+
+template <class T>
+struct CanonicalSum<T>::State {
+  const Comm& comm;
+  LeafPartition partition;
+  std::int64_t length, chunk;
+  SumSchedule whole, last;  // for a whole chunk, and for the last of the vector
+  Buffer<Lane<T>> lanes;
+  Buffer<std::span<T>> leaves;
+  std::int64_t unstarted = 0;  // chunks, from the first
+  std::int64_t final = 0;      // elements from here on are final
+
+  State(const Comm& comm, const LeafPartition& partition, std::int64_t length, std::int64_t chunk)
+      : comm(comm),
+        partition(partition),
+        length(length),
+        chunk(chunk > 0 ? chunk : chunk_of_sum(partition, length, sizeof(T))),
+        whole(schedule_sum(partition, comm.rank(), bytes(this->chunk))),
+        last(schedule_sum(partition, comm.rank(), bytes(length - first(chunks() - 1)))) {
+    assert(comm.size() == partition.processes());
+    if (comm.size() == 1) return;
+    const std::int64_t room = lane_room(partition, comm.rank(), length, this->chunk, bytes(1));
+    for (std::int64_t i = lanes_of(length, this->chunk); i > 0; --i) lanes.emplace_back(comm, room);
   }
-  assert(sums.size() <= 1);
-  return sums.empty() ? 0.0 : sums[0];
+
+  static std::int64_t bytes(std::int64_t elements) {
+    return elements * static_cast<std::int64_t>(sizeof(T));
+  }
+  std::int64_t chunks() const { return (length + chunk - 1) / chunk; }
+  std::int64_t first(std::int64_t i) const { return std::max<std::int64_t>(i, 0) * chunk; }
+
+  // The sum of chunk i begins: in this process, then, where there are others, on a lane.
+  void start(std::int64_t i, Lane<T>* lane) {
+    const std::int64_t count = std::min(chunk, length - first(i));
+    const Buffer<std::span<T>> nodes =
+        fold_leaves<T>(partition, comm.rank(), leaves, first(i), count);
+    const SumSchedule& schedule = i == chunks() - 1 ? last : whole;
+    if (lane) lane->start(schedule, nodes, i);
+  }
+
+  bool may_start() const { return unstarted > 0 && first(unstarted - 1) >= final; }
+
+  void advance() {
+    if (lanes.empty()) {
+      while (may_start()) start(--unstarted, nullptr);
+      return;
+    }
+    for (Lane<T>& lane : lanes) {
+      lane.advance();
+      while (!lane.busy() && may_start()) {
+        start(--unstarted, &lane);
+        lane.advance();
+      }
+    }
+  }
+
+  // Waits for the chunk that was started first. All processes start them in the same order, so its
+  // partners never wait for one that this process has yet to start.
+  void finish() {
+    for (advance(); !lanes.empty(); advance()) {
+      const auto oldest = std::ranges::max_element(lanes, {}, &Lane<T>::chunk);
+      if (!oldest->busy()) return;
+      oldest->finish();
+    }
+  }
+};
+
+template <class T>
+CanonicalSum<T>::CanonicalSum(const Comm& comm, const LeafPartition& partition, std::int64_t length,
+                              std::int64_t chunk)
+    : state_(std::make_unique<State>(comm, partition, length, chunk)) {}
+template <class T>
+CanonicalSum<T>::CanonicalSum(CanonicalSum&&) noexcept = default;
+template <class T>
+CanonicalSum<T>& CanonicalSum<T>::operator=(CanonicalSum&&) noexcept = default;
+template <class T>
+CanonicalSum<T>::~CanonicalSum() = default;
+
+template <class T>
+void CanonicalSum<T>::all_reduce(std::span<const std::span<T>> leaves) {
+  begin(leaves);
+  finish();
+}
+
+template <class T>
+void CanonicalSum<T>::begin(std::span<const std::span<T>> leaves) {
+  assert(std::ssize(leaves) == state_->partition.last(state_->comm.rank()) -
+                                   state_->partition.first(state_->comm.rank()));
+  assert(std::ranges::all_of(leaves, [&](auto l) { return std::ssize(l) == state_->length; }));
+  state_->leaves.assign(leaves.begin(), leaves.end());
+  state_->unstarted = state_->chunks();
+  state_->final = state_->length;
+}
+
+template <class T>
+void CanonicalSum<T>::final_from(std::int64_t element) {
+  state_->final = element;
+  state_->advance();
+}
+
+template <class T>
+void CanonicalSum<T>::advance() {
+  state_->advance();
+}
+
+template <class T>
+void CanonicalSum<T>::finish() {
+  state_->final = 0;
+  state_->finish();
 }
 
 template <class T>
 void canonical_all_reduce(const Comm& comm, const LeafPartition& partition,
-                          std::span<const std::span<T>> leaves, std::span<T> result,
-                          std::int64_t chunk) {
-  assert(chunk > 0 && length(partition.first) == comm.size() + 1);
-  const LeafExchange exchange(partition);
-  const auto own = static_cast<std::size_t>(comm.rank().value);
-  const Buffer<TreeNode> own_leaves = leaf_nodes(partition.first[own], partition.first[own + 1]);
-  assert(own_leaves.size() == leaves.size());
-  if (exchange.leaves == 0) std::fill(result.begin(), result.end(), T{0});
-  if (exchange.leaves == 0) return;
-
-  const std::int64_t most = std::min(chunk, length(result)), processes = comm.size();
-  const std::int64_t piece = (most + processes - 1) / processes;
-  Buffer<T> room(processes > 1 ? exchange.rounds * static_cast<std::size_t>(processes * piece) : 0);
-  for (std::int64_t first = 0; first < length(result); first += chunk) {
-    const auto offset = static_cast<std::size_t>(first);
-    const auto count = static_cast<std::size_t>(std::min(chunk, length(result) - first));
-    Buffer<std::span<T>> nodes;
-    for (const std::span<T> leaf : leaves) {
-      assert(leaf.size() == result.size());
-      nodes.push_back(leaf.subspan(offset, count));
-    }
-    fold<T>(own_leaves, nodes, exchange.leaves);
-    const std::span<T> target = result.subspan(offset, count);
-    if (processes > 1)
-      reduce_chunk<T>(comm, exchange, nodes, room, target);
-    else if (target.data() != nodes[0].data())
-      std::copy(nodes[0].begin(), nodes[0].end(), target.begin());
-  }
+                          std::span<const std::span<T>> leaves) {
+  CanonicalSum<T>(comm, partition, std::ssize(leaves[0])).all_reduce(leaves);
 }
 
+template class CanonicalSum<float>;
+template class CanonicalSum<double>;
 template void canonical_all_reduce(const Comm&, const LeafPartition&,
-                                   std::span<const std::span<float>>, std::span<float>,
-                                   std::int64_t);
+                                   std::span<const std::span<float>>);
 template void canonical_all_reduce(const Comm&, const LeafPartition&,
-                                   std::span<const std::span<double>>, std::span<double>,
-                                   std::int64_t);
+                                   std::span<const std::span<double>>);
 
 }  // namespace switchyard

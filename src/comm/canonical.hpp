@@ -1,52 +1,60 @@
-// Sums whose bits do not depend on the number of processes that compute them: a pairwise tree over
-// leaves (virtual ranks, or replica groups). MPI_Allreduce gives no such guarantee.
-//
-// Node (l, k) covers the leaves [k 2^l, min((k+1) 2^l, V)). Its value is left + right, or left
-// alone where the right child covers no leaves. Each process folds its own leaves into cover(p),
-// the maximal nodes inside its interval. The upper part of the tree is then evaluated piece by
-// piece: the elements are divided among the processes, and each sums one piece.
-//
-// Worked example, V = 5 leaves on R = 2 processes: p0 has leaves 0 1, p1 has 2 3 4.
-//   cover(p0) = {(1,0)};  cover(p1) = {(1,1), (2,1)}: leaf 4 alone is node (2,1), since its
-//   siblings are empty. root = ((0 + 1) + (2 + 3)) + 4.
+// Canonical sums over processes: vectors of leaves are added in the order of the tree in
+// comm/tree.hpp, so the bits do not depend on the number of processes. MPI_Allreduce gives no such
+// guarantee. Each process folds its own leaves; comm/sum_schedule.hpp says who sends what then.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
-#include "base/buffer.hpp"
 #include "comm/comm.hpp"
+#include "comm/sum_schedule.hpp"
+#include "comm/tree.hpp"
 
 namespace switchyard {
 
-// A node of the tree over `leaves` leaves.
-struct TreeNode {
-  int level = 0;
-  std::int64_t index = 0;
-  bool operator==(const TreeNode&) const = default;
+// Adds up vectors of a fixed length, again and again. Made once: it owns its room and its schedule.
+// The vectors are cut into chunks, which are summed from the last to the first, a few at a time; so
+// the room is bounded, and the sum of what is final can travel while the rest is still computed.
+// T: float or double. Collective over `comm`, which must outlive it and on which no other
+// CanonicalSum may be between begin() and finish().
+template <class T>
+class CanonicalSum {
+ public:
+  // `partition`: which process has which leaves. chunk: elements, 0 for a good one.
+  CanonicalSum(const Comm& comm, const LeafPartition& partition, std::int64_t length,
+               std::int64_t chunk = 0);
+  CanonicalSum(CanonicalSum&&) noexcept;
+  CanonicalSum& operator=(CanonicalSum&&) noexcept;
+  ~CanonicalSum();
+
+  // leaves[i]: this process's i-th leaf, `length` elements. Afterwards leaves[0] holds the sum,
+  // with the same bits on every process, and the others nothing meaningful.
+  void all_reduce(std::span<const std::span<T>> leaves);
+
+  // The same in parts: begin(); then, as often as wanted, final_from(); at last finish().
+  // Nothing travels before final_from() says which elements are final: [element, length). It and
+  // advance() do what can be done without waiting. Not every process needs to call them as often.
+  void begin(std::span<const std::span<T>> leaves);
+  void final_from(std::int64_t element);
+  void advance();
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
-// Leaf ownership: process p of the communicator has the leaves [first[p], first[p+1]).
-struct LeafPartition {
-  Buffer<std::int64_t> first;  // size R+1, first[0] = 0, non-decreasing
-  std::int64_t leaves() const { return first.back(); }
-};
-
-// The maximal nodes inside the leaves [first, last) of a tree over `leaves` leaves, left to right.
-Buffer<TreeNode> cover(std::int64_t first, std::int64_t last, std::int64_t leaves);
-
-// Sums values that all lie on one process, in tree order; values[i] is leaf i. Zero for no values.
-// Not collective.
-double canonical_sum(std::span<const double> values);
-
-// leaves[i]: this process's i-th leaf, n elements each; the buffers are used as scratch and hold
-// nothing meaningful afterwards. result: n elements (may be leaves[0] itself), with the same bits
-// on every process. Each process sends (|cover|+1) n (R-1)/R elements, in chunks of at most `chunk`
-// of the n elements, which bounds both MPI's int counts and the memory. T: float or double.
-// Collective.
+// One such sum. Collective.
 template <class T>
 void canonical_all_reduce(const Comm& comm, const LeafPartition& partition,
-                          std::span<const std::span<T>> leaves, std::span<T> result,
-                          std::int64_t chunk = std::int64_t{1} << 20);
+                          std::span<const std::span<T>> leaves);
+
+// The bytes that a CanonicalSum of `length` elements takes on process `self` beside the leaves.
+std::int64_t room_of_sum(const LeafPartition& partition, Rank self, std::int64_t length,
+                         std::int64_t element_bytes);
+// What process `self` sends for it. Both are pure arithmetic.
+SumTraffic traffic_of_sum(const LeafPartition& partition, Rank self, std::int64_t length,
+                          std::int64_t element_bytes);
 
 }  // namespace switchyard

@@ -240,6 +240,13 @@ void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data) {
             "MPI_Allreduce");
 }
 
+void all_reduce_apart(const Comm& comm, std::span<double> data) {
+  if (is_alone(comm)) return;
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_DOUBLE, MPI_SUM,
+                          comm.handle().comm),
+            "MPI_Allreduce");
+}
+
 Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data) {
   assert(ssize(data) == comm.size());
   if (is_alone(comm)) return Buffer<std::int64_t>(data.begin(), data.end());

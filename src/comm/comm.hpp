@@ -81,6 +81,8 @@ Buffer<T> all_gather_v(const Comm& comm, std::span<const T> data);
 // Element-wise maximum. It is exact, so it does not depend on the order of the processes.
 void all_reduce_max(const Comm& comm, std::span<std::int64_t> data);
 void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data);
+// The sum of values of which at most one process has one that is not zero: exact in any order.
+void all_reduce_apart(const Comm& comm, std::span<double> data);
 
 // Sends one element to each process: result[p] is what process p sent to this one.
 Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);

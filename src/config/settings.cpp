@@ -133,6 +133,7 @@ Settings read_settings(const RunConfig& config) {
       .z_loss = static_cast<float>(config.train().z_loss())};
   settings.virtual_ranks = config.parallel().virtual_ranks();
   settings.groups = config.parallel().expert_replicas();
+  settings.overlap_reduction = config.parallel().overlap_reduction();
   settings.examples = is_example_file(config.data().train());
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());

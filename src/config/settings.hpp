@@ -17,6 +17,7 @@ struct Settings {
   ModelConfig model;
   int virtual_ranks = 1;  // V
   int groups = 1;         // G
+  bool overlap_reduction = true;
   // Whether data.train is a file of examples, with rows of spans.input_length and
   // spans.target_length.
   bool examples = false;

@@ -26,6 +26,9 @@ class Builder {
              feed_forward(feed, i)}};
   }
 
+  std::size_t first_param(int i) const {
+    return params_.at(block_name(decoder_, i) + (decoder_ ? ".self_attention.q" : ".attention.q"));
+  }
   Norm norm(const std::string& name) const {
     return {params_.at(name + ".norm"), config_.layer_norm_epsilon};
   }
@@ -126,6 +129,8 @@ Stack::Stack(const ModelConfig& config, bool decoder, const ParamIndex& params,
   for (int i = 0; i < blocks; ++i) {
     blocks_.push_back(builder.block(i));
     names_.push_back(block_name(decoder, i));
+    first_params_.push_back(i == 0 ? params.at(stack_name(decoder) + ".relative_bias")
+                                   : builder.first_param(i));
   }
   norm_ = builder.norm(stack_name(decoder));
   embedding_dropout_ = builder.dropout(Purpose::embedding_dropout, 0);
@@ -171,6 +176,7 @@ Tensor<float> Stack::backward(StepContext& context, ParamSet& params, const Sequ
     blocks_[i].backward<In>(context, params, {sequence, bias_, bias, memory, d_memory}, block,
                             dh.view());
     saved.blocks.pop_back();
+    context.gradients_complete_from(first_params_[i]);
   }
   return dh;
 }

@@ -47,6 +47,9 @@ class Stack {
   bool decoder_;
   bool recompute_blocks_;  // backward recomputes each block's saved state from its input
   RelativeBias bias_;
+  // The first parameter of each block, and of what backward completes with it, as the model has
+  // them: once the backward pass of the block is done, all from there on have their gradients.
+  std::vector<std::size_t> first_params_;
   std::vector<Block> blocks_;
   std::vector<std::string> names_;  // names of the blocks
   Norm norm_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "comm/canonical.hpp"
 #include "model/transformer.hpp"
 #include "plan/layer_memory.hpp"
 #include "plan/parameters.hpp"
@@ -37,6 +38,20 @@ void add_parameters(const MemoryInput& input, Rank p, ProcessMemory& memory) {
     memory.optimizer +=
         float_bytes * (factored ? spec.rows + spec.cols : moments * spec.rows * spec.cols);
   }
+}
+
+// Adds what the sums of gradients over processes need beside the leaves.
+void add_room_of_sums(const MemoryInput& input, Rank p, ProcessMemory& memory) {
+  const Layout& layout = input.layout;
+  std::int64_t dense = 0, experts = 0;
+  for (const ParamSpec& spec : parameter_specs(input.config, layout.owned_experts(p)))
+    (spec.expert ? experts : dense) += padded(spec.rows * spec.cols);
+  memory.gradients +=
+      room_of_sum({layout.virtual_ranks(), layout.processes()}, p, dense, float_bytes);
+  if (layout.groups() == 1) return;
+  const Interval<GroupId> groups = layout.groups_of(p);
+  const LeafPartition holders(layout.groups(), layout.groups() / groups.size());
+  memory.gradients += room_of_sum(holders, holders.owner(groups.first.value), experts, float_bytes);
 }
 
 // The number of tensors in a checkpoint: process p's dense ones and those of all experts, with
@@ -116,6 +131,7 @@ ProcessMemory plan_memory(const MemoryInput& input, Rank p, Load load) {
   ProcessMemory memory;
   add_parameters(input, p, memory);
   memory.loading = block_bytes + manifest_entry_bytes * stored_tensors(input, p);
+  add_room_of_sums(input, p, memory);
   const StepMemory step(input, p, load);
   memory.activations = step.saved();
   memory.buffers = step.fullest() - memory.activations;

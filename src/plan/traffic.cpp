@@ -23,17 +23,6 @@ double away_share(const Layout& layout, VirtualRank v) {
   return static_cast<double>(away) / layout.experts();
 }
 
-// Bytes sent by process j of `processes`, which holds `nodes` nodes of the tree.
-std::int64_t reduction_bytes(std::int64_t elements, std::int64_t processes, std::int64_t j,
-                             std::int64_t nodes) {
-  const std::int64_t piece = (j + 1) * elements / processes - j * elements / processes;
-  return gradient_bytes * (nodes * (elements - piece) + (processes - 1) * piece);
-}
-
-std::int64_t nodes_of(std::int64_t first, std::int64_t last, std::int64_t leaves) {
-  return static_cast<std::int64_t>(cover(first, last, leaves).size());
-}
-
 }  // namespace
 
 std::int64_t ExchangeTraffic::bytes_of_transfer() const {
@@ -57,19 +46,19 @@ ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
 
 ReductionTraffic plan_reduction(const ModelConfig& config, const Layout& layout, Rank p) {
   const ParameterCount count = count_parameters(config);
-  ReductionTraffic traffic;
-  const Interval<VirtualRank> hosted = layout.hosted(p);
-  traffic.dense_bytes =
-      reduction_bytes(count.dense(), layout.processes(), p.value,
-                      nodes_of(hosted.first.value, hosted.last.value, layout.virtual_ranks()));
-  if (layout.experts() == 0) return traffic;
+  const SumTraffic dense = traffic_of_sum({layout.virtual_ranks(), layout.processes()}, p,
+                                          count.dense(), gradient_bytes);
+  ReductionTraffic traffic{.dense_bytes = gradient_bytes * dense.elements,
+                           .messages = dense.messages};
+  if (layout.experts() == 0 || layout.groups() == 1) return traffic;
   // Processes that hold the same experts are at the same position of their groups.
   const Interval<GroupId> groups = layout.groups_of(p);
-  const std::int64_t holders = layout.groups() / groups.size();
+  const LeafPartition holders(layout.groups(), layout.groups() / groups.size());
   const std::int64_t elements = count.experts / layout.experts() * layout.owned_experts(p).size();
-  traffic.expert_bytes =
-      reduction_bytes(elements, holders, groups.first.value / groups.size(),
-                      nodes_of(groups.first.value, groups.last.value, layout.groups()));
+  const SumTraffic experts =
+      traffic_of_sum(holders, holders.owner(groups.first.value), elements, gradient_bytes);
+  traffic.expert_bytes = gradient_bytes * experts.elements;
+  traffic.messages += experts.messages;
   return traffic;
 }
 

@@ -25,10 +25,10 @@ ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
                               const StepShape& shape, bool decoder);
 
 // What process p sends to sum the gradients of all virtual ranks (and of an expert's copies) in the
-// canonical tree: its nodes, divided into pieces, and the piece that it sums, which goes to all
-// others.
+// canonical tree, as comm/sum_schedule.hpp has it.
 struct ReductionTraffic {
   std::int64_t dense_bytes = 0, expert_bytes = 0;
+  std::int64_t messages = 0;  // for both
 };
 ReductionTraffic plan_reduction(const ModelConfig& config, const Layout& layout, Rank p);
 

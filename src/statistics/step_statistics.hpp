@@ -1,6 +1,7 @@
-// From the outputs of one step on all processes to canonical figures. Values are gathered in order
-// of virtual rank and micro-step and added by the same tree everywhere, so every process has the
-// same bits and all processes decide alike. It knows no files and no clock.
+// From the outputs of one step on all processes to canonical figures. Real numbers are added over
+// micro-steps in order and over virtual ranks in the canonical tree, so every process has the same
+// bits and all processes decide alike. No process holds figures of more than its own virtual ranks.
+// It knows no files and no clock.
 #pragma once
 
 #include <span>

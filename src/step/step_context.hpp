@@ -6,6 +6,7 @@
 #include "base/timer.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
+#include "step/gradient_listener.hpp"
 #include "tensor/gemm.hpp"
 
 namespace switchyard {
@@ -21,6 +22,19 @@ struct StepContext {
   PhaseTimer& timer;
   Work& work;
   int micro_steps = 1;  // A: micro-steps per step, so a step has V*A routing groups
+  GradientListener* gradients = nullptr;  // in the last micro-step, if anyone wants to know
+
+  // To be called by backward, outside of other phases.
+  void gradients_complete_from(std::size_t param) {
+    if (!gradients) return;
+    const ScopedPhase phase(timer, Phase::reduction);
+    gradients->complete_from(param);
+  }
+  void advance_gradients() {
+    if (!gradients) return;
+    const ScopedPhase phase(timer, Phase::reduction);
+    gradients->advance();
+  }
 
   Interval<VirtualRank> hosted() const { return layout.hosted(comm.rank()); }
 };

@@ -75,6 +75,7 @@ ParamSet::ParamSet(std::vector<ParamSpec> specs, int dense_leaves, int expert_le
   std::int64_t dense_size = 0, expert_size = 0;
   for (const ParamSpec& spec : specs) {
     (spec.expert ? expert_size : dense_size) += padded_size(spec);
+    dense_count_ += !spec.expert;
   }
   values_ = Tensor<float>::zeros(1, dense_size + expert_size);
   dense_gradients_ = Tensor<float>::zeros(dense_leaves, dense_size);
@@ -110,15 +111,9 @@ Buffer<std::span<float>> rows_of(Tensor<float>& gradients) {
 
 }  // namespace
 
-Buffer<std::span<float>> ParamSet::dense_leaves() {
-  fill_empty_leaves();
-  return rows_of(dense_gradients_);
-}
+Buffer<std::span<float>> ParamSet::dense_leaves() { return rows_of(dense_gradients_); }
 
-Buffer<std::span<float>> ParamSet::expert_leaves() {
-  fill_empty_leaves();
-  return rows_of(expert_gradients_);
-}
+Buffer<std::span<float>> ParamSet::expert_leaves() { return rows_of(expert_gradients_); }
 
 void ParamSet::zero_gradients() {
   for (Param& param : params_) {
@@ -129,6 +124,12 @@ void ParamSet::zero_gradients() {
 void ParamSet::fill_empty_leaves() {
   for (Param& param : params_) {
     for (GradientLeaf& leaf : param.leaves) leaf.sum();
+  }
+}
+
+void ParamSet::fill_empty_dense_leaves(std::size_t first) {
+  for (std::size_t i = first; i < dense_count_; ++i) {
+    for (GradientLeaf& leaf : params_[i].leaves) leaf.sum();
   }
 }
 

@@ -78,19 +78,25 @@ class ParamSet {
   const Param& operator[](std::size_t i) const { return params_[i]; }
 
   // Each leaf's gradients of all dense tensors (or all expert tensors) as one span of floats, with
-  // padding zero. Order and length are equal on all processes that hold the same tensors.
+  // padding zero. Order and length are equal on all processes that hold the same tensors. Where a
+  // leaf is still empty the memory may hold anything.
   Buffer<std::span<float>> dense_leaves();
   Buffer<std::span<float>> expert_leaves();
+  // Where params()[i] begins in a dense leaf.
+  std::int64_t dense_offset(std::size_t i) const { return params_[i].value.data - values_.data(); }
   // Zeroing is deferred until something is added, or until fill_empty_leaves().
   void zero_gradients();
   void fill_empty_leaves();
+  void fill_empty_dense_leaves(std::size_t first);  // of params()[first] and later ones
   // Writes the bf16 copy of all values and allocates it on the first call: 2 bytes per element held
   // here. Must be called again whenever values have changed.
   void round_values();
-  std::int64_t elements() const;  // all values held here, without padding
+  std::size_t dense_count() const { return dense_count_; }  // the first of params()
+  std::int64_t elements() const;                            // all values held here, without padding
 
  private:
   std::vector<Param> params_;
+  std::size_t dense_count_ = 0;    // the first of params_
   Tensor<float> values_;           // [1, padded elements]
   Tensor<bfloat16> rounded_;       // likewise, or empty
   Tensor<float> dense_gradients_;  // [dense leaves, padded dense elements]

@@ -8,7 +8,6 @@
 #include "base/buffer.hpp"
 #include "base/timer.hpp"
 #include "model/weights.hpp"
-#include "optim/gradient_sync.hpp"
 #include "train/router_bias.hpp"
 
 namespace switchyard {
@@ -24,6 +23,7 @@ Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target
       target_length_(target_length),
       layout_(settings.virtual_ranks, comm.size(), settings.groups, settings.model.moe.num_experts),
       model_(settings.model, layout_, comm.rank(), settings.seed, Transformer::Gradients::yes),
+      reducer_(comm, layout_, model_.parameters()),
       optimizer_(make_optimizer(settings.optimizer, model_.parameters().params())) {}
 
 BatchShape Learner::batch_shape(std::int64_t rows) const {
@@ -90,14 +90,18 @@ Buffer<Transformer::Output> Learner::forward_backward(std::span<const Batch> bat
   StepContext step = context(Mode::train, timer);
   model_.parameters().zero_gradients();
   Buffer<Transformer::Output> outputs;
-  for (const Batch& batch : batches) outputs.push_back(model_.forward_backward(step, batch));
+  reducer_.begin();
+  for (const Batch& batch : batches) {
+    if (settings_.overlap_reduction && &batch == &batches.back()) step.gradients = &reducer_;
+    outputs.push_back(model_.forward_backward(step, batch));
+  }
   return outputs;
 }
 
 // Sums the gradients over the run and returns their global norm. Collective.
 double Learner::reduce_gradients(PhaseTimer& timer) {
   const ScopedPhase phase(timer, Phase::reduction);
-  synchronize_gradients(comm_, layout_, model_.parameters());
+  reducer_.finish();
   return gradient_norm(comm_, layout_, model_.parameters());
 }
 

@@ -15,6 +15,7 @@
 #include "config/settings.hpp"
 #include "data/example.hpp"
 #include "model/transformer.hpp"
+#include "optim/gradient_reducer.hpp"
 #include "optim/optimizer.hpp"
 #include "statistics/step_figures.hpp"
 #include "tensor/named_tensor.hpp"
@@ -57,6 +58,7 @@ class Learner {
   std::int64_t target_length_;  // T
   Layout layout_;
   Transformer model_;
+  GradientReducer reducer_;
   std::unique_ptr<Optimizer> optimizer_;
   Work work_;
   std::int64_t steps_ = 0;

@@ -16,11 +16,12 @@ void fold(benchmark::State& state, const Comm& comm, const LayerShape& shape, st
     for (std::int64_t v = 0; v < V; ++v) of_element.push_back(leaves.view()(v, i));
     expected.push_back(reference::tree_sum(of_element));
   }
-  const LeafPartition partition{{0, V}};
+  const LeafPartition partition(V, 1);
+  CanonicalSum<float> sum(comm, partition, n);
   const auto run = [&] {
     std::vector<std::span<float>> rows;
     for (std::int64_t v = 0; v < V; ++v) rows.push_back(leaves.row_range(v, 1).flat());
-    canonical_all_reduce<float>(comm, partition, rows, rows[0]);
+    sum.all_reduce(rows);
   };
   run();
   const auto sums = leaves.row_range(0, 1).flat();

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -14,8 +12,6 @@
 namespace switchyard {
 namespace {
 
-using Nodes = std::vector<TreeNode>;
-
 // Values of very different sizes, so that a different order of additions shows in the bits.
 template <class T>
 T leaf_value(std::int64_t leaf, std::int64_t element) {
@@ -25,61 +21,7 @@ T leaf_value(std::int64_t leaf, std::int64_t element) {
                     static_cast<int>(words[2] % 24));
 }
 
-LeafPartition equal_shares(std::int64_t leaves, std::int64_t processes) {
-  LeafPartition partition;
-  for (std::int64_t p = 0; p <= processes; ++p) partition.first.push_back(p * leaves / processes);
-  return partition;
-}
-
-std::int64_t first_leaf(TreeNode node) { return node.index << node.level; }
-std::int64_t last_leaf(TreeNode node, std::int64_t leaves) {
-  return std::min((node.index + 1) << node.level, leaves);
-}
-
-TEST(Cover, IsThatOfTheWorkedExample) {
-  EXPECT_EQ(cover(0, 2, 5), (Nodes{{1, 0}}));
-  EXPECT_EQ(cover(2, 5, 5), (Nodes{{1, 1}, {2, 1}}));
-  EXPECT_EQ(cover(0, 5, 5), (Nodes{{3, 0}}));
-  EXPECT_EQ(cover(3, 3, 5), Nodes{});
-}
-
-TEST(Cover, HoldsEachLeafOnceInMaximalNodes) {
-  for (std::int64_t leaves = 1; leaves <= 64; ++leaves)
-    for (std::int64_t first = 0; first <= leaves; ++first)
-      for (std::int64_t last = first; last <= leaves; ++last) {
-        std::int64_t next = first;
-        for (const TreeNode node : cover(first, last, leaves)) {
-          ASSERT_EQ(first_leaf(node), next);
-          next = last_leaf(node, leaves);
-          ASSERT_GT(next, first_leaf(node));
-          const TreeNode parent{node.level + 1, node.index / 2};
-          const bool is_root = node.level == reference::root_level(leaves);
-          const bool parent_fits = first_leaf(parent) >= first && last_leaf(parent, leaves) <= last;
-          ASSERT_TRUE(is_root || !parent_fits) << first << ' ' << last << ' ' << leaves;
-        }
-        ASSERT_EQ(next, last);
-      }
-}
-
-TEST(Cover, IsOneNodeWhereProcessesHostEqualPowersOfTwo) {
-  for (std::int64_t leaves = 1; leaves <= 64; ++leaves)
-    for (std::int64_t share = 1; share <= leaves; share *= 2)
-      for (std::int64_t first = 0; leaves % share == 0 && first < leaves; first += share)
-        ASSERT_EQ(cover(first, first + share, leaves).size(), 1u);
-}
-
-TEST(CanonicalSum, IsTheTreesRootInEveryBit) {
-  EXPECT_EQ(canonical_sum({}), 0);
-  for (std::int64_t leaves = 1; leaves <= 64; ++leaves) {
-    std::vector<double> values;
-    for (std::int64_t leaf = 0; leaf < leaves; ++leaf)
-      values.push_back(leaf_value<double>(leaf, 0));
-    EXPECT_EQ(std::bit_cast<std::uint64_t>(canonical_sum(values)),
-              std::bit_cast<std::uint64_t>(reference::tree_sum(values)));
-  }
-}
-
-// The leaves of one process, and the result that every process should get.
+// The leaves of one process, and the sum that every process should get.
 template <class T>
 struct Case {
   std::vector<std::vector<T>> buffers;
@@ -87,8 +29,8 @@ struct Case {
   std::vector<T> expected;
 
   Case(const Comm& comm, const LeafPartition& partition, std::int64_t n) {
-    const auto own = static_cast<std::size_t>(comm.rank().value);
-    for (std::int64_t leaf = partition.first[own]; leaf < partition.first[own + 1]; ++leaf) {
+    for (std::int64_t leaf = partition.first(comm.rank()); leaf < partition.last(comm.rank());
+         ++leaf) {
       buffers.emplace_back();
       for (std::int64_t i = 0; i < n; ++i) buffers.back().push_back(leaf_value<T>(leaf, i));
     }
@@ -97,64 +39,93 @@ struct Case {
       std::vector<T> values;
       for (std::int64_t leaf = 0; leaf < partition.leaves(); ++leaf)
         values.push_back(leaf_value<T>(leaf, i));
-      expected.push_back(values.empty() ? T{0} : reference::tree_sum(values));
+      expected.push_back(reference::tree_sum(values));
     }
+  }
+
+  bool holds_the_sum() const {
+    return expected.empty() ||
+           std::memcmp(buffers[0].data(), expected.data(), expected.size() * sizeof(T)) == 0;
   }
 };
 
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
+// Some of these lengths are summed by the tree, some by halving or directly.
+constexpr std::int64_t lengths[] = {0, 1, 3, 1000, 10007, 70000};
 
 template <class T>
-void expect_tree_sums(const LeafPartition& partition, std::int64_t n, std::int64_t chunk) {
-  Case<T> c(test_world(), partition, n);
-  constexpr T guard = -12345;
-  std::vector<T> result(static_cast<std::size_t>(n) + 1, guard);
-  canonical_all_reduce<T>(test_world(), partition, c.leaves,
-                          std::span(result).first(c.expected.size()), chunk);
-  EXPECT_EQ(result.back(), guard);
-  result.pop_back();
-  EXPECT_TRUE(same_bits(result, c.expected))
-      << partition.leaves() << " leaves, n " << n << ", chunk " << chunk;
+void expect_tree_sums(std::int64_t leaves) {
+  const LeafPartition partition(leaves, test_world().size());
+  for (const std::int64_t n : lengths) {
+    Case<T> c(test_world(), partition, n);
+    canonical_all_reduce<T>(test_world(), partition, c.leaves);
+    EXPECT_TRUE(c.holds_the_sum()) << leaves << " leaves, n " << n;
+  }
 }
 
-TEST(CanonicalAllReduce, GivesTheTreesBitsOnEveryProcess) {
-  for (const std::int64_t leaves : {4, 5, 7, 8, 16})
-    for (const std::int64_t n : {0, 1, 3, 1000, 10007}) {
-      expect_tree_sums<float>(equal_shares(leaves, test_world().size()), n, 4096);
-      expect_tree_sums<double>(equal_shares(leaves, test_world().size()), n, 4096);
+TEST(CanonicalSum, HasTheTreesBitsOnEveryProcess) {
+  for (const std::int64_t leaves : {4, 5, 7, 8, 16}) {
+    expect_tree_sums<float>(leaves);
+    expect_tree_sums<double>(leaves);
+  }
+}
+
+TEST(CanonicalSum, DoesNotDependOnTheChunk) {
+  const LeafPartition partition(7, test_world().size());
+  for (const std::int64_t chunk : {7, 50, 99, 100, 101, 5000}) {
+    Case<float> c(test_world(), partition, 100);
+    CanonicalSum<float>(test_world(), partition, 100, chunk).all_reduce(c.leaves);
+    EXPECT_TRUE(c.holds_the_sum()) << chunk;
+  }
+}
+
+TEST(CanonicalSum, IsMadeOnceAndUsedOften) {
+  const LeafPartition partition(8, test_world().size());
+  CanonicalSum<float> sum(test_world(), partition, 20000, 6000);
+  for (int i = 0; i < 3; ++i) {
+    Case<float> c(test_world(), partition, 20000);
+    sum.all_reduce(c.leaves);
+    EXPECT_TRUE(c.holds_the_sum());
+  }
+}
+
+// The processes learn at different times that elements are final, and one asks for news more often.
+TEST(CanonicalSum, TravelsWhileOtherElementsAreStillComputed) {
+  constexpr std::int64_t n = 50000;
+  const LeafPartition partition(8, test_world().size());
+  CanonicalSum<float> sum(test_world(), partition, n, 4096);
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    Case<float> c(test_world(), partition, n);
+    const std::vector<std::vector<float>> finals = c.buffers;
+    for (std::vector<float>& buffer : c.buffers) std::fill(buffer.begin(), buffer.end(), -1.0f);
+    sum.begin(c.leaves);
+    const std::int64_t step = 3000 + 1000 * test_world().rank().value;
+    for (std::int64_t first = n; first > 0;) {
+      const std::int64_t next = std::max<std::int64_t>(first - step, 0);
+      for (std::size_t i = 0; i < finals.size(); ++i)
+        std::copy(finals[i].begin() + next, finals[i].begin() + first, c.buffers[i].begin() + next);
+      first = next;
+      sum.final_from(first);
+      for (std::int64_t i = test_world().rank().value; i > 0; --i) sum.advance();
     }
+    sum.finish();
+    EXPECT_TRUE(c.holds_the_sum());
+  }
 }
 
-TEST(CanonicalAllReduce, DoesNotDependOnTheChunk) {
-  for (const std::int64_t chunk : {1, 2, 5, 999, 1000, 1001})
-    expect_tree_sums<float>(equal_shares(7, test_world().size()), 1000, chunk);
+TEST(CanonicalSum, TakesRoomForAFewChunksOnly) {
+  for (const std::int64_t processes : {2, 3, 16, 1024}) {
+    const LeafPartition partition(1024, processes);
+    const auto room = [&](std::int64_t length) {
+      return room_of_sum(partition, Rank{processes / 2}, length, 4);
+    };
+    EXPECT_GT(room(std::int64_t{1} << 26), 0);
+    EXPECT_EQ(room(std::int64_t{1} << 26), room(std::int64_t{1} << 32));
+  }
 }
 
-TEST(CanonicalAllReduce, AllowsProcessesWithoutLeaves) {
-  const int processes = test_world().size();
-  for (const std::int64_t leaves : {0, 1, 2, 3})
-    expect_tree_sums<float>(equal_shares(leaves, processes), 100, 64);
-  LeafPartition all_on_the_last;
-  all_on_the_last.first.assign(static_cast<std::size_t>(processes), 0);
-  all_on_the_last.first.push_back(5);
-  expect_tree_sums<float>(all_on_the_last, 100, 64);
-}
-
-TEST(CanonicalAllReduce, WritesIntoItsFirstLeaf) {
-  const LeafPartition partition = equal_shares(7, test_world().size());
-  Case<float> c(test_world(), partition, 1000);
-  canonical_all_reduce<float>(test_world(), partition, c.leaves, c.leaves[0], 300);
-  EXPECT_TRUE(same_bits(c.buffers[0], c.expected));
-}
-
-TEST(CanonicalAllReduce, AddsInAnotherOrderThanLeftToRight) {
-  const LeafPartition partition = equal_shares(8, test_world().size());
+TEST(CanonicalSum, AddsInAnotherOrderThanLeftToRight) {
   std::int64_t different = 0;
-  const Case<float> c(test_world(), partition, 1000);
+  const Case<float> c(test_world(), {8, test_world().size()}, 1000);
   for (std::int64_t i = 0; i < 1000; ++i) {
     float sum = 0;
     for (std::int64_t leaf = 0; leaf < 8; ++leaf) sum += leaf_value<float>(leaf, i);

@@ -8,7 +8,7 @@
 
 #include "comm/layout.hpp"
 #include "model/transformer.hpp"
-#include "optim/gradient_sync.hpp"
+#include "optim/gradient_reducer.hpp"
 #include "optim/optimizer.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"

@@ -17,7 +17,7 @@
 #include "interchange/hugging_face.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
-#include "optim/gradient_sync.hpp"
+#include "optim/gradient_reducer.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"
 #include "support/shared_directory.hpp"

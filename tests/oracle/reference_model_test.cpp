@@ -11,7 +11,7 @@
 
 #include "comm/layout.hpp"
 #include "model/transformer.hpp"
-#include "optim/gradient_sync.hpp"
+#include "optim/gradient_reducer.hpp"
 #include "oracle/small_model.hpp"
 #include "support/batches.hpp"
 #include "support/mpi_main.hpp"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "model/transformer.hpp"
-#include "optim/gradient_sync.hpp"
+#include "optim/gradient_reducer.hpp"
 #include "optim/optimizer.hpp"
 #include "plan/small_plan.hpp"
 #include "support/allocations.hpp"
@@ -45,6 +45,7 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
   const test::PeakAllocation peak;
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
   if (all_to_one) prefer_expert_zero(model.parameters());
+  GradientReducer reducer(comm, layout, model.parameters());
   const auto optimizer = make_adafactor({}, model.parameters().params());
   PhaseTimer timer;
   Work work;
@@ -54,7 +55,8 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
         test::slice(test::full_batch(config, shape, virtual_ranks), layout.hosted(comm.rank()));
     model.parameters().zero_gradients();
     const Transformer::Output output = model.forward_backward(context, batch);
-    synchronize_gradients(comm, layout, model.parameters());
+    reducer.begin();
+    reducer.finish();
     if (all_to_one) continue;  // the routers stay as they are
     optimizer->update(model.parameters().params(), step, 0.01);
   }

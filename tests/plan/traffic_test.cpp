@@ -57,18 +57,23 @@ TEST(ReductionTraffic, IsTwiceTheGradientsButForTheOwnPiece) {
     const ReductionTraffic traffic = plan_reduction(config, Layout(8, 4, 1, 4), p);
     sent += traffic.dense_bytes;
     EXPECT_EQ(traffic.expert_bytes, 0) << "one copy of each expert needs no sum";
+    EXPECT_EQ(traffic.messages, 4) << "two halvings, and back";
   }
   EXPECT_EQ(sent, 2 * 3 * dense * 4);
   EXPECT_EQ(plan_reduction(config, Layout(8, 1, 1, 4), Rank(0)).dense_bytes, 0);
 }
 
-// Virtual ranks 0 1 | 2 3 4: the second process has nodes (1,1) and (2,1) of the tree.
-TEST(ReductionTraffic, IsMoreWhereAProcessHasSeveralNodes) {
+// What the program really sends is counted where the sums are (comm/sum_schedule).
+TEST(ReductionTraffic, IsThatOfTheSchedule) {
   const ModelConfig config = small_config(4);
-  const Layout layout(5, 2, 1, 4);
-  const std::int64_t dense = count_parameters(config).dense(), first = dense / 2;
-  EXPECT_EQ(plan_reduction(config, layout, Rank(0)).dense_bytes, 4 * dense);
-  EXPECT_EQ(plan_reduction(config, layout, Rank(1)).dense_bytes, 4 * (2 * first + (dense - first)));
+  const std::int64_t dense = count_parameters(config).dense();
+  for (const int processes : {2, 3, 5})
+    for (Rank p(0); p.value < processes; ++p) {
+      const ReductionTraffic traffic = plan_reduction(config, Layout(5, processes, 1, 4), p);
+      const SumTraffic expected = traffic_of(schedule_sum({5, processes}, p, 4 * dense), dense);
+      EXPECT_EQ(traffic.dense_bytes, 4 * expected.elements);
+      EXPECT_EQ(traffic.messages, expected.messages);
+    }
 }
 
 TEST(ReductionTraffic, SumsTheCopiesOfAnExpertAmongTheirHolders) {
@@ -76,7 +81,9 @@ TEST(ReductionTraffic, SumsTheCopiesOfAnExpertAmongTheirHolders) {
   const std::int64_t experts = count_parameters(config).experts;
   // Two groups of two processes: each process has half of the experts and one partner.
   const ReductionTraffic traffic = plan_reduction(config, Layout(4, 4, 2, 4), Rank(3));
-  EXPECT_EQ(traffic.expert_bytes, 2 * (experts / 2) / 2 * 4);
+  const SumTraffic expected =
+      traffic_of(schedule_sum({2, 2}, Rank(1), 4 * experts / 2), experts / 2);
+  EXPECT_EQ(traffic.expert_bytes, 4 * expected.elements);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "optim/gradient_sync.hpp"
+#include "optim/gradient_reducer.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,98 @@
+#include "comm/request.hpp"
+
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "comm/mpi.hpp"
+
+namespace switchyard {
+namespace {
+
+static_assert(sizeof(MPI_Request) <= sizeof(std::uint64_t));
+
+std::uint64_t stored(MPI_Request request) {
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, &request, sizeof request);
+  return bytes;
+}
+
+MPI_Request request_of(std::uint64_t bytes) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  std::memcpy(&request, &bytes, sizeof request);
+  return request;
+}
+
+}  // namespace
+
+Request::Request(Request&& other) noexcept
+    : handle_(other.handle_), pending_(std::exchange(other.pending_, false)) {}
+
+Request& Request::operator=(Request&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(pending_, other.pending_);
+  return *this;
+}
+
+Request::~Request() {
+  if (!pending_ || std::uncaught_exceptions() > 0) return;
+  MPI_Request request = request_of(handle_);
+  MPI_Wait(&request, MPI_STATUS_IGNORE);
+}
+
+bool Request::done() {
+  if (!pending_) return true;
+  MPI_Request request = request_of(handle_);
+  int flag = 0;
+  check_mpi(MPI_Test(&request, &flag, MPI_STATUS_IGNORE), "MPI_Test");
+  if (flag != 0) pending_ = false;
+  return flag != 0;
+}
+
+void Request::wait() {
+  if (!std::exchange(pending_, false)) return;
+  MPI_Request request = request_of(handle_);
+  check_mpi(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait");
+}
+
+bool all_done(Buffer<Request>& requests) {
+  bool done = true;
+  for (Request& request : requests) done &= request.done();
+  return done;
+}
+
+void wait_for_all(Buffer<Request>& requests) {
+  for (Request& request : requests) request.wait();
+  requests.clear();
+}
+
+template <class T>
+Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Isend(data.data(), int_count(std::ssize(data)), mpi_type<T>(), int_count(to.value),
+                      tag, comm.handle().comm, &request),
+            "MPI_Isend");
+  Request result;
+  result.handle_ = stored(request);
+  result.pending_ = true;
+  return result;
+}
+
+template <class T>
+Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Irecv(data.data(), int_count(std::ssize(data)), mpi_type<T>(),
+                      int_count(from.value), tag, comm.handle().comm, &request),
+            "MPI_Irecv");
+  Request result;
+  result.handle_ = stored(request);
+  result.pending_ = true;
+  return result;
+}
+
+template Request start_send(const Comm&, std::span<const float>, Rank, int);
+template Request start_send(const Comm&, std::span<const double>, Rank, int);
+template Request start_receive(const Comm&, std::span<float>, Rank, int);
+template Request start_receive(const Comm&, std::span<double>, Rank, int);
+
+}  // namespace switchyard

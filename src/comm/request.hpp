@@ -1,0 +1,45 @@
+// A message on its way between two processes, and its owner.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/buffer.hpp"
+#include "comm/comm.hpp"
+
+namespace switchyard {
+
+// One MPI_Request. Move-only. The data of the message must stay in place until it is done; the
+// destructor waits for that, except while an exception unwinds, when the other side may never
+// answer.
+class Request {
+ public:
+  Request() = default;  // nothing to wait for
+  Request(Request&& other) noexcept;
+  Request& operator=(Request&& other) noexcept;
+  ~Request();
+
+  bool done();  // lets MPI work on its messages; does not wait
+  void wait();
+
+ private:
+  template <class T>
+  friend Request start_send(const Comm&, std::span<const T>, Rank, int);
+  template <class T>
+  friend Request start_receive(const Comm&, std::span<T>, Rank, int);
+
+  std::uint64_t handle_ = 0;  // the bytes of an MPI_Request
+  bool pending_ = false;
+};
+
+bool all_done(Buffer<Request>& requests);
+void wait_for_all(Buffer<Request>& requests);  // and empties the buffer
+
+// Messages between two processes of a Comm with equal tags arrive in the order in which they were
+// started. tag: 0 to 32,767. T: float or double.
+template <class T>
+Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag);
+template <class T>
+Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag);
+
+}  // namespace switchyard
