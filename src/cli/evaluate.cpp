@@ -168,7 +168,9 @@ Evaluation evaluate_model(const Evaluated& job, const Layout& layout, const Tran
                           const Keep& keep) {
   PhaseTimer timer;
   Work work;
+  const RowTransport transport(job.world, layout);
   StepContext context{.comm = job.world,
+                      .transport = transport,
                       .layout = layout,
                       .seed = job.settings.seed,
                       .step = 0,

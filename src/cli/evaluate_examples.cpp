@@ -59,7 +59,9 @@ ExampleFigure measure(const Comm& world, const ExampleEvaluation& job, const Set
   model.round_weights();
   PhaseTimer timer;
   Work work;
+  const RowTransport transport(world, layout);
   StepContext context{.comm = world,
+                      .transport = transport,
                       .layout = layout,
                       .seed = settings.seed,
                       .step = 0,

@@ -61,17 +61,20 @@ std::optional<EnvironmentVariable> foreign_launcher(int world_size) {
   return promise;
 }
 
-Comm within_host(const Comm& comm) {
-  if (comm.size() == 1) return comm.duplicate();
+std::int64_t host_number(const Comm& comm) {
+  if (comm.size() == 1) return 0;
   MPI_Comm sharing = MPI_COMM_NULL;
   check_mpi(
       MPI_Comm_split_type(comm.handle().comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &sharing),
       "MPI_Comm_split_type");
-  auto first =
-      static_cast<int>(comm.rank().value);  // rank 0 of this host; its rank identifies the host
-  check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, sharing), "MPI_Bcast");
+  std::int64_t lowest = comm.rank().value;
+  check_mpi(MPI_Bcast(&lowest, 1, MPI_INT64_T, 0, sharing), "MPI_Bcast");
   check_mpi(MPI_Comm_free(&sharing), "MPI_Comm_free");
-  return comm.split(first, static_cast<int>(comm.rank().value));
+  return lowest;
+}
+
+Comm within_host(const Comm& comm) {
+  return comm.split(static_cast<int>(host_number(comm)), static_cast<int>(comm.rank().value));
 }
 
 std::optional<Difference> find_difference(const Comm& comm, const std::string& text) {

@@ -29,7 +29,9 @@ bool has_launcher();
 // collective.
 std::optional<EnvironmentVariable> foreign_launcher(int world_size);
 
-// The processes on this host (those that share memory), in rank order. Collective.
+// The lowest rank of those that share memory with this process: a number for its host. Collective.
+std::int64_t host_number(const Comm& comm);
+// The processes on this host, in rank order. Collective.
 Comm within_host(const Comm& comm);
 
 // Two processes whose texts differ.

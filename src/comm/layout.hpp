@@ -28,7 +28,10 @@ class Layout {
 
   GroupId group(VirtualRank v) const;
   Interval<VirtualRank> members(GroupId g) const;
-  Interval<Rank> processes_of(GroupId g) const;    // those that host g's virtual ranks
+  Interval<Rank> processes_of(GroupId g) const;  // those that host g's virtual ranks
+  // The processes with which p exchanges rows: those of its group, or itself where it hosts whole
+  // groups.
+  Interval<Rank> peers(Rank p) const { return processes_of(groups_of(p).first); }
   Interval<GroupId> groups_of(Rank p) const;       // those in which p may own experts
   Rank owner(ExpertId e, GroupId g) const;         // the process that computes e for tokens of g
   Interval<ExpertId> owned_experts(Rank p) const;  // the same set in each group of p; may be empty

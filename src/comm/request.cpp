@@ -90,9 +90,14 @@ Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag) {
   return result;
 }
 
-template Request start_send(const Comm&, std::span<const float>, Rank, int);
-template Request start_send(const Comm&, std::span<const double>, Rank, int);
-template Request start_receive(const Comm&, std::span<float>, Rank, int);
-template Request start_receive(const Comm&, std::span<double>, Rank, int);
+#define SWITCHYARD_INSTANTIATE(T)                                          \
+  template Request start_send(const Comm&, std::span<const T>, Rank, int); \
+  template Request start_receive(const Comm&, std::span<T>, Rank, int);
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(double)
+SWITCHYARD_INSTANTIATE(bfloat16)
+SWITCHYARD_INSTANTIATE(std::int64_t)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

@@ -36,7 +36,7 @@ bool all_done(Buffer<Request>& requests);
 void wait_for_all(Buffer<Request>& requests);  // and empties the buffer
 
 // Messages between two processes of a Comm with equal tags arrive in the order in which they were
-// started. tag: 0 to 32,767. T: float or double.
+// started. tag: 0 to 32,767. T: float, double, bfloat16 or std::int64_t.
 template <class T>
 Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag);
 template <class T>

@@ -182,6 +182,10 @@ SumSchedule schedule_sum(const LeafPartition& partition, Rank self, std::int64_t
   if (bytes <= short_bytes) return tree_schedule(partition, self);
   if (is_power_of_two(processes) && is_power_of_two(partition.leaves()))
     return halving_schedule(partition, self);
+  if (processes <= most_balanced_processes) {
+    const std::int64_t cuts = bytes / least_piece_bytes;
+    return balanced_schedule(partition, self, std::clamp<std::int64_t>(cuts, 1, 4 * processes));
+  }
   // With few pieces, their owners would receive more than the tree's nodes do.
   const std::int64_t pieces = std::min(processes, bytes / least_piece_bytes);
   const auto log = static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(processes)));

@@ -8,8 +8,11 @@
 //   exchange halves of what they hold, which adds exactly the tree's nodes, and the largest halves
 //   go to the nearest neighbours. Then back in the opposite order. 2 log2 R messages and
 //   2 n (R-1)/R elements sent by each process. The pieces land in bit-reversed order.
-// * direct, for all else: every process sends each of its nodes' piece j to the process that sums
-//   piece j, which sends the sum to all.
+// * balanced, for all other long vectors on up to 32 processes: for each piece, nodes are added up
+//   where that takes the fewest messages, and the sum where it burdens the busiest process least.
+//   V = 16 on R = 3: each process sends 2 n elements, and no order of the tree takes less.
+// * direct, on more processes: every process sends each of its nodes' piece j to the process that
+//   sums piece j, which sends the sum to all.
 //
 // A vector is cut into `pieces` equal pieces; a slot holds some of them. Slots 0, 1, … hold the
 // process's own nodes, from left to right, and the sum in the end lies in slot 0; the others are
@@ -47,8 +50,8 @@ struct SumSchedule {
   int nodes = 1;         // slots of own nodes
   Buffer<Pieces> rooms;  // what slot nodes + i has room for
   Buffer<Round> rounds;
-  std::size_t summing_rounds = 0;  // after these rounds slot 0 holds the sum of pieces `own`
-  Pieces own;
+  std::size_t summing_rounds = 0;  // after these, each piece's sum is in slot 0 of some process
+  Pieces own;  // the pieces whose sums are then here; with the balanced schedule not said
 };
 
 SumSchedule tree_schedule(const LeafPartition& partition, Rank self);
@@ -56,6 +59,11 @@ SumSchedule tree_schedule(const LeafPartition& partition, Rank self);
 SumSchedule halving_schedule(const LeafPartition& partition, Rank self);
 // 1 <= pieces <= processes.
 SumSchedule direct_schedule(const LeafPartition& partition, Rank self, std::int64_t pieces);
+
+constexpr std::int64_t most_balanced_processes = 32;
+// 2 <= processes <= most_balanced_processes. The direct schedule, where that is better for the
+// process that sends most.
+SumSchedule balanced_schedule(const LeafPartition& partition, Rank self, std::int64_t pieces);
 
 // The schedule for vectors of `bytes` bytes; the same kind on all processes.
 SumSchedule schedule_sum(const LeafPartition& partition, Rank self, std::int64_t bytes);

@@ -18,6 +18,7 @@ struct Settings {
   int virtual_ranks = 1;  // V
   int groups = 1;         // G
   bool overlap_reduction = true;
+  bool two_level_exchange = false;
   // Whether data.train is a file of examples, with rows of spans.input_length and
   // spans.target_length.
   bool examples = false;

@@ -18,7 +18,7 @@ Buffer<std::int64_t> number_segments(const Layout& layout, Rank self) {
   const std::int64_t E = layout.experts();
   Buffer<std::int64_t> segment(hosted.size() * E);
   std::int64_t next = 0;
-  for (Rank owner{0}; owner.value < layout.processes(); ++owner)
+  for (const Rank owner : layout.peers(self))
     for (const GroupId g : layout.groups_of(owner))
       for (const ExpertId e : layout.owned_experts(owner))
         for (const VirtualRank v : hosted_in_group(layout, self, g))
@@ -27,14 +27,16 @@ Buffer<std::int64_t> number_segments(const Layout& layout, Rank self) {
   return segment;
 }
 
-// [R] total rows of each owner's segments.
+// [peers] total rows of each owner's segments.
 Buffer<std::int64_t> rows_by_owner(const Layout& layout, Rank self,
                                    std::span<const std::int64_t> segment_rows) {
-  Buffer<std::int64_t> rows(layout.processes(), 0);
+  Buffer<std::int64_t> rows;
   std::size_t segment = 0;
-  for (Rank owner{0}; owner.value < layout.processes(); ++owner)
+  for (const Rank owner : layout.peers(self)) {
+    rows.push_back(0);
     for (std::int64_t n = segment_count(layout, self, owner); n > 0; --n)
-      rows[owner.value] += segment_rows[segment++];
+      rows.back() += segment_rows[segment++];
+  }
   return rows;
 }
 

@@ -23,7 +23,7 @@ struct DispatchPlan {
   Buffer<std::int64_t> rows;
   std::int64_t choices = 1;        // k
   Buffer<std::int64_t> position;   // [h, k, N] index in `rows` of each choice's row; -1: not kept
-  Buffer<std::int64_t> send_rows;  // [R] rows that go to each process
+  Buffer<std::int64_t> send_rows;  // [peers] rows that go to each process of Layout::peers
   Buffer<std::int64_t> segment_rows;  // rows in each segment, in send order
 };
 

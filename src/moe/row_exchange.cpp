@@ -18,17 +18,17 @@ std::int64_t total(std::span<const std::int64_t> rows) {
   return std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
 }
 
-// rows [sum of `to`, D]: to[p] rows go to process p -> the received rows [sum of `from`, D]. One
-// collective, recorded as `transfer` with the bytes that leave this process.
+// rows [sum of counts.send, D], packed in the order of the peers -> the received rows [sum of
+// counts.recv, D]. One collective, recorded as `transfer` with the bytes that leave this process.
 template <class T>
-Tensor<T> transfer_rows(StepContext& context, const Tensor<T>& rows,
-                        std::span<const std::int64_t> to, std::span<const std::int64_t> from,
+Tensor<T> transfer_rows(StepContext& context, const Tensor<T>& rows, const RowCounts& counts,
                         Transfer transfer) {
-  auto received = Tensor<T>::uninitialized(total(from), rows.cols());
-  const std::int64_t leaving = total(to) - to[context.comm.rank().value];
+  auto received = Tensor<T>::uninitialized(total(counts.recv), rows.cols());
+  const Rank self = context.comm.rank(), first = context.transport.peers().first;
+  const std::int64_t leaving = total(counts.send) - counts.send[self.value - first.value];
   transfer.bytes = leaving * rows.cols() * static_cast<std::int64_t>(sizeof(T));
   const ScopedTransfer record(context.timer, transfer);
-  all_to_all_rows<T>(context.comm, rows.flat(), to, received.flat(), from, rows.cols());
+  context.transport.transfer<T>(counts, rows.flat(), received.flat(), rows.cols());
   return received;
 }
 
@@ -45,25 +45,22 @@ Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
 }
 
 // Sends each owner the number of rows it will receive from this process, followed by the number in
-// each segment. Returns the messages received, in order of source. Collective.
-Buffer<std::int64_t> exchange_messages(StepContext& context, const DispatchPlan& plan,
-                                       std::uint32_t layer) {
+// each segment. Collective.
+RowTransport::Announced announce(StepContext& context, const DispatchPlan& plan,
+                                 std::uint32_t layer) {
   const Layout& layout = context.layout;
-  const Rank self = context.comm.rank();
-  Buffer<std::int64_t> sent, send_sizes, recv_sizes;
+  const auto size = [&](Rank from, Rank to) { return 1 + segment_count(layout, from, to); };
+  Buffer<std::int64_t> messages;
   auto segment = plan.segment_rows.begin();
-  for (Rank p{0}; p.value < layout.processes(); ++p) {
-    const std::int64_t segments = segment_count(layout, self, p);
-    sent.push_back(plan.send_rows[p.value]);
-    sent.insert(sent.end(), segment, segment + segments);
-    segment += segments;
-    send_sizes.push_back(1 + segments);
-    recv_sizes.push_back(1 + segment_count(layout, p, self));
+  auto rows = plan.send_rows.begin();
+  for (const Rank p : context.transport.peers()) {
+    messages.push_back(*rows++);
+    const auto end = segment + segment_count(layout, context.comm.rank(), p);
+    messages.insert(messages.end(), segment, end);
+    segment = end;
   }
-  Buffer<std::int64_t> received(total(recv_sizes));
   const ScopedTransfer transfer(context.timer, {.layer = layer});
-  all_to_all_rows<std::int64_t>(context.comm, sent, send_sizes, received, recv_sizes, 1);
-  return received;
+  return context.transport.announce(messages, size);
 }
 
 void check_conservation(Rank source, Rank owner, std::int64_t sent, std::int64_t received) {
@@ -92,12 +89,13 @@ struct RowExchange::Cursor {
 
 // Lays out this owner's (group, expert) batches; each source sends its rows in the same order.
 void RowExchange::lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources) {
-  gather_.reserve(total(recv_rows_));
+  gather_.reserve(total(there_.recv));
   for (const GroupId g : layout.groups_of(self)) {
     for (const ExpertId e : layout.owned_experts(self)) {
       ExpertBatch batch{e, g, std::ssize(gather_), 0};
-      for (Rank p{0}; p.value < layout.processes(); ++p) {
-        Cursor& source = sources[p.value];
+      const Interval<Rank> peers = layout.peers(self);
+      for (const Rank p : peers) {
+        Cursor& source = sources[p.value - peers.first.value];
         const std::int64_t rows = source.take(hosted_in_group(layout, p, g).size());
         for (std::int64_t r = 0; r < rows; ++r) {
           in_order_ &= source.row == std::ssize(gather_);
@@ -111,55 +109,55 @@ void RowExchange::lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor
 }
 
 RowExchange::RowExchange(StepContext& context, const DispatchPlan& plan, std::uint32_t layer)
-    : layer_(layer), send_rows_(plan.send_rows) {
+    : layer_(layer) {
   const Rank self = context.comm.rank();
-  const Buffer<std::int64_t> messages = exchange_messages(context, plan, layer);
+  RowTransport::Announced announced = announce(context, plan, layer);
   const ScopedPhase phase(context.timer, Phase::routing);
   Buffer<Cursor> sources;
-  std::span<const std::int64_t> unread = messages;
+  std::span<const std::int64_t> unread = announced.messages;
   std::int64_t row = 0;
-  for (Rank p{0}; p.value < context.layout.processes(); ++p) {
+  for (const Rank p : context.transport.peers()) {
     const std::int64_t rows = unread[0], segments = segment_count(context.layout, p, self);
     check_conservation(p, self, rows, total(unread.subspan(1, segments)));
-    recv_rows_.push_back(rows);
     sources.push_back({unread.subspan(1, segments), row});
     unread = unread.subspan(1 + segments);
     row += rows;
   }
+  there_ = std::move(announced.rows);
+  back_ = there_.reversed();
   lay_out_batches(context.layout, self, std::move(sources));
 }
 
 template <class T>
 Tensor<T> RowExchange::to_experts(StepContext& context, Tensor<T> packed, Pass pass) const {
   // With a single source, send order is the canonical order.
-  if (context.comm.size() == 1) return packed;
-  Tensor<T> received = transfer_rows(context, packed, send_rows_, recv_rows_,
-                                     {layer_, Transfer::Direction::to_experts, pass});
+  if (context.transport.peers().size() == 1) return packed;
+  Tensor<T> received =
+      transfer_rows(context, packed, there_, {layer_, Transfer::Direction::to_experts, pass});
   const ScopedPhase phase(context.timer, Phase::routing);
   return in_order_ ? std::move(received) : gather_rows<T>(received.view(), gather_);
 }
 
 template <class T>
 Tensor<T> RowExchange::from_experts(StepContext& context, Tensor<T> gathered, Pass pass) const {
-  if (context.comm.size() == 1) return gathered;
+  if (context.transport.peers().size() == 1) return gathered;
   const Tensor<T> sent = [&] {
     const ScopedPhase phase(context.timer, Phase::routing);
     return in_order_ ? std::move(gathered) : scatter_rows(gathered, gather_);
   }();
-  return transfer_rows(context, sent, recv_rows_, send_rows_,
-                       {layer_, Transfer::Direction::from_experts, pass});
+  return transfer_rows(context, sent, back_, {layer_, Transfer::Direction::from_experts, pass});
 }
 
 Buffer<std::uint64_t> RowExchange::indices_to_experts(
     StepContext& context, const DispatchPlan& plan,
     std::span<const std::uint64_t> token_index) const {
-  Buffer<std::int64_t> packed, received(total(recv_rows_));
+  Buffer<std::int64_t> packed, received(total(there_.recv));
   packed.reserve(plan.rows.size());
   for (const std::int64_t row : plan.rows)
     packed.push_back(static_cast<std::int64_t>(token_index[row]));
   {
     const ScopedTransfer transfer(context.timer, {.layer = layer_});
-    all_to_all_rows<std::int64_t>(context.comm, packed, send_rows_, received, recv_rows_, 1);
+    context.transport.transfer<std::int64_t>(there_, packed, received, 1);
   }
   const ScopedPhase phase(context.timer, Phase::routing);
   Buffer<std::uint64_t> gathered;

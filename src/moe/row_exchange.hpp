@@ -1,7 +1,7 @@
 // Sends kept rows to the owners of their experts and the results back: a count exchange, then one
-// MPI_Alltoallv of rows in each direction. Rows have the transfer precision (T: float or bfloat16)
-// even where they stay in the process. It knows the dispatch plan, neither the router nor what
-// experts compute.
+// transfer of rows in each direction (comm/row_transport.hpp). Rows have the transfer precision (T:
+// float or bfloat16) even where they stay in the process. It knows the dispatch plan, neither the
+// router nor what experts compute.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class RowExchange {
   // Tells each owner how many rows it will receive for each of its segments. `layer`: number of the
   // sparse layer, for the record of its transfers. Throws Error(silent_corruption) with both ranks
   // if the number of rows that one sends is not the number that the other expects. Collective over
-  // context.comm, like all functions that transfer rows.
+  // the group, like all functions that transfer rows.
   RowExchange(StepContext& context, const DispatchPlan& plan, std::uint32_t layer = 0);
 
   // packed [kept rows, D] in the plan's send order -> gathered [owned rows, D].
@@ -45,7 +45,7 @@ class RowExchange {
 
   // Every owned (group, expert), including those without rows.
   std::span<const ExpertBatch> batches() const { return batches_; }
-  std::span<const std::int64_t> received_rows() const { return recv_rows_; }  // [R]
+  std::span<const std::int64_t> received_rows() const { return there_.recv; }  // [peers]
 
  private:
   struct Cursor;
@@ -53,7 +53,7 @@ class RowExchange {
   void lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources);
 
   std::uint32_t layer_ = 0;
-  Buffer<std::int64_t> send_rows_, recv_rows_;  // [R]
+  RowCounts there_, back_;  // to the experts and back
   // gather_[i]: position in the receive buffer of row i of the gathered matrix. The gathered matrix
   // holds the owner's (group, expert) batches one after the other, each in canonical order.
   Buffer<std::int64_t> gather_;

@@ -6,6 +6,7 @@
 #include "base/timer.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
+#include "comm/row_transport.hpp"
 #include "step/gradient_listener.hpp"
 #include "tensor/gemm.hpp"
 
@@ -15,6 +16,7 @@ enum class Mode { train, evaluate };  // evaluate: no dropout, no jitter, evalua
 
 struct StepContext {
   const Comm& comm;
+  const RowTransport& transport;
   const Layout& layout;
   std::uint64_t seed = 0;
   std::int64_t step = 0;

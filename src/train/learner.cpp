@@ -22,6 +22,9 @@ Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target
       settings_(settings),
       target_length_(target_length),
       layout_(settings.virtual_ranks, comm.size(), settings.groups, settings.model.moe.num_experts),
+      transport_(
+          comm, layout_,
+          settings.two_level_exchange ? RowTransport::Way::two_level : RowTransport::Way::direct),
       model_(settings.model, layout_, comm.rank(), settings.seed, Transformer::Gradients::yes),
       reducer_(comm, layout_, model_.parameters()),
       optimizer_(make_optimizer(settings.optimizer, model_.parameters().params())) {}
@@ -33,6 +36,7 @@ BatchShape Learner::batch_shape(std::int64_t rows) const {
 
 StepContext Learner::context(Mode mode, PhaseTimer& timer) {
   return {.comm = comm_,
+          .transport = transport_,
           .layout = layout_,
           .seed = settings_.seed,
           .step = steps_,

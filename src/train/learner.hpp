@@ -57,6 +57,7 @@ class Learner {
   const Settings& settings_;
   std::int64_t target_length_;  // T
   Layout layout_;
+  RowTransport transport_;
   Transformer model_;
   GradientReducer reducer_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -160,6 +160,49 @@ TEST(DirectSchedule, GivesTheTreesBitsForAllLeavesAndProcesses) {
         });
 }
 
+TEST(BalancedSchedule, GivesTheTreesBitsForAllLeavesAndProcesses) {
+  for (std::int64_t leaves = 2; leaves <= 25; ++leaves)
+    for (std::int64_t processes = 2; processes <= leaves; ++processes)
+      for (const std::int64_t pieces : {std::int64_t{1}, std::int64_t{3}, processes})
+        expect_the_tree_everywhere({leaves, processes}, 100, [&](const auto& partition, Rank self) {
+          return balanced_schedule(partition, self, pieces);
+        });
+}
+
+// Elements that the process that sends most sends, and the mean, as multiples of the vector.
+struct Sent {
+  double most = 0, mean = 0;
+};
+Sent sent_by(const LeafPartition& partition, const Make& make) {
+  constexpr std::int64_t n = 48 << 16;
+  Sent sent;
+  for (Rank p{0}; p.value < partition.processes(); ++p) {
+    const double share = static_cast<double>(traffic_of(make(partition, p), n).elements) / n;
+    sent.most = std::max(sent.most, share);
+    sent.mean += share / static_cast<double>(partition.processes());
+  }
+  return sent;
+}
+
+TEST(BalancedSchedule, LetsNoProcessSendMoreThanTheMeanOfTheTree) {
+  const auto balanced = [](const LeafPartition& partition, Rank self) {
+    return balanced_schedule(partition, self, 4 * partition.processes());
+  };
+  const Sent of_three = sent_by({16, 3}, balanced);
+  EXPECT_DOUBLE_EQ(of_three.most, 2);
+  EXPECT_DOUBLE_EQ(of_three.mean, 2);
+  for (std::int64_t leaves = 3; leaves <= 40; ++leaves)
+    for (std::int64_t processes = 2; processes <= std::min<std::int64_t>(leaves, 12); ++processes) {
+      const auto direct = [&](const LeafPartition& partition, Rank self) {
+        return direct_schedule(partition, self, processes);
+      };
+      const Sent now = sent_by({leaves, processes}, balanced),
+                 before = sent_by({leaves, processes}, direct);
+      EXPECT_LE(now.mean, before.mean * 1.03) << leaves << " on " << processes;
+      EXPECT_LE(now.most, before.most * 1.0001) << leaves << " on " << processes;
+    }
+}
+
 TEST(HalvingSchedule, GivesTheTreesBitsForPowersOfTwo) {
   for (std::int64_t leaves = 2; leaves <= 64; leaves *= 2)
     for (std::int64_t processes = 2; processes <= leaves; processes *= 2)

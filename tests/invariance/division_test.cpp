@@ -57,7 +57,8 @@ std::int64_t step_work(const Comm& comm, const ModelConfig& config) {
   Transformer model(config, layout, comm.rank(), 1, Transformer::Gradients::yes);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm, transport, layout, 1, 0, Mode::train, timer, work};
   const Batch mine = slice(full_batch(), layout.hosted(comm.rank()));
   const Transformer::Output out = model.forward_backward(context, mine);
   return work.multiply_adds;

@@ -72,7 +72,8 @@ void expect_sorted_plan(const Shape& s, Rank self, std::int64_t N, std::int64_t 
   const DispatchPlan plan = plan_of(layout, self, selections);
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   std::vector<std::pair<Key, std::int64_t>> kept;
-  std::vector<std::int64_t> send_rows(s.R, 0);
+  const Interval<Rank> peers = layout.peers(self);
+  std::vector<std::int64_t> send_rows(peers.size(), 0);
   const VirtualRank first = layout.hosted(self).first;
   for (const VirtualRank v : layout.hosted(self)) {
     const auto& experts = selections[v.value - first.value].expert;
@@ -84,7 +85,7 @@ void expect_sorted_plan(const Shape& s, Rank self, std::int64_t N, std::int64_t 
       const Rank owner = layout.owner(e, g);
       kept.push_back(
           {{owner.value, g.value, e.value, v.value, t}, (v.value - first.value) * N + t});
-      ++send_rows[owner.value];
+      ++send_rows[owner.value - peers.first.value];
     }
   }
   std::sort(kept.begin(), kept.end());

@@ -56,7 +56,9 @@ std::vector<double> factors(const MoeConfig& config, std::uint32_t layer, std::i
   const Layout layout(1, 1, 1, 1);
   PhaseTimer timer;
   Work work;
-  const StepContext context{test_world(), layout, layer_seed, step, Mode::train, timer, work};
+  const RowTransport transport(test_world(), layout);
+  const StepContext context{test_world(), transport,   layout, layer_seed,
+                            step,         Mode::train, timer,  work};
   std::vector<std::uint64_t> index(N);
   std::iota(index.begin(), index.end(), 0);
   const std::vector<float> ones(N * D, 1.0f);

@@ -143,7 +143,9 @@ LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
   const Layout layout(c.V, comm.size(), c.G, c.E);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, layer_seed, c.step, c.mode, timer, work, c.micro_steps};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm,   transport, layout, layer_seed,   c.step,
+                      c.mode, timer,     work,   c.micro_steps};
   LayerParams params = make_params(c, in, layout, comm.rank());
   const Layer layer(layer_config(c), params.indices);
 

@@ -24,7 +24,8 @@ struct Setting {
   Layout layout{V, comm.size(), G, E};
   PhaseTimer timer{};
   Work work{};
-  StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
+  RowTransport transport{comm, layout};
+  StepContext context{comm, transport, layout, 1, 0, Mode::train, timer, work};
   std::vector<Selection> selections = hosted_selections(layout, comm.rank(), N, C);
   DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
   Tensor<float> source = Tensor<float>::zeros(layout.hosted(comm.rank()).size() * N, D);
@@ -119,11 +120,10 @@ TEST_P(RowExchanges, SendsExactlyTheKeptRows) {
 TEST_P(RowExchanges, KeepsRowsInsideTheirGroup) {
   const Rank self = setting.comm.rank();
   const RowExchange exchange(setting.context, setting.plan);
-  for (Rank p{0}; p.value < setting.comm.size(); ++p)
-    if (setting.layout.groups_of(p).first != setting.layout.groups_of(self).first) {
-      EXPECT_EQ(setting.plan.send_rows[p.value], 0);
-      EXPECT_EQ(exchange.received_rows()[p.value], 0);
-    }
+  for (const Rank p : setting.transport.peers())
+    EXPECT_EQ(setting.layout.groups_of(p).first, setting.layout.groups_of(self).first);
+  EXPECT_EQ(std::ssize(setting.plan.send_rows), setting.transport.peers().size());
+  EXPECT_EQ(std::ssize(exchange.received_rows()), setting.transport.peers().size());
 }
 
 TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {

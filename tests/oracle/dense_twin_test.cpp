@@ -64,7 +64,8 @@ Trained train(const Comm& comm, int experts, Precision precision) {
   PhaseTimer timer;
   Work work;
   for (std::int32_t step = 0; step < 4; ++step) {
-    StepContext context{comm, layout, 5, step, Mode::train, timer, work};
+    const RowTransport transport(comm, layout);
+    StepContext context{comm, transport, layout, 5, step, Mode::train, timer, work};
     const Batch batch = full_rows(step);
     t.model.parameters().zero_gradients();
     const Transformer::Output out = t.model.forward_backward(context, batch);

@@ -94,10 +94,11 @@ TEST_P(HfTinyOracle, AgreesOnLossesAndGradientNorms) {
   const Batch whole = first_rows(fixture, c.rows, c.virtual_ranks);
   const Batch mine = slice(whole, layout.hosted(comm.rank()));
 
-  StepContext evaluation{comm, layout, 1, 0, Mode::evaluate, timer, work};
+  const RowTransport transport(comm, layout);
+  StepContext evaluation{comm, transport, layout, 1, 0, Mode::evaluate, timer, work};
   expect_losses(transformer.forward(evaluation, mine), whole, mine, layout.hosted(comm.rank()));
 
-  StepContext training{comm, layout, 1, 0, Mode::train, timer, work};
+  StepContext training{comm, transport, layout, 1, 0, Mode::train, timer, work};
   Transformer::Output out = transformer.forward_backward(training, mine);
   expect_losses(out, whole, mine, layout.hosted(comm.rank()));
   synchronize_gradients(comm, layout, transformer.parameters());
@@ -124,7 +125,8 @@ TEST_P(HfTinyOracle, DropsTheTokensThatTheReferenceDrops) {
   Work work;
   const Batch mine =
       slice(first_rows(fixture, c.rows, c.virtual_ranks), layout.hosted(comm.rank()));
-  StepContext context{comm, layout, 1, 0, Mode::evaluate, timer, work};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm, transport, layout, 1, 0, Mode::evaluate, timer, work};
   const Transformer::Output out = transformer.forward(context, mine);
   std::vector<std::int64_t> dropped;
   for (const SparseLayerStats& layer : out.sparse_layers) {

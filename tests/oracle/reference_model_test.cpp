@@ -68,7 +68,8 @@ TEST_P(ReferenceModel, HasTheGradientOfEveryTensor) {
   const Batch mine = slice(whole, hosted);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, seed, 3, Mode::train, timer, work};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm, transport, layout, seed, 3, Mode::train, timer, work};
   Transformer::Output out = model.forward_backward(context, mine);
   for (std::int64_t i = 0; i < out.token_loss.size(); ++i) {
     const std::int64_t first = hosted.first.value * whole.rows * whole.target_length;
@@ -147,7 +148,8 @@ Transformer model_after_step(const ModelConfig& config, const Layout& layout, co
   Transformer model(config, layout, comm.rank(), seed, Transformer::Gradients::yes);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, seed, 3, Mode::train, timer, work, micro_steps};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm, transport, layout, seed, 3, Mode::train, timer, work, micro_steps};
   for (const Batch& batch : split_batch(slice(whole, layout.hosted(comm.rank())), micro_steps)) {
     Transformer::Output out = model.forward_backward(context, batch);
   }
@@ -220,7 +222,8 @@ TEST(VirtualRanks, DoNotScaleTheGradients) {
     Transformer model(config, layout, part.rank(), 3, Transformer::Gradients::yes);
     PhaseTimer timer;
     Work work;
-    StepContext context{part, layout, 3, 0, Mode::train, timer, work};
+    const RowTransport transport(part, layout);
+    StepContext context{part, transport, layout, 3, 0, Mode::train, timer, work};
     const Batch mine = slice(whole, layout.hosted(part.rank()));
     Transformer::Output out = model.forward_backward(context, mine);
     synchronize_gradients(part, layout, model.parameters());

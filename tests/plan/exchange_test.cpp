@@ -54,7 +54,8 @@ Step take_step(const ModelConfig& config, const StepShape& shape, const Layout& 
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, 17, 3, Mode::train, timer, work};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm, transport, layout, 17, 3, Mode::train, timer, work};
   const Batch batch = test::slice(test::full_batch(config, shape, layout.virtual_ranks()),
                                   layout.hosted(comm.rank()));
   sent = {.row_bytes = static_cast<int>(config.d_model * config.input_bytes()), .bytes = 0};
@@ -134,7 +135,8 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     const ModelConfig config = test::small_config(E);
     PhaseTimer timer;
     Work work;
-    StepContext context{comm, layout, 1, 0, Mode::train, timer, work};
+    const RowTransport transport(comm, layout);
+    StepContext context{comm, transport, layout, 1, 0, Mode::train, timer, work};
     const DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
     const RowExchange exchange(context, plan);
     auto rows = Tensor<float>::zeros(std::ssize(plan.rows), config.d_model);

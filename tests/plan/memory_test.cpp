@@ -50,7 +50,8 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
   PhaseTimer timer;
   Work work;
   for (std::int64_t step = 0; step < 2; ++step) {
-    StepContext context{comm, layout, 17, step, Mode::train, timer, work};
+    const RowTransport transport(comm, layout);
+    StepContext context{comm, transport, layout, 17, step, Mode::train, timer, work};
     const Batch batch =
         test::slice(test::full_batch(config, shape, virtual_ranks), layout.hosted(comm.rank()));
     model.parameters().zero_gradients();

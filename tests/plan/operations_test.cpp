@@ -19,7 +19,8 @@ std::int64_t operations_of_step(const ModelConfig& config, const StepShape& shap
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
   PhaseTimer timer;
   Work work;
-  StepContext context{comm, layout, 17, 3, Mode::train, timer, work};
+  const RowTransport transport(comm, layout);
+  StepContext context{comm, transport, layout, 17, 3, Mode::train, timer, work};
   const Batch batch =
       test::slice(test::full_batch(config, shape, ranks), layout.hosted(comm.rank()));
   Transformer::Output output = model.forward_backward(context, batch);

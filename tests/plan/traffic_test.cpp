@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "comm/sum_schedule.hpp"
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
 

@@ -334,6 +334,8 @@ OptionSpace run_options() {
       {"threads_after", after_a_stop(one_of({"1", "2", "3"}))},
       {"processes", process_counts},
       {"threads", one_of({"1", "2", "3"})},
+      {"parallel.overlap_reduction", one_of({"true", "false"})},
+      {"parallel.exchange", one_of({"AUTO", "DIRECT", "TWO_LEVEL"})},
   });
 }
 

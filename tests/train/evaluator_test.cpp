@@ -31,7 +31,9 @@ Evaluation evaluate_on(const Comm& comm, int virtual_ranks, std::int64_t rows,
   const ReversalTask task(5);
   PhaseTimer timer;
   Work work;
+  const RowTransport transport(comm, layout);
   StepContext context{.comm = comm,
+                      .transport = transport,
                       .layout = layout,
                       .seed = seed,
                       .step = 0,
@@ -185,7 +187,9 @@ TEST(Evaluator, CountsAsManyPiecesOfAnExpertAsTheRoutingStatisticsSay) {
   const Transformer model(config, layout, test_world().rank(), seed, Transformer::Gradients::no);
   PhaseTimer timer;
   Work work;
+  const RowTransport transport(test_world(), layout);
   StepContext context{.comm = test_world(),
+                      .transport = transport,
                       .layout = layout,
                       .seed = seed,
                       .step = 0,

@@ -1,0 +1,112 @@
+#include "comm/row_transport.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/mpi_main.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr std::int64_t width = 3;
+
+// The rows of every pair of processes; some pairs have none.
+std::int64_t rows_between(Rank from, Rank to) { return (5 * from.value + 3 * to.value + 1) % 4; }
+
+// The element that says where a row comes from, where it goes, and which it is.
+std::int64_t element(Rank from, Rank to, std::int64_t row, std::int64_t column) {
+  return ((from.value * 100 + to.value) * 100 + row) * 10 + column;
+}
+
+// The length of the message that announces the rows: their number, and then more.
+std::int64_t message_length(Rank from, Rank to) { return 1 + (from.value + to.value) % 3; }
+
+// What `self` sends to all, or receives from all, packed in the order of the peers.
+template <class T>
+std::vector<T> packed_rows(const RowTransport& transport, Rank self, bool sent) {
+  std::vector<T> rows;
+  for (const Rank p : transport.peers()) {
+    const Rank from = sent ? self : p, to = sent ? p : self;
+    for (std::int64_t row = 0; row < rows_between(from, to); ++row)
+      for (std::int64_t c = 0; c < width; ++c)
+        rows.push_back(static_cast<T>(element(from, to, row, c)));
+  }
+  return rows;
+}
+
+std::vector<std::int64_t> packed_messages(const RowTransport& transport, Rank self, bool sent) {
+  std::vector<std::int64_t> messages;
+  for (const Rank p : transport.peers()) {
+    const Rank from = sent ? self : p, to = sent ? p : self;
+    messages.push_back(rows_between(from, to));
+    for (std::int64_t i = 1; i < message_length(from, to); ++i)
+      messages.push_back(element(from, to, i, 7));
+  }
+  return messages;
+}
+
+template <class T>
+void expect_rows_arrive(const RowTransport& transport, const RowCounts& rows) {
+  const Rank self = test_world().rank();
+  const auto sent = packed_rows<T>(transport, self, true),
+             expected = packed_rows<T>(transport, self, false);
+  std::vector<T> received(expected.size()), back(sent.size());
+  transport.transfer<T>(rows, sent, received, width);
+  EXPECT_EQ(received, expected);
+  transport.transfer<T>(rows.reversed(), received, back, width);
+  EXPECT_EQ(back, sent);
+}
+
+void expect_all_arrives(const RowTransport& transport) {
+  const Rank self = test_world().rank();
+  const auto announced = transport.announce(packed_messages(transport, self, true), message_length);
+  EXPECT_EQ(announced.messages, packed_messages(transport, self, false));
+  std::int64_t peer = 0;
+  for (const Rank p : transport.peers()) {
+    EXPECT_EQ(announced.rows.send[peer], rows_between(self, p));
+    EXPECT_EQ(announced.rows.recv[peer++], rows_between(p, self));
+  }
+  expect_rows_arrive<std::int64_t>(transport, announced.rows);
+  expect_rows_arrive<float>(transport, announced.rows);
+}
+
+Layout layout_of(int groups) { return {12, test_world().size(), groups, 12}; }
+
+bool allowed(int groups) {
+  const int processes = test_world().size();
+  return groups == 1 || processes % groups == 0 || groups % processes == 0;
+}
+
+TEST(RowTransport, BringsEachRowToItsProcessAndBack) {
+  for (const int groups : {1, 2, 3, 4, 12})
+    if (allowed(groups)) expect_all_arrives(RowTransport(test_world(), layout_of(groups)));
+}
+
+TEST(RowTransport, StaysInsideTheGroup) {
+  for (const int groups : {1, 2, 3, 4, 12}) {
+    if (!allowed(groups)) continue;
+    const Layout layout = layout_of(groups);
+    const RowTransport transport(test_world(), layout);
+    EXPECT_EQ(transport.peers().size(), std::max(1, test_world().size() / groups));
+    for (const Rank p : transport.peers())
+      EXPECT_EQ(layout.groups_of(p).first, layout.groups_of(test_world().rank()).first);
+  }
+}
+
+// Every way of placing up to four processes on hosts, uneven and interleaved ones included.
+TEST(RowTransport, GivesTheSameRowsThroughRelays) {
+  const int processes = test_world().size();
+  int placements = 1;
+  for (int p = 0; p < processes; ++p) placements *= processes;
+  for (int placement = 0; placement < placements; ++placement) {
+    SCOPED_TRACE("placement " + std::to_string(placement));
+    std::int64_t host = placement;
+    for (std::int64_t p = 0; p < test_world().rank().value; ++p) host /= processes;
+    host = 1000 + 7 * (host % processes);
+    for (const int groups : {1, 2})
+      if (allowed(groups))
+        expect_all_arrives({test_world(), layout_of(groups), RowTransport::Way::two_level, host});
+  }
+}
+
+}  // namespace
+}  // namespace switchyard
