@@ -10,7 +10,9 @@
 namespace switchyard {
 namespace {
 
-constexpr std::int64_t least_chunk_bytes = 4 << 20;
+// A thirty-second of the vector, within these limits: much of a small model can travel before its
+// last gradients are final, and rows on their way to experts do not wait for long behind them.
+constexpr std::int64_t least_chunk_bytes = 512 << 10, most_chunk_bytes = 1 << 20;
 constexpr std::int64_t least_share_bytes = 64 << 10;  // of a whole chunk, for each process
 constexpr std::int64_t most_lanes = 4;                // chunks on their way at a time
 constexpr int tags = 1 << 15;                         // that every MPI has
@@ -157,7 +159,9 @@ std::int64_t lane_room(const LeafPartition& partition, Rank self, std::int64_t l
 // The elements that travel at a time.
 std::int64_t chunk_of_sum(const LeafPartition& partition, std::int64_t length,
                           std::int64_t element_bytes) {
-  const std::int64_t bytes = std::max(least_chunk_bytes, partition.processes() * least_share_bytes);
+  const std::int64_t part =
+      std::clamp(length * element_bytes / 32, least_chunk_bytes, most_chunk_bytes);
+  const std::int64_t bytes = std::max(part, partition.processes() * least_share_bytes);
   return std::clamp<std::int64_t>(bytes / element_bytes, 1, std::max<std::int64_t>(length, 1));
 }
 

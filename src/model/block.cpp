@@ -56,7 +56,6 @@ void Block::backward(StepContext& context, ParamSet& params, const Backward<In>&
                             feed_.layer.backward(context, params, sequence, saved.feed_forward,
                                                  saved.feed_forward_residual.x.view(), dy, dx);
                           });
-  context.advance_gradients();
   if (cross_) {
     const AttentionInput<In> input{sequence, saved.cross_residual.x.view(), around.memory->sequence,
                                    around.memory->output};
@@ -66,7 +65,6 @@ void Block::backward(StepContext& context, ParamSet& params, const Backward<In>&
                                                        saved.cross_attention, nullptr,
                                                        {dy, dx, around.d_memory});
                               });
-    context.advance_gradients();
   }
   const View<const In> x = saved.self_residual.x.view();
   const AttentionInput<In> input{sequence, x, sequence, x};

@@ -34,13 +34,11 @@ Tensor<In> RemoteExperts::backward(StepContext& context, ParamSet& params,
                                    const RemoteExpertsSaved<In>& saved, Tensor<In> d_output) const {
   const Tensor<In> d_computed =
       saved.exchange.to_experts(context, std::move(d_output), Pass::backward);
-  context.advance_gradients();
   Tensor<In> d_gathered = [&] {
     const ScopedPhase phase(context.timer, Phase::experts);
     return experts_backward(context.work, params, owned(context, saved.expert_row_index),
                             saved.exchange.batches(), saved.experts, d_computed.view());
   }();
-  context.advance_gradients();
   return saved.exchange.from_experts(context, std::move(d_gathered), Pass::backward);
 }
 

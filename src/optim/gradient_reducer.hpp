@@ -29,7 +29,7 @@ class GradientReducer final : public GradientListener {
   // every process that holds the tensor. Collective over comm.
   void begin();
   void complete_from(std::size_t param) override;
-  void advance() override;
+  void advance();  // lets messages move on; to be called often in between
   void finish();
 
  private:

@@ -11,8 +11,6 @@ class GradientListener {
   // The leaves of all dense parameters from this one on, in the model's order, are final: backward
   // goes through the model in the opposite order of its definition.
   virtual void complete_from(std::size_t param) = 0;
-  // Called now and then between products, to let messages move on.
-  virtual void advance() = 0;
 };
 
 }  // namespace switchyard

@@ -32,11 +32,6 @@ struct StepContext {
     const ScopedPhase phase(timer, Phase::reduction);
     gradients->complete_from(param);
   }
-  void advance_gradients() {
-    if (!gradients) return;
-    const ScopedPhase phase(timer, Phase::reduction);
-    gradients->advance();
-  }
 
   Interval<VirtualRank> hosted() const { return layout.hosted(comm.rank()); }
 };

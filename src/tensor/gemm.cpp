@@ -1,5 +1,7 @@
 #include "tensor/gemm.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cassert>
 #include <type_traits>
@@ -238,6 +240,19 @@ void multiply_fixed(View<const bfloat16> a, Transpose ta, View<const bfloat16> b
   copy_rows(std::as_const(room).view(), c);
 }
 
+template <class In, class Out>
+void multiply(View<const In> a, Transpose ta, View<const In> b, Transpose tb, View<Out> c,
+              Accumulate accumulate) {
+  if constexpr (std::is_same_v<In, bfloat16>) {
+    const std::int64_t k = ta == Transpose::no ? a.cols : a.rows;
+    if (has_fixed_tiles<Out>(c.rows, c.cols, k, ta, accumulate)) {
+      multiply_fixed(a, ta, b, tb, c);
+      return;
+    }
+  }
+  multiply_by_tiles(a, ta, b, tb, c, accumulate);
+}
+
 }  // namespace
 
 template <class In, class Out>
@@ -255,13 +270,8 @@ void gemm(Work& work, View<const In> a, Transpose ta, View<const In> b, Transpos
     for (std::int64_t i = 0; i < m; ++i) std::fill_n(c.row(i), n, Out{});
     return;
   }
-  if constexpr (std::is_same_v<In, bfloat16>) {
-    if (has_fixed_tiles<Out>(m, n, k, ta, accumulate)) {
-      multiply_fixed(a, ta, b, tb, c);
-      return;
-    }
-  }
-  multiply_by_tiles(a, ta, b, tb, c, accumulate);
+  multiply(a, ta, b, tb, c, accumulate);
+  if (work.between_products && omp_in_parallel() == 0) work.between_products();
 }
 
 template void gemm(Work&, View<const float>, Transpose, View<const float>, Transpose, View<float>,

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 #include "base/bfloat16.hpp"
 #include "tensor/matmul.hpp"
@@ -17,6 +18,9 @@ namespace switchyard {
 struct Work {
   std::atomic<std::int64_t> products{0};
   std::atomic<std::int64_t> multiply_adds{0};  // M N K of each product
+  // Called after each product that is not one of a team's, if set: MPI moves messages on only when
+  // it is called.
+  std::function<void()> between_products;
 
   void count(std::int64_t m, std::int64_t n, std::int64_t k) {
     products.fetch_add(1, std::memory_order_relaxed);

@@ -96,9 +96,13 @@ Buffer<Transformer::Output> Learner::forward_backward(std::span<const Batch> bat
   Buffer<Transformer::Output> outputs;
   reducer_.begin();
   for (const Batch& batch : batches) {
-    if (settings_.overlap_reduction && &batch == &batches.back()) step.gradients = &reducer_;
+    if (settings_.overlap_reduction && &batch == &batches.back()) {
+      step.gradients = &reducer_;
+      work_.between_products = [this] { reducer_.advance(); };
+    }
     outputs.push_back(model_.forward_backward(step, batch));
   }
+  work_.between_products = nullptr;
   return outputs;
 }
 
