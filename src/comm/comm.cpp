@@ -226,6 +226,77 @@ std::vector<std::string> all_gather_strings(const Comm& comm, const std::string&
   return result;
 }
 
+namespace {
+
+// The sizes of all processes' texts in rank order on `root`; empty elsewhere.
+Buffer<std::int64_t> sizes_on(const Comm& comm, std::int64_t size, Rank root) {
+  Buffer<std::int64_t> sizes(comm.rank() == root ? static_cast<std::size_t>(comm.size())
+                                                 : std::size_t{0});
+  check_mpi(MPI_Gather(&size, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, int_count(root.value),
+                       comm.handle().comm),
+            "MPI_Gather");
+  return sizes;
+}
+
+// The sum of the sizes of all lower ranks.
+std::int64_t offset_of(const Comm& comm, std::int64_t size) {
+  std::int64_t offset = 0;  // MPI leaves it alone on rank 0
+  check_mpi(MPI_Exscan(&size, &offset, 1, MPI_INT64_T, MPI_SUM, comm.handle().comm), "MPI_Exscan");
+  return offset;
+}
+
+// A round moves the bytes [begin, end) of all texts joined.
+struct Round {
+  std::int64_t begin = 0, end = 0;
+
+  // Which bytes of a text move, if it begins at `offset` of the joined ones: [first, first + size).
+  struct Part {
+    std::int64_t first = 0, size = 0;
+  };
+  Part part(std::int64_t offset, std::int64_t size) const {
+    const std::int64_t first = std::clamp(begin - offset, std::int64_t{0}, size);
+    return {first, std::clamp(end - offset, first, size) - first};
+  }
+};
+
+// Appends to each of `texts` on root what moves in this round.
+void gather_round(const Comm& comm, const Round& round, const std::string& text,
+                  std::int64_t offset, std::span<const std::int64_t> sizes, Rank root,
+                  std::vector<std::string>& texts) {
+  Buffer<std::int64_t> counts;
+  std::int64_t at = 0;
+  for (const std::int64_t size : sizes) {
+    counts.push_back(round.part(at, size).size);
+    at += size;
+  }
+  Buffer<char> joined(static_cast<std::size_t>(sum(counts)));
+  const Round::Part own = round.part(offset, ssize(text));
+  check_mpi(MPI_Gatherv(text.data() + own.first, int_count(own.size), MPI_CHAR, joined.data(),
+                        int_counts(counts).data(), int_offsets(counts).data(), MPI_CHAR,
+                        int_count(root.value), comm.handle().comm),
+            "MPI_Gatherv");
+  const char* next = joined.data();
+  for (std::size_t p = 0; p < texts.size(); ++p) {
+    texts[p].append(next, static_cast<std::size_t>(counts[p]));
+    next += counts[p];
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> gather_strings(const Comm& comm, const std::string& text, Rank root,
+                                        std::int64_t round_bytes) {
+  if (is_alone(comm)) return {text};
+  const Buffer<std::int64_t> sizes = sizes_on(comm, ssize(text), root);
+  const std::int64_t offset = offset_of(comm, ssize(text));
+  std::int64_t total = ssize(text);
+  all_reduce_sum(comm, std::span(&total, 1));
+  std::vector<std::string> texts(sizes.size());
+  for (std::int64_t at = 0; at < total; at += round_bytes)
+    gather_round(comm, {at, at + round_bytes}, text, offset, sizes, root, texts);
+  return texts;
+}
+
 void all_reduce_max(const Comm& comm, std::span<std::int64_t> data) {
   if (is_alone(comm)) return;
   check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_INT64_T, MPI_MAX,
@@ -245,6 +316,14 @@ void all_reduce_apart(const Comm& comm, std::span<double> data) {
   check_mpi(MPI_Allreduce(MPI_IN_PLACE, data.data(), int_count(ssize(data)), MPI_DOUBLE, MPI_SUM,
                           comm.handle().comm),
             "MPI_Allreduce");
+}
+
+std::optional<Rank> find_lowest(const Comm& comm, bool here) {
+  // The lowest rank has the largest `order`; 0 where it is on no process.
+  std::int64_t order = here ? comm.size() - comm.rank().value : 0;
+  all_reduce_max(comm, std::span(&order, 1));
+  if (order == 0) return std::nullopt;
+  return Rank{comm.size() - order};
 }
 
 Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data) {

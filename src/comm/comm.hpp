@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,6 +71,10 @@ void broadcast(const Comm& comm, std::span<T> data, Rank root);
 std::string broadcast_string(const Comm& comm, const std::string& text, Rank root);
 // Returns one string per process, in rank order, on every process.
 std::vector<std::string> all_gather_strings(const Comm& comm, const std::string& text);
+// Returns one string per process, in rank order, on `root`, and nothing elsewhere. Their total may
+// exceed what one MPI call can move: they travel in rounds of at most `round_bytes`.
+std::vector<std::string> gather_strings(const Comm& comm, const std::string& text, Rank root,
+                                        std::int64_t round_bytes = 64 << 20);
 
 // Every process contributes `count` elements; the result holds them in rank order.
 template <class T>
@@ -83,6 +88,10 @@ void all_reduce_max(const Comm& comm, std::span<std::int64_t> data);
 void all_reduce_sum(const Comm& comm, std::span<std::int64_t> data);
 // The sum of values of which at most one process has one that is not zero: exact in any order.
 void all_reduce_apart(const Comm& comm, std::span<double> data);
+
+// The lowest rank that calls this with true, on every process; nullopt where none does. Eight bytes
+// travel, however many processes there are.
+std::optional<Rank> find_lowest(const Comm& comm, bool here);
 
 // Sends one element to each process: result[p] is what process p sent to this one.
 Buffer<std::int64_t> all_to_all(const Comm& comm, std::span<const std::int64_t> data);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <span>
 #include <utility>
 
@@ -77,18 +78,34 @@ Comm within_host(const Comm& comm) {
   return comm.split(static_cast<int>(host_number(comm)), static_cast<int>(comm.rank().value));
 }
 
+std::vector<HostShare> hosts_of_job(const Comm& comm) {
+  const Comm here = within_host(comm);
+  const bool leads = here.rank() == Rank{0};
+  const Comm leaders = comm.split(leads ? 0 : 1, static_cast<int>(comm.rank().value));
+  if (!leads) return {};
+  std::vector<HostShare> hosts;
+  std::map<std::string, std::size_t> index;  // of a host in `hosts`
+  for (const std::string& text :
+       gather_strings(leaders, std::to_string(here.size()) + " " + host_name(), Rank{0})) {
+    const std::size_t space = text.find(' ');
+    const std::string name = text.substr(space + 1);
+    // Two parts of a host that do not share memory, such as containers, count as one host.
+    const auto known = index.emplace(name, hosts.size());
+    if (known.second) hosts.push_back({name, 0});
+    hosts[known.first->second].processes += std::stoi(text);
+  }
+  return hosts;
+}
+
 std::optional<Difference> find_difference(const Comm& comm, const std::string& text) {
   const std::string first = broadcast_string(comm, text, Rank{0});
-  // The lowest rank that differs has the largest `order`; all are 0 where no rank differs.
-  std::int64_t order = text == first ? 0 : comm.size() - comm.rank().value;
-  all_reduce_max(comm, std::span(&order, 1));
-  if (order == 0) return std::nullopt;
-  const Rank rank{comm.size() - order};
-  return Difference{.rank = rank,
+  const std::optional<Rank> rank = find_lowest(comm, text != first);
+  if (!rank) return std::nullopt;
+  return Difference{.rank = *rank,
                     .first_host = broadcast_string(comm, host_name(), Rank{0}),
-                    .host = broadcast_string(comm, host_name(), rank),
+                    .host = broadcast_string(comm, host_name(), *rank),
                     .first = first,
-                    .other = broadcast_string(comm, text, rank)};
+                    .other = broadcast_string(comm, text, *rank)};
 }
 
 void require_equal_on_all_ranks(const Comm& comm, const std::string& label, const std::string& text,

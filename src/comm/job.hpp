@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/comm.hpp"
 
@@ -33,6 +34,16 @@ std::optional<EnvironmentVariable> foreign_launcher(int world_size);
 std::int64_t host_number(const Comm& comm);
 // The processes on this host, in rank order. Collective.
 Comm within_host(const Comm& comm);
+
+struct HostShare {
+  std::string name;
+  int processes = 0;
+  bool operator==(const HostShare&) const = default;
+};
+
+// Each host of the job with the number of its processes, in the order of their lowest ranks. On
+// process 0 only, empty elsewhere: one process of each host sends its name. Collective.
+std::vector<HostShare> hosts_of_job(const Comm& comm);
 
 // Two processes whose texts differ.
 struct Difference {

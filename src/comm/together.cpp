@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/host.hpp"
@@ -40,10 +41,19 @@ std::optional<Failure> failure_of(const std::string& outcome) {
                  .host = outcome.substr(hint_end + 1)};
 }
 
+// The failure of the lowest rank that failed, with that rank; nullopt where none did. Only that
+// process sends its outcome. Collective.
+std::optional<std::pair<Rank, Failure>> first_failure(const Comm& comm,
+                                                      const std::string& outcome) {
+  const std::optional<Rank> rank = find_lowest(comm, failure_of(outcome).has_value());
+  if (!rank) return std::nullopt;
+  return std::pair(*rank, *failure_of(broadcast_string(comm, outcome, *rank)));
+}
+
 // Process 0 often works alone on behalf of all, so naming it in the message would only confuse.
-[[noreturn]] void throw_failure(const Failure& failure, std::size_t rank) {
+[[noreturn]] void throw_failure(const Failure& failure, Rank rank) {
   const std::string who =
-      rank == 0 ? "" : "process " + std::to_string(rank) + " on " + failure.host + ": ";
+      rank == Rank{0} ? "" : "process " + std::to_string(rank.value) + " on " + failure.host + ": ";
   throw Error(failure.code, who + failure.message, failure.hint);
 }
 
@@ -57,40 +67,38 @@ bool is_first_with_view(const Comm& comm, const std::string& view) {
 }  // namespace
 
 std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work) {
-  std::vector<std::string> outcomes = all_gather_strings(comm, outcome_of(work));
-  for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
-    if (const auto failure = failure_of(outcomes[rank])) throw_failure(*failure, rank);
-  }
-  for (std::string& outcome : outcomes) outcome.erase(0, 1);
-  return outcomes;
+  const std::string outcome = outcome_of(work);
+  if (const auto failed = first_failure(comm, outcome))
+    throw_failure(failed->second, failed->first);
+  return gather_strings(comm, outcome.substr(1), Rank{0});
 }
 
 void all_or_none(const Comm& comm, const std::function<void()>& work) {
-  together(comm, [&work]() -> std::string {
+  const std::string outcome = outcome_of([&work]() -> std::string {
     work();
     return "";
   });
+  if (const auto failed = first_failure(comm, outcome))
+    throw_failure(failed->second, failed->first);
 }
 
 void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work) {
   const bool works = is_first_with_view(comm, view);
-  const std::vector<std::string> outcomes =
-      all_gather_strings(comm, outcome_of([&]() -> std::string {
-                           if (works) work();
-                           return "";
-                         }));
-  for (const std::string& outcome : outcomes) {
-    const auto failure = failure_of(outcome);
-    if (!failure) continue;
-    const std::string where = comm.size() > 1 ? "on " + failure->host + ", " : "";
-    throw Error(failure->code, where + failure->message, failure->hint);
-  }
+  const std::string outcome = outcome_of([&]() -> std::string {
+    if (works) work();
+    return "";
+  });
+  const auto failed = first_failure(comm, outcome);
+  if (!failed) return;
+  const Failure& failure = failed->second;
+  const std::string where = comm.size() > 1 ? "on " + failure.host + ", " : "";
+  throw Error(failure.code, where + failure.message, failure.hint);
 }
 
 std::string on_first(const Comm& comm, const std::function<std::string()>& work) {
   const bool first = comm.rank() == Rank{0};
   const std::string outcome = broadcast_string(comm, first ? outcome_of(work) : "", Rank{0});
-  if (const auto failure = failure_of(outcome)) throw_failure(*failure, 0);
+  if (const auto failure = failure_of(outcome)) throw_failure(*failure, Rank{0});
   return outcome.substr(1);
 }
 

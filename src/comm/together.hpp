@@ -10,13 +10,16 @@
 
 namespace switchyard {
 
-// Runs `work` on every process and returns all results in rank order. Where it throws on some
-// processes, every process throws the Error of the lowest such rank. `work` must not call a
-// collective. Collective.
-std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work);
+// Runs `work` on every process. Where it throws on some of them, every process throws the Error of
+// the lowest such rank, the only one that sends its reason. `work` must not call a collective.
+// Collective.
 void all_or_none(const Comm& comm, const std::function<void()>& work);
 
-// Like together, but processes of one host that see the same files do the work once: those with
+// The same for work with a result. Returns all results in rank order on process 0, where alone they
+// are needed, and nothing elsewhere. Collective.
+std::vector<std::string> together(const Comm& comm, const std::function<std::string()>& work);
+
+// Like all_or_none, but processes of one host that see the same files do the work once: those with
 // equal `view`. The Error names the host where there are several processes. Collective.
 void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work);
 

@@ -130,6 +130,29 @@ TEST(Comm, GathersStringsOfDifferentLength) {
     EXPECT_EQ(all[p], p % 2 ? "" : text(static_cast<std::int64_t>(p)));
 }
 
+TEST(Comm, GathersStringsOnOneProcessInRoundsOfAnySize) {
+  const Comm& comm = test_world();
+  const auto text = [](std::int64_t rank) {
+    return rank % 2 ? "" : "text of " + std::to_string(rank) + std::string(5, '\0');
+  };
+  for (Rank root(0); root.value < comm.size(); ++root) {
+    for (const std::int64_t round : {1, 3, 14, 1000}) {
+      const auto all = gather_strings(comm, text(comm.rank().value), root, round);
+      ASSERT_EQ(std::ssize(all), comm.rank() == root ? comm.size() : 0);
+      for (std::size_t p = 0; p < all.size(); ++p)
+        EXPECT_EQ(all[p], text(static_cast<std::int64_t>(p))) << round;
+    }
+    EXPECT_EQ(gather_strings(comm, "", root).size(), comm.rank() == root ? comm.size() : 0);
+  }
+}
+
+TEST(Comm, FindsTheLowestRank) {
+  const Comm& comm = test_world();
+  for (Rank lowest(0); lowest.value < comm.size(); ++lowest)
+    EXPECT_EQ(find_lowest(comm, comm.rank() >= lowest), lowest);
+  EXPECT_EQ(find_lowest(comm, false), std::nullopt);
+}
+
 TEST(Comm, BroadcastsFromAnyRoot) {
   const Comm& comm = test_world();
   const Rank last{comm.size() - 1};

@@ -90,6 +90,13 @@ TEST(WithinHost, AreAllProcessesOfThisMachineInTheirOrder) {
   EXPECT_EQ(here.rank(), comm.rank());
 }
 
+TEST(HostsOfJob, AreKnownToProcess0WithTheirProcesses) {
+  const Comm& comm = test_world();
+  std::vector<HostShare> expected;
+  if (comm.rank() == Rank{0}) expected = {{host_name(), comm.size()}};
+  EXPECT_EQ(hosts_of_job(comm), expected);
+}
+
 TEST(RequireEqual, AcceptsOneTextEverywhere) {
   EXPECT_NO_THROW(require_equal_on_all_ranks(test_world(), "the build", "abc"));
 }
