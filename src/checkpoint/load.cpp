@@ -4,6 +4,9 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "checkpoint/claims.hpp"
+#include "checkpoint/share_out.hpp"
+#include "comm/job.hpp"
 #include "comm/together.hpp"
 
 namespace switchyard {
@@ -44,17 +47,52 @@ int find_stored(const Manifest& manifest, const NamedTensor& wanted) {
 }
 
 // Throws Error(mismatch) where the checkpoint has a tensor that no process loads. Collective.
-void require_all_claimed(const Comm& comm, const Manifest& manifest, std::span<const int> stored) {
-  std::vector<std::int64_t> claimed(static_cast<std::size_t>(manifest.tensors_size()), 0);
-  for (const int i : stored) claimed[static_cast<std::size_t>(i)] = 1;
-  all_reduce_max(comm, claimed);
-  const auto unclaimed = std::find(claimed.begin(), claimed.end(), 0);
-  if (unclaimed == claimed.end()) return;
-  const ManifestTensor& tensor = manifest.tensors(static_cast<int>(unclaimed - claimed.begin()));
+void require_all_claimed(const Comm& comm, const Manifest& manifest,
+                         const std::vector<int>& stored) {
+  const auto unclaimed = first_unclaimed(comm, stored, manifest.tensors_size());
+  if (!unclaimed) return;
+  const ManifestTensor& tensor = manifest.tensors(*unclaimed);
   throw Error(ExitCode::mismatch,
               "the checkpoint has a tensor " + tensor.name() + " " +
                   shape_text({tensor.rows(), tensor.cols()}) + " that this model does not have",
               "it was written with another model; see `switchyard inspect`");
+}
+
+// A dense tensor, and the process of this host that reads it for all of them.
+struct SharedTensor {
+  std::size_t index;  // in `into`
+  Rank reader;        // in the host's communicator
+};
+
+// Shares out the dense tensors among the processes of a host, which all get the same plan. stored:
+// the index in the manifest of each tensor of `into`. Collective.
+std::vector<SharedTensor> plan_readers(const Comm& host, std::span<const NamedTensor> into,
+                                       std::span<const int> stored) {
+  std::vector<SharedTensor> dense;
+  std::int64_t own = 0;  // bytes of this process's experts
+  for (std::size_t i = 0; i < into.size(); ++i) {
+    if (into[i].expert) {
+      own += std::ssize(std::as_bytes(into[i].data));
+    } else {
+      dense.push_back({i, Rank{0}});
+    }
+  }
+  std::ranges::sort(dense, {}, [&](const SharedTensor& tensor) { return stored[tensor.index]; });
+  std::vector<std::int64_t> bytes;
+  for (const SharedTensor& tensor : dense)
+    bytes.push_back(std::ssize(std::as_bytes(into[tensor.index].data)));
+  const auto load = all_gather(host, std::span<const std::int64_t>(&own, 1));
+  const std::vector<Rank> reader = share_out(bytes, {load.begin(), load.end()});
+  for (std::size_t i = 0; i < dense.size(); ++i) dense[i].reader = reader[i];
+  return dense;
+}
+
+// Sends `data` of process `from` to all of the host, in pieces that one message can hold.
+// Collective.
+void hand_out(const Comm& host, std::span<float> data, Rank from) {
+  constexpr std::size_t most = 1 << 22;  // 16 MiB
+  for (; !data.empty(); data = data.subspan(std::min(most, data.size())))
+    broadcast(host, data.first(std::min(most, data.size())), from);
 }
 
 }  // namespace
@@ -68,10 +106,16 @@ void load_checkpoint(const Comm& comm, const CheckpointReader& from,
   });
   if (coverage == Coverage::whole) require_all_claimed(comm, manifest, stored);
 
+  const Comm host = within_host(comm);
+  const std::vector<SharedTensor> shared = plan_readers(host, into, stored);
+  const auto read = [&](std::size_t i) { from.read(manifest.tensors(stored[i]), into[i].data); };
   all_or_none(comm, [&] {
     for (std::size_t i = 0; i < into.size(); ++i)
-      from.read(manifest.tensors(stored[i]), into[i].data);
+      if (into[i].expert) read(i);
+    for (const auto& [index, reader] : shared)
+      if (reader == host.rank()) read(index);
   });
+  for (const auto& [index, reader] : shared) hand_out(host, into[index].data, reader);
 }
 
 }  // namespace switchyard

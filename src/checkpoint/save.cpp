@@ -4,13 +4,13 @@
 #include <cassert>
 #include <functional>
 #include <map>
-#include <numeric>
 #include <random>
 #include <set>
 #include <tuple>
 
 #include "base/error.hpp"
 #include "checkpoint/manifest.hpp"
+#include "checkpoint/share_out.hpp"
 #include "checkpoint/store.hpp"
 #include "comm/together.hpp"
 
@@ -37,7 +37,7 @@ std::vector<NamedTensor> own_share(const Comm& comm, const Layout& layout,
   for (const NamedTensor& tensor : dense) dense_bytes.push_back(bytes_of(tensor));
 
   const auto load = all_gather(comm, std::span<const std::int64_t>(&expert_bytes, 1));
-  const std::vector<Rank> writer = plan_dense_writers(dense_bytes, {load.begin(), load.end()});
+  const std::vector<Rank> writer = share_out(dense_bytes, {load.begin(), load.end()});
   for (std::size_t i = 0; i < dense.size(); ++i) {
     if (writer[i] == comm.rank()) share.push_back(dense[i]);
   }
@@ -108,26 +108,35 @@ struct Target {
   std::string temporary_path() const { return parent + "/" + temporary_name; }
 };
 
-bool holds_valid_checkpoint(const Env& env, const std::string& directory) {
-  if (!env.exists(directory)) return false;
+// Whether the target exists already and is valid; all processes read their share of it. Collective.
+bool holds_valid_checkpoint(const Env& env, const Comm& comm, const Target& target) {
+  const std::string there =
+      on_first(comm, [&] { return std::string(env.exists(target.final_path()) ? "yes" : ""); });
+  if (there.empty()) return false;
   try {
-    verify_checkpoint(env, directory);
+    open_valid(env, comm, target.final_path());
     return true;
-  } catch (const Error& error) {
+  } catch (const Error& error) {  // the same error on all processes
     if (error.code() != ExitCode::damaged_data) throw;
     return false;
   }
 }
 
-// Creates the temporary directory and returns its name; "" where a valid checkpoint of this step
-// exists.
-std::string begin(Env& env, const std::string& parent, const std::string& final_name) {
-  env.make_directories(parent);
-  env.sync_directory(parent_directory(parent));
-  if (holds_valid_checkpoint(env, parent + "/" + final_name)) return "";
-  std::string temporary = final_name + ".tmp-" + random_attempt();
-  env.make_directories(parent + "/" + temporary);
-  return temporary;
+// Creates the temporary directory; returns false where a valid checkpoint of this step exists.
+// Collective.
+bool begin(Env& env, const Comm& comm, Target& target) {
+  on_first(comm, [&]() -> std::string {
+    env.make_directories(target.parent);
+    env.sync_directory(parent_directory(target.parent));
+    return "";
+  });
+  if (holds_valid_checkpoint(env, comm, target)) return false;
+  target.temporary_name = on_first(comm, [&] {
+    std::string temporary = target.final_name + ".tmp-" + random_attempt();
+    env.make_directories(target.parent + "/" + temporary);
+    return temporary;
+  });
+  return true;
 }
 
 // Writes the manifest and renames the directory. The shards must be durable. Only process 0 calls
@@ -183,9 +192,7 @@ std::string save(Env& env, const Comm& comm, const Layout& layout,
                  const std::string& checkpoints_directory, const RunState& state,
                  const Contents& contents) {
   Target target{checkpoints_directory, checkpoint_name(state.step), ""};
-  target.temporary_name =
-      on_first(comm, [&] { return begin(env, target.parent, target.final_name); });
-  if (target.temporary_name.empty()) return target.final_path();
+  if (!begin(env, comm, target)) return target.final_path();
   try {
     const TensorStream share = contents.own_share();
     const auto reports = together(comm, [&] {
@@ -223,21 +230,6 @@ std::string save_checkpoint(Env& env, const Comm& alone, const Layout& layout,
                             const TensorStream& next_tensor) {
   assert(alone.size() == 1);
   return save(env, alone, layout, checkpoints_directory, state, {[&] { return next_tensor; }, {}});
-}
-
-std::vector<Rank> plan_dense_writers(std::span<const std::int64_t> bytes,
-                                     std::vector<std::int64_t> load) {
-  std::vector<std::size_t> order(bytes.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return bytes[a] > bytes[b]; });
-  std::vector<Rank> writer(bytes.size());
-  for (const std::size_t i : order) {
-    const auto least = std::min_element(load.begin(), load.end());
-    writer[i] = Rank{least - load.begin()};
-    *least += bytes[i];
-  }
-  return writer;
 }
 
 }  // namespace switchyard

@@ -6,12 +6,11 @@
 //
 // Worked example, R = 2, dense tensors a (400 bytes) and b (300), experts e0 e1 of 100 bytes each:
 // each process starts with the 100 bytes of its expert; a, the largest tensor, goes to process 0, b
-// to process 1.
+// to process 1 (checkpoint/share_out.hpp).
 #pragma once
 
 #include <span>
 #include <string>
-#include <vector>
 
 #include "checkpoint/run_state.hpp"
 #include "checkpoint/shard.hpp"
@@ -24,7 +23,7 @@ namespace switchyard {
 
 // Saves step state.step in `checkpoints_directory`, which is created if absent. `tensors`: all
 // dense tensors, in the same order on every process, and those of this process's experts. Each
-// tensor is written once: a dense one by the process that plan_dense_writers names, an expert's by
+// tensor is written once: a dense one by the process that share_out names, an expert's by
 // its owner in group 0. A valid checkpoint of the same step is kept, a damaged one replaced.
 // Returns the checkpoint's directory once it is durable. An error on any process fails the save on
 // all of them, with its reason, and what was written is removed. Collective.
@@ -37,11 +36,5 @@ std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
 std::string save_checkpoint(Env& env, const Comm& alone, const Layout& layout,
                             const std::string& checkpoints_directory, const RunState& state,
                             const TensorStream& next_tensor);
-
-// writer[i]: the process that writes dense tensor i. Assigns tensors in order of decreasing size
-// (ties: earlier first), each to the process with the fewest bytes so far (ties: lowest first).
-// load: the bytes with which each process starts. Not collective.
-std::vector<Rank> plan_dense_writers(std::span<const std::int64_t> bytes,
-                                     std::vector<std::int64_t> load);
 
 }  // namespace switchyard

@@ -2,8 +2,11 @@
 // manifest, however large the checkpoint is.
 #include <gtest/gtest.h>
 
+#include <numeric>
+#include <utility>
 #include <vector>
 
+#include "checkpoint/claims.hpp"
 #include "checkpoint/digest.hpp"
 #include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
@@ -60,6 +63,14 @@ TEST(LoadMemory, IsABlockAndTheManifest) {
   const test::PeakAllocation peak;
   digest_checkpoint({env, directory.path() + "/checkpoints/" + checkpoint_name(3)});
   EXPECT_LT(peak.bytes(), mebibyte + mebibyte / 8);
+}
+
+TEST(ClaimMemory, DoesNotGrowWithTheModel) {
+  std::vector<int> all(1'000'000);
+  std::iota(all.begin(), all.end(), 0);
+  const test::PeakAllocation peak;
+  EXPECT_EQ(first_unclaimed(test_world(), std::move(all), 1'000'000), std::nullopt);
+  EXPECT_LT(peak.bytes(), 64 << 10);
 }
 
 }  // namespace

@@ -3,15 +3,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <optional>
 
+#include "checkpoint/claims.hpp"
 #include "checkpoint/digest.hpp"
 #include "checkpoint/load.hpp"
 #include "checkpoint/save.hpp"
+#include "checkpoint/share_out.hpp"
 #include "checkpoint/store.hpp"
 #include "support/errors.hpp"
 #include "support/mpi_main.hpp"
+#include "support/reading_env.hpp"
 #include "support/shared_directory.hpp"
 #include "support/small_state.hpp"
 
@@ -178,6 +182,44 @@ TEST_F(CheckpointTest, LeavesAValidOneOfTheSameStepAlone) {
   EXPECT_EQ(digest_checkpoint({env_, first}), digests);
 }
 
+// Each of the processes reads a part of the checkpoint that exists.
+TEST_F(CheckpointTest, SharesOutTheCheckOfOneOfTheSameStep) {
+  save(1);
+  test::ReadingEnv env;
+  save_checkpoint(env, test_world(), layout_, checkpoints(), state_at(1), saved_.tensors());
+  const std::string own = "shard-0000" + std::to_string(test_world().rank().value);
+  EXPECT_EQ(env.bytes_of("shard"), env.bytes_of(own));
+}
+
+TEST_F(CheckpointTest, ReadsADenseTensorOnceAHost) {
+  const std::string saved = save(1);
+  test::ReadingEnv env;
+  const CheckpointReader reader = open_valid(env, test_world(), saved);
+  const std::int64_t before = env.bytes_of("shard");
+  load_checkpoint(test_world(), reader, live_.tensors());
+  EXPECT_EQ(live_, saved_);
+  std::int64_t read = env.bytes_of("shard") - before;
+  all_reduce_sum(test_world(), std::span(&read, 1));
+  std::int64_t stored = 0;
+  for (const ManifestFile& file : reader.manifest().files()) stored += file.size();
+  EXPECT_EQ(read, stored) << "of all processes of this host together";
+}
+
+TEST_F(CheckpointTest, FailsOnAllProcessesWhereTheReaderOfADenseTensorFindsDamage) {
+  const std::string saved = save(1);
+  const CheckpointReader reader = open_valid(env_, test_world(), saved);
+  const ManifestTensor& tensor = reader.manifest().tensors(*find_tensor(reader.manifest(), "norm"));
+  const std::string path = saved + "/" + reader.manifest().files(tensor.file()).name();
+  barrier(test_world());
+  if (test_world().rank() == Rank{0}) {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(tensor.offset()).put('x');
+  }
+  barrier(test_world());
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, path + " is damaged between bytes",
+                         [&] { load_checkpoint(test_world(), reader, live_.tensors()); }));
+}
+
 TEST_F(CheckpointTest, ReplacesADamagedOneOfTheSameStep) {
   const std::string first = save(1);
   barrier(test_world());
@@ -200,17 +242,32 @@ TEST_F(CheckpointTest, RefusesToLeaveOutAnExpert) {
   EXPECT_THAT(env_.list_directory(checkpoints()), testing::IsEmpty());
 }
 
-TEST(DenseWriters, FollowTheWorkedExample) {
-  const std::vector<std::int64_t> bytes = {400, 300};
-  EXPECT_EQ(plan_dense_writers(bytes, {100, 100}), (std::vector<Rank>{Rank{0}, Rank{1}}));
+TEST(FirstUnclaimed, IsTheLowestThatNoProcessClaims) {
+  const Comm& world = test_world();
+  constexpr int count = 10000;
+  std::vector<int> own;  // every tensor on one process, and some on all
+  for (int i = count; i-- > 0;)
+    if (i % world.size() == world.rank().value || i % 100 == 0) own.push_back(i);
+  EXPECT_EQ(first_unclaimed(world, own, count), std::nullopt);
+  EXPECT_EQ(first_unclaimed(world, own, count + 1), count);
+  for (const int lost : {7777, 4097, 4096, 4095, 0}) {
+    std::erase(own, lost);
+    EXPECT_EQ(first_unclaimed(world, own, count), lost);
+  }
+  EXPECT_EQ(first_unclaimed(world, {}, 0), std::nullopt);
 }
 
-TEST(DenseWriters, GiveNobodyMoreThanTheLeastLoadedAndOneTensor) {
+TEST(ShareOut, FollowsTheWorkedExample) {
+  const std::vector<std::int64_t> bytes = {400, 300};
+  EXPECT_EQ(share_out(bytes, {100, 100}), (std::vector<Rank>{Rank{0}, Rank{1}}));
+}
+
+TEST(ShareOut, GivesNobodyMoreThanTheLeastLoadedAndOneTensor) {
   const std::vector<std::int64_t> bytes = {5, 900, 70, 70, 300, 0, 41, 500, 12, 333};
   std::vector<std::int64_t> load = {0, 100, 50};
-  const auto writer = plan_dense_writers(bytes, load);
+  const auto process = share_out(bytes, load);
   for (std::size_t i = 0; i < bytes.size(); ++i)
-    load[static_cast<std::size_t>(writer[i].value)] += bytes[i];
+    load[static_cast<std::size_t>(process[i].value)] += bytes[i];
   EXPECT_LE(*std::ranges::max_element(load) - *std::ranges::min_element(load), 900);
   EXPECT_EQ(load[0] + load[1] + load[2], 150 + 2231);
 }
