@@ -19,19 +19,6 @@ std::optional<std::string> contradiction(const Manifest& manifest, const Checkpo
   return entry.directory + " holds step " + std::to_string(manifest.step());
 }
 
-// Verifies a committed checkpoint, including that its directory name states its step. Returns what
-// is wrong, or nullopt.
-std::optional<std::string> damage_of(const Env& env, const CheckpointEntry& entry) {
-  try {
-    const CheckpointReader reader(env, entry.directory);
-    reader.verify();
-    return contradiction(reader.manifest(), entry);
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::damaged_data) throw;
-    return error.what();
-  }
-}
-
 // The newest existing checkpoint that is not in `damaged`; nullopt where none was ever committed.
 // Throws Error(damaged_data) where all are damaged. Collective.
 std::optional<CheckpointEntry> newest_but(const Env& env, const Comm& comm,
@@ -177,13 +164,15 @@ void retire_checkpoint(Env& env, const std::string& checkpoints_directory,
   env.remove_tree(trash);
 }
 
-void apply_retention(Env& env, const std::string& checkpoints_directory, int keep_last) {
-  const auto all = list_checkpoints(env, checkpoints_directory);
-  auto at = std::ranges::find_if(
-      all, [&](const CheckpointEntry& entry) { return !damage_of(env, entry); });
-  for (int kept = 0; at != all.end(); ++at, ++kept) {
-    if (kept >= std::max(keep_last, 1))
-      retire_checkpoint(env, checkpoints_directory, checkpoint_name(at->step));
+void apply_retention(Env& env, const std::string& checkpoints_directory, std::int64_t saved,
+                     int keep_last) {
+  const CheckpointEntry entry{saved, checkpoints_directory + "/" + checkpoint_name(saved)};
+  if (const auto lie = contradiction(CheckpointReader(env, entry.directory).manifest(), entry))
+    throw Error(ExitCode::damaged_data, *lie);
+  int kept = 0;
+  for (const CheckpointEntry& other : list_checkpoints(env, checkpoints_directory)) {
+    if (other.step > saved || kept++ < std::max(keep_last, 1)) continue;
+    retire_checkpoint(env, checkpoints_directory, checkpoint_name(other.step));
   }
 }
 

@@ -52,10 +52,13 @@ std::optional<CheckpointReader> open_newest_valid(const Env& env, const Comm& co
 CheckpointReader open_checkpoint(const Env& env, const Comm& comm, const std::string& path,
                                  Log& log);
 
-// Deletes all but the newest valid checkpoint and the keep_last - 1 before it; called after a
-// successful save. Damaged checkpoints newer than that are kept for the user to inspect. Only
-// process 0 calls it.
-void apply_retention(Env& env, const std::string& checkpoints_directory, int keep_last);
+// Deletes checkpoints older than step `saved` except for the keep_last - 1 before it; called after
+// save_checkpoint acknowledged that step. It is therefore known to be valid and its bytes are not
+// read again: only its manifest and the sizes of its files are, and Error(damaged_data) leaves all
+// checkpoints where they are. Later ones, which this run has passed over, are kept for the user to
+// inspect. Only process 0 calls it.
+void apply_retention(Env& env, const std::string& checkpoints_directory, std::int64_t saved,
+                     int keep_last);
 
 // Deletes one checkpoint, after renaming it to a name that is not a checkpoint's, so that no reader
 // sees a partly deleted one. Only process 0 calls it.

@@ -2,13 +2,9 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include "comm/job.hpp"
 #include "config/paths.hpp"
 
 namespace switchyard {
@@ -50,23 +46,11 @@ bool is_launched_by_default(const fs::path& program) {
 
 fs::path local_script() { return launch_directory() / "local.sh"; }
 
-// "n1:2,n2:2", each host once, in the order of its first rank. Ranks may be placed differently than
-// in this job, which does not change any number.
-std::string host_list(std::span<const std::string> hosts) {
-  std::vector<std::pair<std::string, int>> counts;
-  for (const std::string& host : hosts) {
-    // Search from the end, since the ranks of a host are mostly consecutive.
-    auto known = std::ranges::find(counts.rbegin(), counts.rend(), host,
-                                   &std::pair<std::string, int>::first);
-    if (known == counts.rend()) {
-      counts.emplace_back(host, 1);
-    } else {
-      ++known->second;
-    }
-  }
+// "n1:2,n2:2". Ranks may be placed differently than in this job, which does not change any number.
+std::string host_list(std::span<const HostShare> hosts) {
   std::string list;
-  for (const auto& [host, count] : counts)
-    list += (list.empty() ? "" : ",") + host + ":" + std::to_string(count);
+  for (const auto& [name, processes] : hosts)
+    list += (list.empty() ? "" : ",") + name + ":" + std::to_string(processes);
   return list;
 }
 
@@ -129,10 +113,10 @@ std::string local_command_line(int processes, int threads, std::span<const std::
 }
 
 std::string job_command_line(const Placement& job, std::span<const std::string> words) {
-  const auto processes = static_cast<int>(job.hosts.size());
+  int processes = 0;
+  for (const HostShare& host : job.hosts) processes += host.processes;
   if (processes == 1) return program_command_line(words);
-  const bool one_host = std::ranges::count(job.hosts, job.hosts.front()) == processes;
-  if (one_host && !launch_directory().empty())
+  if (job.hosts.size() == 1 && !launch_directory().empty())
     return local_command_line(processes, job.threads, words);
   return mpirun_line({.processes = processes,
                       .threads = job.threads,

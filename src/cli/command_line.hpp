@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "comm/job.hpp"
+
 namespace switchyard {
 
 // The words in shell syntax; only words that need quotes get them.
@@ -18,10 +20,10 @@ std::string program_command_line(std::span<const std::string> words);
 // or with mpirun where the program has no launch scripts beside it.
 std::string local_command_line(int processes, int threads, std::span<const std::string> words);
 
-// How the current job is placed: the host of each rank, threads per process, and whether processes
-// are bound to cores.
+// How the current job is placed: its hosts with their processes, threads per process, and whether
+// processes are bound to cores.
 struct Placement {
-  std::span<const std::string> hosts;
+  std::span<const HostShare> hosts;
   int threads = 1;
   bool bound = false;
 };

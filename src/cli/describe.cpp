@@ -80,9 +80,7 @@ void print_layout(std::ostream& out, const Plan& plan) {
   title(out, "layout: " + std::to_string(layout.virtual_ranks()) + " virtual ranks on " +
                  std::to_string(layout.processes()) +
                  (layout.processes() == 1 ? " process" : " processes"));
-  for (Rank p(0); p.value < layout.processes(); ++p) {
-    out << "  process " << p.value << ": " << share_text(layout, p) << "\n";
-  }
+  for (const std::string& line : share_lines(layout)) out << "  " << line << "\n";
 }
 
 void print_parameters(std::ostream& out, const Plan& plan) {

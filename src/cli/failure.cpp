@@ -1,14 +1,13 @@
 #include "cli/failure.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <new>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "base/host.hpp"
+#include "comm/job.hpp"
 #include "comm/rendezvous.hpp"
 
 namespace switchyard {
@@ -63,9 +62,7 @@ ExitCode report_failure(const std::exception& failure, const Comm& ending) {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     abort_job(static_cast<int>(code));
   }
-  const std::vector<std::string> texts = all_gather_strings(ending, text);
-  const bool alike = std::all_of(texts.begin(), texts.end(),
-                                 [&](const std::string& other) { return other == texts[0]; });
+  const bool alike = !find_difference(ending, text);
   if (!alike) print(whereabouts(ending), text);
   if (alike && ending.rank() == Rank(0)) print("switchyard: ", text);
   return code;

@@ -6,15 +6,13 @@
 #include <array>
 #include <cstdio>
 #include <fstream>
-#include <functional>
 #include <limits>
-#include <map>
 #include <string>
-#include <vector>
 
 #include "base/error.hpp"
 #include "base/host.hpp"
 #include "cli/control_group.hpp"
+#include "comm/job.hpp"
 
 namespace switchyard {
 namespace {
@@ -32,48 +30,45 @@ std::int64_t available_on_host() {
   return unknown;
 }
 
-struct Host {
-  int processes = 0;
-  std::int64_t needed = 0;
-  AvailableMemory available{unknown};
-};
-
 Layout layout_of(const Comm& world, const Settings& settings) {
   return {settings.virtual_ranks, world.size(), settings.groups, settings.model.moe.num_experts};
 }
 
-// Adds up the demand of each host's processes. needed: bytes of a process's arrays. Collective.
-std::map<std::string, Host> demand_of_hosts(const Comm& world,
-                                            const std::function<std::int64_t(Rank)>& needed) {
-  const AvailableMemory here = available_memory().value_or(AvailableMemory{unknown});
-  const std::array<std::int64_t, 2> own = {here.bytes, here.by_group};
-  const std::vector<std::string> names = all_gather_strings(world, host_name());
-  const auto available = all_gather(world, std::span<const std::int64_t>(own));
-  std::map<std::string, Host> hosts;
-  for (Rank p(0); p.value < world.size(); ++p) {
-    const auto i = static_cast<std::size_t>(p.value);
-    Host& host = hosts[names[i]];
-    ++host.processes;
-    host.needed += needed(p);  // the program itself is already loaded
-    if (available[2 * i] < host.available.bytes)
-      host.available = {available[2 * i], available[2 * i + 1] != 0};
+// What the processes of a host need together, and the least that any of them may take.
+struct Demand {
+  std::int64_t processes = 0, needed = 0;
+  AvailableMemory available{unknown};
+};
+
+// Adds up the demand of this host's processes. needed: bytes of this process's arrays; the program
+// itself is already loaded. Collective.
+Demand demand_here(const Comm& world, std::int64_t needed) {
+  const AvailableMemory available = available_memory().value_or(AvailableMemory{unknown});
+  const std::array<std::int64_t, 3> own = {needed, available.bytes, available.by_group};
+  const Comm here = within_host(world);
+  const auto all = all_gather(here, std::span<const std::int64_t>(own));
+  Demand demand{.processes = here.size()};
+  for (std::size_t at = 0; at < all.size(); at += own.size()) {
+    demand.needed += all[at];
+    if (all[at + 1] < demand.available.bytes) demand.available = {all[at + 1], all[at + 2] != 0};
   }
-  return hosts;
+  return demand;
 }
 
-// Throws Error(machine_cannot) where a host has less memory than its processes need. what:
-// "training"; hint: what to do. Collective.
-void require_room(const Comm& world, const std::function<std::int64_t(Rank)>& needed,
-                  const std::string& what, const std::string& hint) {
-  for (const auto& [name, host] : demand_of_hosts(world, needed)) {
-    if (host.needed <= host.available.bytes) continue;
-    const std::string processes = std::to_string(host.processes);
-    throw Error(ExitCode::machine_cannot,
-                what + " needs " + bytes_text(host.needed) + " for the " +
-                    (host.processes == 1 ? "process" : processes + " processes") + " on " + name +
-                    ", which has " + available_text(host.available),
-                hint);
-  }
+// Throws Error(machine_cannot) where a host has less memory than its processes need. Each process
+// knows only its own need and its host's; the host of the lowest rank that lacks memory reports.
+// needed: bytes of this process's arrays; what: "training"; hint: what to do. Collective.
+void require_room(const Comm& world, std::int64_t needed, const std::string& what,
+                  const std::string& hint) {
+  const Demand demand = demand_here(world, needed);
+  const auto lacking = find_lowest(world, demand.needed > demand.available.bytes);
+  if (!lacking) return;
+  const std::string processes =
+      demand.processes == 1 ? "process" : std::to_string(demand.processes) + " processes";
+  const std::string problem = what + " needs " + bytes_text(demand.needed) + " for the " +
+                              processes + " on " + host_name() + ", which has " +
+                              available_text(demand.available);
+  throw Error(ExitCode::machine_cannot, broadcast_string(world, problem, *lacking), hint);
 }
 
 }  // namespace
@@ -128,11 +123,9 @@ std::string available_text(const AvailableMemory& available) {
 }
 
 void require_memory(const Comm& world, const Settings& settings) {
-  const Layout layout = layout_of(world, settings);
-  const auto needed = [&](Rank p) {
-    return predicted_memory(settings, layout, p, Load::balanced, omp_get_max_threads()).arrays();
-  };
-  require_room(world, needed, "training",
+  const ProcessMemory own = predicted_memory(settings, layout_of(world, settings), world.rank(),
+                                             Load::balanced, omp_get_max_threads());
+  require_room(world, own.arrays(), "training",
                "start it on more hosts, set train.recompute=BLOCK, or make train.batch_size or the "
                "model smaller; `switchyard describe` shows what takes how much");
 }
@@ -144,13 +137,10 @@ void require_memory_to_evaluate(const Comm& world, const Settings& settings,
   longest.spans.input_length = input_length;
   longest.spans.target_length = target_length;
   longest.model.recompute = Recompute::attention;  // evaluation does not keep attention weights
-  const Layout layout = layout_of(world, longest);
-  const auto needed = [&](Rank p) {
-    const ProcessMemory training =
-        predicted_memory(longest, layout, p, Load::balanced, omp_get_max_threads());
-    return training.weights + training.copies + training.activations + training.buffers / 2;
-  };
-  require_room(world, needed,
+  const ProcessMemory training = predicted_memory(longest, layout_of(world, longest), world.rank(),
+                                                  Load::balanced, omp_get_max_threads());
+  require_room(world,
+               training.weights + training.copies + training.activations + training.buffers / 2,
                "the longest example, of " + std::to_string(input_length) + " inputs or " +
                    std::to_string(target_length) + " targets,",
                "shorten it, set train.batch_size lower, or start it on more hosts");

@@ -101,9 +101,8 @@ void require_one_configuration(const Comm& world, const RunConfig& config) {
 }
 
 void warn_of_crowding(const Comm& world, std::span<const std::string> words) {
-  const std::vector<std::string> hosts = all_gather_strings(world, host_name());
+  const int here = within_host(world).size();
   if (world.rank() != Rank(0)) return;
-  const auto here = static_cast<int>(std::count(hosts.begin(), hosts.end(), hosts[0]));
   const Cores cores{
       .of_host = cores_of_host(), .bound = usable_cores(), .quota = processor_quota_of_groups()};
   const std::string advice = crowding_advice(here, omp_get_max_threads(), cores, words);

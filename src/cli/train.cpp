@@ -96,9 +96,10 @@ std::unique_ptr<RunData> open_data(const Comm& world, const Env& env, const std:
   }
 }
 
-std::string continue_command(const Comm& world, const std::string& host,
-                             const std::string& output) {
-  const std::vector<std::string> hosts = all_gather_strings(world, host);
+// On process 0, which alone prints it; "" elsewhere. Collective.
+std::string continue_command(const Comm& world, const std::string& output) {
+  const std::vector<HostShare> hosts = hosts_of_job(world);
+  if (hosts.empty()) return "";
   const Placement job{
       .hosts = hosts, .threads = omp_get_max_threads(), .bound = is_bound_to_cores()};
   return job_command_line(job, std::vector<std::string>{"train", "--output", output});
@@ -130,7 +131,7 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
                      .build = build_info(),
                      .host = host,
                      .version_text = version_text(),
-                     .continue_command = continue_command(world, host, arguments.output),
+                     .continue_command = continue_command(world, arguments.output),
                      .changed_fixed_fields = [&](const std::string& earlier) {
                        return changed_fixed_fields(
                            parse_config(earlier, "the checkpoint's configuration"), config);

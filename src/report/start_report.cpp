@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <iomanip>
 #include <sstream>
 #include <string_view>
@@ -96,6 +97,58 @@ std::string steps_text(const Settings& settings, std::int64_t evaluated) {
   }
   return grouped(settings.steps) + "; " + evaluation + ", saved " +
          every(settings.checkpoint_interval) + ", " + std::to_string(settings.keep_last) + " kept";
+}
+
+std::string count_text(std::int64_t count, const char* one) {
+  return (count == 0 ? "no" : std::to_string(count)) + " " + one + (count == 1 ? "" : "s");
+}
+
+// Processes whose shares have the same size, of all from some rank on.
+struct EqualShares {
+  std::int64_t virtual_ranks = 0, experts = 0, groups = 0;  // of each process
+  bool is_dense = false;
+  Rank first, last;  // both belong to it; between them there may be others
+  std::int64_t processes = 0;
+
+  bool has_size_of(const EqualShares& other) const {
+    return virtual_ranks == other.virtual_ranks && experts == other.experts &&
+           groups == other.groups;
+  }
+  // "processes 8-1023", "process 8", or "340 of processes 8-1023" where others lie between them
+  std::string whose() const {
+    const std::string range =
+        range_text("process", "processes", Interval{first, Rank{last.value + 1}});
+    const bool consecutive = processes == last.value - first.value + 1;
+    return consecutive ? range : std::to_string(processes) + " of " + range;
+  }
+  // "1 virtual rank and 2 experts each"
+  std::string what() const {
+    std::string text = count_text(virtual_ranks, "virtual rank");
+    if (!is_dense) text += " and " + count_text(experts, "expert");
+    if (!is_dense && groups > 1) text += " of " + std::to_string(groups) + " replica groups";
+    return processes == 1 ? text : text + " each";
+  }
+};
+
+// The shares of all processes from `begin` on. Since shares are cut evenly, there are only a few
+// sizes, however many processes there are.
+std::vector<EqualShares> equal_shares(const Layout& layout, Rank begin) {
+  std::vector<EqualShares> all;
+  for (Rank p = begin; p.value < layout.processes(); ++p) {
+    const bool is_dense = layout.experts() == 0;
+    const EqualShares own{.virtual_ranks = layout.hosted(p).size(),
+                          .experts = is_dense ? 0 : layout.owned_experts(p).size(),
+                          .groups = layout.groups_of(p).size(),
+                          .is_dense = is_dense,
+                          .first = p,
+                          .last = p};
+    auto known =
+        std::ranges::find_if(all, [&](const EqualShares& equal) { return equal.has_size_of(own); });
+    if (known == all.end()) known = all.insert(known, own);
+    known->last = p;
+    ++known->processes;
+  }
+  return all;
 }
 
 struct RuleText {
@@ -202,24 +255,45 @@ std::string share_text(const Layout& layout, Rank p) {
   return text;
 }
 
-std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host) {
-  const std::vector<std::string> hosts = all_gather_strings(comm, host);
+std::vector<std::string> share_lines(const Layout& layout, std::span<const std::string> hosts) {
+  std::vector<std::string> lines;
+  const std::int64_t named = std::min<std::int64_t>(layout.processes(), most_process_lines);
+  for (Rank p(0); p.value < named; ++p) {
+    const std::string where =
+        hosts.empty() ? "" : " on " + hosts[static_cast<std::size_t>(p.value)];
+    lines.push_back("process " + std::to_string(p.value) + where + ": " + share_text(layout, p));
+  }
+  for (const EqualShares& equal : equal_shares(layout, Rank{named}))
+    lines.push_back(equal.whose() + ": " + equal.what());
+  return lines;
+}
+
+namespace {
+
+// The hosts of the processes that have a line of their own. Collective.
+std::vector<std::string> named_hosts(const Comm& comm, const std::string& host) {
+  std::vector<std::string> hosts;
+  for (Rank p(0); p.value < std::min<std::int64_t>(comm.size(), most_process_lines); ++p)
+    hosts.push_back(broadcast_string(comm, host, p));
+  return hosts;
+}
+
+std::string layout_text(const Layout& layout, std::span<const std::string> hosts) {
   std::ostringstream text;
   const bool replicated = layout.groups() > 1;
   text << layout.virtual_ranks() << " virtual ranks";
   if (replicated) text << " in " << layout.groups() << " replica groups";
   text << " on " << layout.processes() << " process" << (layout.processes() == 1 ? "" : "es")
        << " x " << omp_get_max_threads() << " thread" << (omp_get_max_threads() == 1 ? "" : "s");
-  for (Rank p(0); p.value < layout.processes(); ++p) {
-    text << "\n    process " << p.value << " on " << hosts[static_cast<std::size_t>(p.value)]
-         << ": " << share_text(layout, p);
-  }
+  for (const std::string& line : share_lines(layout, hosts)) text << "\n    " << line;
   return text.str();
 }
 
+}  // namespace
+
 std::string start_report(const Comm& comm, const Layout& layout, const std::string& host,
                          const Settings& settings, const ReportedData& data) {
-  const std::string layout_lines = layout_text(comm, layout, host);
+  const std::string layout_lines = layout_text(layout, named_hosts(comm, host));
   std::ostringstream table;
   row(table, "model", model_text(settings.model));
   row(table, "experts", experts_text(settings.model));

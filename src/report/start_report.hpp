@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
@@ -28,8 +30,13 @@ std::string schedule_text(const ScheduleConfig& schedule);
 // What process p hosts: "virtual ranks 0-1, experts 0-3".
 std::string share_text(const Layout& layout, Rank p);
 
-// One line per process: its host, its virtual ranks, its experts. Collective.
-std::string layout_text(const Comm& comm, const Layout& layout, const std::string& host);
+// So many processes have a line of their own, with the name of their host.
+inline constexpr std::int64_t most_process_lines = 8;
+
+// What each process hosts: "process 0 on n1: virtual ranks 0-1, experts 0-3" for each of the first
+// few, then one line for all others with a share of the same size: "processes 8-1023: 1 virtual
+// rank and 2 experts each". hosts: of those that have a line of their own; empty to leave them out.
+std::vector<std::string> share_lines(const Layout& layout, std::span<const std::string> hosts = {});
 
 // What the report needs to know about the data.
 struct ReportedData {

@@ -42,7 +42,7 @@ struct TrainJob {
   BuildInfo build;
   std::string host;              // of this process
   std::string version_text;      // build and machine, for build.txt
-  std::string continue_command;  // shell command that continues a stopped run
+  std::string continue_command;  // shell command that continues a stopped run; on process 0
   // The changes of this configuration that a resumed run may not make, one line each.
   std::function<std::vector<std::string>(const std::string& earlier_config_text)>
       changed_fixed_fields;

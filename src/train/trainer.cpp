@@ -283,8 +283,9 @@ void Trainer::write_checkpoint() {
   failed_saves_ = 0;
   forgive("that it was saved is not written down",
           [&] { remember_saved(job_.env, paths_, saved_step_); });
-  forgive("older checkpoints stay",
-          [&] { apply_retention(job_.env, paths_.checkpoints(), settings_.keep_last); });
+  forgive("older checkpoints stay", [&] {
+    apply_retention(job_.env, paths_.checkpoints(), saved_step_, settings_.keep_last);
+  });
   progress_.say("saved " + directory + " in " + fixed_width(seconds_since(begin), 4) + " s");
 }
 

@@ -122,7 +122,7 @@ TEST_F(SaveFaultTest, RetentionThatDiesAnywhereKeepsTheNewest) {
     on_rank_0([&] { real_.remove_tree(checkpoints()); });
     for (const std::int64_t step : {1, 2, 3}) EXPECT_EQ(save(real_, step), "");
     FaultEnv env(n, Fault::forever);
-    on_rank_0([&] { test::error_of([&] { apply_retention(env, checkpoints(), 1); }); });
+    on_rank_0([&] { test::error_of([&] { apply_retention(env, checkpoints(), 3, 1); }); });
     const auto newest = find_newest();
     ASSERT_TRUE(newest.has_value());
     EXPECT_EQ(newest->step, 3);

@@ -13,6 +13,7 @@
 #include "support/errors.hpp"
 #include "support/fault_env.hpp"
 #include "support/mpi_main.hpp"
+#include "support/reading_env.hpp"
 #include "support/shared_directory.hpp"
 #include "support/small_state.hpp"
 
@@ -132,23 +133,44 @@ TEST_F(StoreTest, DoesNotBelieveANameThatContradictsTheManifest) {
 
 TEST_F(StoreTest, RetainsTheNewest) {
   save({1, 2, 3, 4, 5});
-  on_rank_0([&] { apply_retention(env_, checkpoints(), 2); });
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 5, 2); });
   EXPECT_THAT(env_.list_directory(checkpoints()), ElementsAre("step-00000004", "step-00000005"));
-  on_rank_0([&] { apply_retention(env_, checkpoints(), 9); });
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 5, 9); });
   EXPECT_THAT(steps(), ElementsAre(5, 4));
-  on_rank_0([&] { apply_retention(env_, checkpoints(), 0); });
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 5, 0); });
   EXPECT_THAT(steps(), ElementsAre(5));
 }
 
-TEST_F(StoreTest, NeverDeletesTheNewestValidOne) {
+TEST_F(StoreTest, RetainsTheOneJustSavedAndWhatThisRunHasPassedOver) {
   save({1, 2, 3, 4});
   damage(4);
   damage(3);
-  on_rank_0([&] { apply_retention(env_, checkpoints(), 1); });
+  on_rank_0([&] { apply_retention(env_, checkpoints(), 2, 1); });
   EXPECT_THAT(steps(), ElementsAre(4, 3, 2));
-  damage(2);
-  on_rank_0([&] { apply_retention(env_, checkpoints(), 1); });
-  EXPECT_THAT(steps(), ElementsAre(4, 3, 2));
+}
+
+TEST_F(StoreTest, DeletesNothingWhereTheOneJustSavedIsNotWhole) {
+  const auto refused = [&](std::int64_t saved, const std::string& words) {
+    on_rank_0([&] {
+      EXPECT_TRUE(fails_with(ExitCode::damaged_data, words,
+                             [&] { apply_retention(env_, checkpoints(), saved, 1); }));
+    });
+    EXPECT_THAT(steps(), ElementsAre(4, 3, 2, 1));
+  };
+  save({1, 2, 3, 4});
+  damage(4);
+  refused(4, at(4) + "/MANIFEST");
+  on_rank_0([&] { env_.remove_file(at(3) + "/shard-00000.bin"); });
+  refused(3, "shard-00000.bin is missing");
+  refused(5, at(5));
+}
+
+TEST_F(StoreTest, DoesNotReadWhatWasJustSavedToRetainIt) {
+  save({1, 2});
+  test::ReadingEnv env;
+  on_rank_0([&] { apply_retention(env, checkpoints(), 2, 1); });
+  EXPECT_THAT(steps(), ElementsAre(2));
+  EXPECT_EQ(env.bytes_of("shard"), 0);
 }
 
 TEST_F(StoreTest, CleansWhatInterruptedWorkLeft) {

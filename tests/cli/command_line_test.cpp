@@ -37,13 +37,15 @@ TEST(CommandLine, NamesAProgramThatALauncherWouldNotFind) {
 }
 
 TEST(CommandLine, OfAJobOnOneHostIsLocalAndOfOneProcessTheProgram) {
-  const Strings two = {"n1", "n1"}, one = {"n1"}, words = {"train", "--output", "runs/a"};
+  const std::vector<HostShare> two = {{"n1", 2}}, one = {{"n1", 1}};
+  const Strings words = {"train", "--output", "runs/a"};
   EXPECT_EQ(job_command_line({.hosts = two, .threads = 3}, words), local_command_line(2, 3, words));
   EXPECT_EQ(job_command_line({.hosts = one, .threads = 3}, words), program_command_line(words));
 }
 
 TEST(CommandLine, OfAJobOnSeveralHostsNamesThemWithTheirProcesses) {
-  const Strings hosts = {"n2", "n1", "n1", "n2", "n3"}, words = {"train", "--output", "my run"};
+  const std::vector<HostShare> hosts = {{"n2", 2}, {"n1", 2}, {"n3", 1}};
+  const Strings words = {"train", "--output", "my run"};
   const std::string bound = job_command_line({.hosts = hosts, .threads = 4, .bound = true}, words);
   EXPECT_TRUE(bound.starts_with("OMP_NUM_THREADS=4 mpirun ")) << bound;
   EXPECT_THAT(bound, AllOf(HasSubstr(" -n 5 "), HasSubstr("cli_test train --output 'my run'")));
@@ -60,7 +62,7 @@ TEST(CommandLine, OfAJobOnSeveralHostsNamesThemWithTheirProcesses) {
 
 // Two names of this host count as two hosts in the command line.
 TEST(CommandLine, OfAJobOnSeveralHostsRunsAsItStands) {
-  const Strings hosts = {"localhost", "localhost", "127.0.0.1"};
+  const std::vector<HostShare> hosts = {{"localhost", 2}, {"127.0.0.1", 1}};
   const std::string line = job_command_line({.hosts = hosts}, Strings{"--gtest_list_tests"});
   const test::Outcome outcome = test::run_shell(line);
   EXPECT_EQ(outcome.exit_code, 0) << line << "\n" << outcome.output;

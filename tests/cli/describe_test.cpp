@@ -126,8 +126,10 @@ TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
   for (const int processes : {0, 2}) {
     const Outcome refused = run_program("train " + huge + " --output " + run, processes);
     EXPECT_EQ(refused.exit_code, 69);
-    EXPECT_THAT(refused.output, AllOf(HasSubstr("training needs"), HasSubstr("TB"),
-                                      HasSubstr("GB left"), HasSubstr("switchyard describe")));
+    EXPECT_THAT(refused.output,
+                AllOf(HasSubstr("training needs"), HasSubstr("TB"), HasSubstr("GB left"),
+                      HasSubstr(processes == 2 ? "for the 2 processes on " : "for the process on "),
+                      HasSubstr("switchyard describe")));
   }
   EXPECT_NE(run_shell("test -e " + run).exit_code, 0) << "it left something behind";
 }

@@ -6,6 +6,7 @@
 namespace switchyard {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -15,6 +16,40 @@ TEST(Shares, NameWhatAProcessHosts) {
   EXPECT_EQ(share_text(layout, Rank(0)), "virtual rank 0, no experts");
   EXPECT_EQ(share_text(layout, Rank(2)), "virtual ranks 2-3, expert 1");
   EXPECT_EQ(share_text(Layout(4, 1, 1, 0), Rank(0)), "virtual ranks 0-3");
+}
+
+TEST(Shares, HaveALineForEachOfAFewProcesses) {
+  const std::vector<std::string> hosts = {"n1", "n2"};
+  EXPECT_THAT(share_lines(Layout(4, 2, 1, 8), hosts),
+              ElementsAre("process 0 on n1: virtual ranks 0-1, experts 0-3",
+                          "process 1 on n2: virtual ranks 2-3, experts 4-7"));
+  const std::vector<std::string> eight = share_lines(Layout(8, 8, 1, 8));
+  EXPECT_EQ(eight.size(), 8u);
+  EXPECT_EQ(eight.back(), "process 7: virtual rank 7, expert 7");
+}
+
+TEST(Shares, HaveALineForEachSizeBeyondTheFirstFewProcesses) {
+  const std::vector<std::string> hosts(most_process_lines, "n1");
+  const auto beyond = [&](const Layout& layout) {
+    std::vector<std::string> lines = share_lines(layout, hosts);
+    lines.erase(lines.begin(), lines.begin() + most_process_lines);
+    return lines;
+  };
+  EXPECT_THAT(beyond(Layout(1024, 1024, 1, 2048)),
+              ElementsAre("processes 8-1023: 1 virtual rank and 2 experts each"));
+  EXPECT_THAT(beyond(Layout(65536, 65536, 1, 0)),
+              ElementsAre("processes 8-65535: 1 virtual rank each"));
+  EXPECT_THAT(
+      beyond(Layout(64, 16, 32, 4)),
+      ElementsAre("processes 8-15: 4 virtual ranks and 4 experts of 2 replica groups each"));
+  EXPECT_THAT(beyond(Layout(9, 9, 1, 4)), ElementsAre("process 8: 1 virtual rank and 1 expert"));
+}
+
+TEST(Shares, OfSizesThatTakeTurnsAreCounted) {
+  const std::vector<std::string> lines = share_lines(Layout(1536, 1024, 1, 512));
+  ASSERT_EQ(lines.size(), 10u);
+  EXPECT_EQ(lines[8], "508 of processes 8-1022: 1 virtual rank and no experts each");
+  EXPECT_EQ(lines[9], "508 of processes 9-1023: 2 virtual ranks and 1 expert each");
 }
 
 TEST(RoutingText, NamesTheRoutingOfEachStackThatHasOne) {
