@@ -34,12 +34,15 @@ smooth() {
 
 # loads BINS PREFIX < metrics.jsonl: writes one file PREFIX<layer>.dat per sparse layer to the
 # scratch directory, with: step, expert, load relative to an equal share, averaged over the steps in
-# each of at most BINS bins.
+# each of at most BINS bins. Records without the tokens of each expert are passed over; bins are wide
+# enough that none is empty, since a picture needs all of its columns.
 loads() {
-  local lines=$work/loads.jsonl steps width
-  cat >"$lines"
-  steps=$(wc -l <"$lines")
-  width=$(((steps + $1 - 1) / $1))
+  local lines=$work/loads.jsonl width
+  grep '"moe/tokens_per_expert":.*}$' >"$lines" || return 0
+  width=$(awk -v bins="$1" "$awk_number"'{ step = number("step"); if (NR == 1) first = step
+      else if (step - last > gap) gap = step - last
+      last = step }
+    END { width = int((last - first + bins) / bins); print (width > gap ? width : gap) }' "$lines")
   prefix=$work/$2 awk -v width="$width" "$awk_number"'
     BEGIN { prefix = ENVIRON["prefix"] }
     function write_bin(   layer, e) {
@@ -48,14 +51,15 @@ loads() {
         sum[layer, e] = 0 }
       for (layer in experts) total[layer] = 0
     }
-    /}$/ { if ((NR - 1) % width == 0) { if (NR > 1) write_bin(); first = number("step") }
+    { step = number("step") + 0; if (NR == 1) first = step
+      if (step >= first + width) { write_bin(); first += width }
       rest = $0
       while (match(rest, /\{"layer": *"[^"]*", *"tokens": *\[[^]]*\]/)) {
         entry = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
         split(entry, quoted, "\""); layer = quoted[4]
         sub(/.*\[/, "", entry); sub(/\]/, "", entry); experts[layer] = split(entry, tokens, ",")
         for (e = 1; e <= experts[layer]; e++) { sum[layer, e - 1] += tokens[e]; total[layer] += tokens[e] } } }
-    END { if (NR % width == 0) write_bin() }' "$lines"
+    END { if (step == first + width - 1) write_bin() }' "$lines"
 }
 
 # Colours of text and grid in gnuplot's output; in an SVG they are inverted where the reader's

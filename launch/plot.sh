@@ -67,7 +67,9 @@ short() {
   printf '%s' "$name"
 }
 
-has_experts() { grep -q '"moe/tokens_per_expert"' "$1/metrics.jsonl"; }
+has_experts() { grep -q '"moe/load_imbalance"' "$1/metrics.jsonl"; }
+# Only some records list the tokens of each expert where these are many (train.routing_log_interval).
+has_loads() { grep -q '"moe/tokens_per_expert"' "$1/metrics.jsonl"; }
 
 name_runs
 
@@ -138,7 +140,7 @@ fi
 
 declare -A drawn=()
 for number in "${!runs[@]}"; do
-  has_experts "${runs[number]}" || continue
+  has_loads "${runs[number]}" || continue
   file=load-${names[number]//\//-}
   [ -z "${drawn[$file]:-}" ] || file+="-$((number + 1))"
   drawn[$file]=1

@@ -14,15 +14,16 @@ quoted() { printf '"%s"' "${1//\"/\"\"}"; }
 cell() { if [[ $1 == *[,\"$'\n']* ]]; then quoted "$1"; else printf '%s' "$1"; fi; }
 said() { sed -n "s/^$2 //p" "$1/study.txt" | tr -d '\n'; }
 
-# Tokens that chose an expert over all steps, averaged over the experts of a layer and over layers.
+# Tokens that chose an expert over all steps, averaged over the experts of a layer and over layers;
+# steps whose records do not list them are taken to be like the others.
 tokens_per_expert() {
-  awk '/}$/ { rest = $0
+  awk '/}$/ { rest = $0; steps++
       while (match(rest, /"tokens": *\[[^]]*\]/)) {
         entry = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
-        sub(/.*\[/, "", entry); sub(/\]/, "", entry); experts = split(entry, tokens, ","); layers[NR] = 1
+        sub(/.*\[/, "", entry); sub(/\]/, "", entry); experts = split(entry, tokens, ",")
         for (e = 1; e <= experts; e++) sum += tokens[e] / experts
         entries++ } }
-    END { for (line in layers) steps++; if (entries) printf "%.0f", sum * steps / entries }' "$1/metrics.jsonl"
+    END { if (entries) printf "%.0f", sum * steps / entries }' "$1/metrics.jsonl"
 }
 
 # One row of the CSV without its first cell, the study's name, which is the same in all rows: for

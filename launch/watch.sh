@@ -27,22 +27,23 @@ if [ ! -t 0 ] || [ ! -t 1 ]; then once=1; fi
 make_work_directory
 name=$(printable "$run")
 
-# Each record is read once: `seen` is how many bytes of metrics.jsonl are in `rows`, `last` the last
-# complete line. If a resumed run truncates the file, it is read again from the start.
+# Each record is read once: `seen` is how many bytes of metrics.jsonl are in `rows`, `counted` the
+# last complete line with the tokens of each expert, which not every record has. If a resumed run
+# truncates the file, it is read again from the start.
 seen=0
 : >"$work/rows"
-: >"$work/last"
+: >"$work/counted"
 read_new() {
   local size whole
   size=$(stat -c %s "$run/metrics.jsonl" 2>/dev/null || echo 0)
-  if [ "$size" -lt "$seen" ]; then seen=0; : >"$work/rows"; fi
+  if [ "$size" -lt "$seen" ]; then seen=0; : >"$work/rows"; : >"$work/counted"; fi
   [ "$size" -gt "$seen" ] || return 0
   tail -c +$((seen + 1)) "$run/metrics.jsonl" | head -c $((size - seen)) >"$work/new"
   whole=$(wc -l <"$work/new")
   [ "$whole" -gt 0 ] || return 0
   head -n "$whole" "$work/new" >"$work/lines"
   seen=$((seen + $(stat -c %s "$work/lines")))
-  tail -n 1 "$work/lines" >"$work/last"
+  if grep '"moe/tokens_per_expert"' "$work/lines" >"$work/new"; then tail -n 1 "$work/new" >"$work/counted"; fi
   columns <"$work/lines" >>"$work/rows"
 }
 
@@ -85,16 +86,17 @@ GNUPLOT
 # One bar per expert, one line per layer: full height is twice an equal share. At most WIDTH
 # characters.
 bars() {  # WIDTH
-  awk -v width="$1" 'BEGIN { split("▁ ▂ ▃ ▄ ▅ ▆ ▇ █", bar, " ") }
+  awk -v width="$1" "$awk_number"'
+    BEGIN { split("▁ ▂ ▃ ▄ ▅ ▆ ▇ █", bar, " ") }
     { rest = $0
       while (match(rest, /\{"layer": *"[^"]*", *"tokens": *\[[^]]*\]/)) {
         entry = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
         split(entry, quoted, "\""); sub(/.*\[/, "", entry); sub(/\]/, "", entry); n = split(entry, tokens, ",")
-        if (!heading++) print "tokens per expert in the last step, one bar per expert: ▄ is the fair share, █ twice or more"
+        if (!heading++) print "tokens per expert in step " number("step") ", one bar per expert: ▄ is the fair share, █ twice or more"
         sum = 0; for (e = 1; e <= n; e++) sum += tokens[e]
         line = ""; for (e = 1; e <= n && e <= width - 20; e++) {
           level = sum ? int(tokens[e] * n / sum * 4 + 0.5) : 0; line = line (tokens[e] == 0 ? "." : bar[level < 1 ? 1 : level > 8 ? 8 : level]) }
-        printf "  %-17s %s\n", quoted[4], line } }' "$work/last"
+        printf "  %-17s %s\n", quoted[4], line } }' "$work/counted"
 }
 
 # cut_lines WIDTH < text: truncates lines that a terminal would wrap.
