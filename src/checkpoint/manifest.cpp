@@ -18,6 +18,16 @@ namespace {
 constexpr std::int64_t largest_dimension = std::int64_t{1} << 31;
 constexpr std::int64_t largest_elements = std::int64_t{1} << 50;
 
+// "shards-012": where the shards of very many processes lie.
+bool is_shard_subdirectory(std::string_view name) {
+  constexpr std::string_view prefix = "shards-";
+  constexpr std::size_t least_digits = 3, most_digits = 9;
+  if (!name.starts_with(prefix)) return false;
+  name.remove_prefix(prefix.size());
+  return name.size() >= least_digits && name.size() <= most_digits &&
+         name.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 // Checks one manifest; every failure names its path.
 class Validator {
  public:
@@ -41,11 +51,18 @@ class Validator {
   void check_files() const {
     std::set<std::string> names = {manifest_name};
     for (const ManifestFile& file : manifest_.files()) {
-      require_base_name(file.name(), path_);
+      require_safe_name(file.name());
       require(names.insert(file.name()).second, "it lists the file " + file.name() + " twice");
       require(file.size() >= 0 && file.sha256().size() == 32,
               "its entry of the file " + file.name() + " is incomplete");
     }
+  }
+
+  // A file lies beside the manifest, or one level below it in a directory of shards.
+  void require_safe_name(const std::string& name) const {
+    const std::size_t slash = name.find('/');
+    const bool below = slash != name.npos && is_shard_subdirectory(name.substr(0, slash));
+    require_base_name(below ? name.substr(slash + 1) : name, path_);
   }
 
   void check_tensor(int i) const {

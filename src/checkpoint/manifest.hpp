@@ -1,6 +1,7 @@
 // The manifest on disk: framed, validated on reading, and converted to and from the program's own
-// types. A Manifest obtained from these functions can be trusted: names are plain base names, every
-// tensor lies inside its file, and every byte of every file belongs to exactly one tensor.
+// types. A Manifest obtained from these functions can be trusted: names are plain base names, or
+// such below "shards-012"; every tensor lies inside its file, and every byte of every file belongs
+// to exactly one tensor.
 #pragma once
 
 #include <cstdint>

@@ -103,7 +103,10 @@ std::string random_attempt() {
 }
 
 struct Target {
-  std::string parent, final_name, temporary_name;
+  std::string parent, final_name;
+  std::string shard;                        // of this process
+  std::vector<std::string> subdirectories;  // for the shards of all processes
+  std::string temporary_name{};
   std::string final_path() const { return parent + "/" + final_name; }
   std::string temporary_path() const { return parent + "/" + temporary_name; }
 };
@@ -149,6 +152,8 @@ void commit(Env& env, const Target& target, const Manifest& manifest) {
   file->append(std::as_bytes(std::span(bytes)));
   file->sync();
   file->close();
+  for (const std::string& name : target.subdirectories)
+    env.sync_directory(target.temporary_path() + "/" + name);
   env.sync_directory(target.temporary_path());
   if (env.exists(target.final_path())) retire_checkpoint(env, target.parent, target.final_name);
   env.rename(target.temporary_path(), target.final_path());
@@ -170,7 +175,7 @@ void remove_attempt(Env& env, const Comm& comm, const Target& target) {
     } catch (const Error&) {
     }
   };
-  quietly([&] { env.remove_file(target.temporary_path() + "/" + shard_name(comm.rank().value)); });
+  quietly([&] { env.remove_file(target.temporary_path() + "/" + target.shard); });
   barrier(comm);
   if (comm.rank() == Rank{0}) quietly([&] { env.remove_tree(target.temporary_path()); });
 }
@@ -186,18 +191,23 @@ struct Contents {
   std::function<TensorStream()> own_share;  // the tensors for this process to write; collective
   // Tensors that must be present after all processes have written.
   std::span<const NamedTensor> known;
+  std::int64_t most_side_by_side = most_shards_side_by_side;
 };
 
 std::string save(Env& env, const Comm& comm, const Layout& layout,
                  const std::string& checkpoints_directory, const RunState& state,
                  const Contents& contents) {
-  Target target{checkpoints_directory, checkpoint_name(state.step), ""};
+  Target target{.parent = checkpoints_directory,
+                .final_name = checkpoint_name(state.step),
+                .shard = shard_name(comm.rank().value, comm.size(), contents.most_side_by_side),
+                .subdirectories = shard_subdirectories(comm.size(), contents.most_side_by_side)};
   if (!begin(env, comm, target)) return target.final_path();
   try {
     const TensorStream share = contents.own_share();
     const auto reports = together(comm, [&] {
-      return write_shard(env, target.temporary_path(), shard_name(comm.rank().value), share)
-          .SerializeAsString();
+      if (!target.subdirectories.empty())
+        env.make_directories(parent_directory(target.temporary_path() + "/" + target.shard));
+      return write_shard(env, target.temporary_path(), target.shard, share).SerializeAsString();
     });
     on_first(comm, [&]() -> std::string {
       const Manifest manifest = assemble(reports, layout, state);
@@ -216,13 +226,14 @@ std::string save(Env& env, const Comm& comm, const Layout& layout,
 
 std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
                             const std::string& checkpoints_directory, const RunState& state,
-                            std::span<const NamedTensor> tensors) {
+                            std::span<const NamedTensor> tensors, std::int64_t most_side_by_side) {
   std::vector<NamedTensor> share;
   const auto stream = [&] {
     share = own_share(comm, layout, tensors);
     return stream_of(share);
   };
-  return save(env, comm, layout, checkpoints_directory, state, {stream, tensors});
+  return save(env, comm, layout, checkpoints_directory, state,
+              {stream, tensors, most_side_by_side});
 }
 
 std::string save_checkpoint(Env& env, const Comm& alone, const Layout& layout,

@@ -30,12 +30,29 @@ ManifestTensor describe(const NamedTensor& tensor, std::int64_t offset) {
   return entry;
 }
 
+std::string subdirectory_name(std::int64_t hundred) {
+  char name[32];
+  std::snprintf(name, sizeof name, "shards-%03lld", static_cast<long long>(hundred));
+  return name;
+}
+
 }  // namespace
 
-std::string shard_name(std::int64_t process) {
+std::string shard_name(std::int64_t process, std::int64_t processes,
+                       std::int64_t most_side_by_side) {
   char name[32];
   std::snprintf(name, sizeof name, "shard-%05lld.bin", static_cast<long long>(process));
-  return name;
+  if (processes <= most_side_by_side) return name;
+  return subdirectory_name(process / shards_in_subdirectory) + "/" + name;
+}
+
+std::vector<std::string> shard_subdirectories(std::int64_t processes,
+                                              std::int64_t most_side_by_side) {
+  std::vector<std::string> names;
+  if (processes <= most_side_by_side) return names;
+  for (std::int64_t first = 0; first < processes; first += shards_in_subdirectory)
+    names.push_back(subdirectory_name(first / shards_in_subdirectory));
+  return names;
 }
 
 ShardReport write_shard(Env& env, const std::string& directory, const std::string& name,

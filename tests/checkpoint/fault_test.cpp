@@ -33,7 +33,8 @@ class SaveFaultTest : public testing::Test {
   std::string save(Env& env, std::int64_t step) {
     state_.fill(static_cast<std::uint32_t>(step));
     return test::error_of([&] {
-      save_checkpoint(env, world_, layout_, checkpoints(), {.step = step}, state_.tensors());
+      save_checkpoint(env, world_, layout_, checkpoints(), {.step = step}, state_.tensors(),
+                      most_side_by_side_);
     });
   }
 
@@ -87,6 +88,7 @@ class SaveFaultTest : public testing::Test {
   PosixEnv real_;
   SmallState state_;
   Log silent_{nullptr};
+  std::int64_t most_side_by_side_ = most_shards_side_by_side;
 };
 
 TEST_F(SaveFaultTest, OneFailedOperationLeavesOnlyThePreviousCheckpoint) {
@@ -101,6 +103,37 @@ TEST_F(SaveFaultTest, OneFailedOperationLeavesOnlyThePreviousCheckpoint) {
     });
     EXPECT_GE(operations, p == 0 ? 20 : 10);
   }
+}
+
+// As with more than 256 processes.
+TEST_F(SaveFaultTest, OneFailedOperationLeavesNoSubdirectoryEither) {
+  most_side_by_side_ = 0;
+  for (int p = 0; p < world_.size(); ++p) {
+    fail_every_operation(Rank{p}, Fault::once, [&](int n) {
+      EXPECT_THAT(real_.list_directory(checkpoints()), ElementsAre("step-00000001")) << n;
+      EXPECT_EQ(save(real_, 2), "");
+    });
+  }
+}
+
+TEST_F(SaveFaultTest, SubdirectoriesAreDurableBeforeTheCommit) {
+  most_side_by_side_ = 0;
+  FaultEnv env;
+  EXPECT_EQ(save(env, 1), "");
+  if (world_.rank() != Rank{0}) return;
+  const auto& operations = env.operations();
+  const auto done = [&](const std::string& begin, const std::string& end) {
+    return std::ranges::find_if(operations,
+                                [&](const std::string& operation) {
+                                  return operation.starts_with(begin) && operation.ends_with(end);
+                                }) -
+           operations.begin();
+  };
+  const auto synced = done("sync_directory ", "/shards-000"),
+             committed = done("rename ", "/step-00000001");
+  EXPECT_LT(done("create ", "/shards-000/shard-00000.bin"), synced);
+  EXPECT_LT(synced, committed);
+  EXPECT_LT(committed, std::ssize(operations));
 }
 
 TEST_F(SaveFaultTest, ADyingProcessLosesNothingAndNoHalfIsTakenForAWhole) {

@@ -230,6 +230,40 @@ TEST_F(CheckpointTest, ReplacesADamagedOneOfTheSameStep) {
   EXPECT_THAT(env_.list_directory(checkpoints()), testing::ElementsAre("step-00000001"));
 }
 
+// As with more than 256 processes, though these are few.
+TEST_F(CheckpointTest, LiesInSubdirectoriesWhereShardsAreMany) {
+  const Comm& world = test_world();
+  const std::string saved = save_checkpoint(env_, world, layout_, checkpoints(), state_at(1),
+                                            saved_.tensors(), /*most_side_by_side=*/0);
+  EXPECT_THAT(env_.list_directory(saved), testing::ElementsAre("MANIFEST", "shards-000"));
+  EXPECT_EQ(std::ssize(env_.list_directory(saved + "/shards-000")), world.size());
+  verify_checkpoint(env_, saved);
+  load_checkpoint(world, open_valid(env_, world, saved), live_.tensors());
+  EXPECT_EQ(live_, saved_);
+  const auto digests = digest_checkpoint({env_, saved});
+  EXPECT_EQ(digests, digest_checkpoint({env_, save(2)}));
+  barrier(world);
+  if (world.rank() == Rank{0}) {
+    apply_retention(env_, checkpoints(), 1);
+    EXPECT_THAT(env_.list_directory(checkpoints()), testing::ElementsAre("step-00000002"));
+  }
+  barrier(world);
+}
+
+TEST_F(CheckpointTest, IsDamagedWhereAShardInASubdirectoryIs) {
+  const Comm& world = test_world();
+  const std::string saved = save_checkpoint(env_, world, layout_, checkpoints(), state_at(1),
+                                            saved_.tensors(), /*most_side_by_side=*/0);
+  barrier(world);
+  if (world.rank() == Rank{0}) env_.truncate(saved + "/shards-000/shard-00000.bin", 64);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "shards-000/shard-00000.bin has 64 bytes",
+                         [&] { open_valid(env_, world, saved); }));
+  barrier(world);
+  if (world.rank() == Rank{0}) env_.remove_tree(saved + "/shards-000");
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "shards-000/shard-00000.bin is missing",
+                         [&] { open_valid(env_, world, saved); }));
+}
+
 TEST_F(CheckpointTest, RefusesToLeaveOutAnExpert) {
   const Comm& world = test_world();
   std::vector<NamedTensor> tensors(saved_.tensors().begin(), saved_.tensors().end());
