@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/error.hpp"
+#include "cli/data_check.hpp"
 #include "comm/job.hpp"
 #include "comm/together.hpp"
 #include "config/settings.hpp"
@@ -54,6 +55,7 @@ class PreparedData final : public RunData {
   // Collective.
   PreparedData(const Comm& world, const Env& env, const RunPaths& run, RunConfig& config)
       : data_(Dataset::open(env, config.data().train())),
+        verify_(config.data().verify()),
         other_(open_validation(env, config.data(), data_)) {
     require_same_data(world, data_);
     if (other_) require_same_data(world, *other_);
@@ -66,11 +68,13 @@ class PreparedData final : public RunData {
     validation_.emplace(SpanCorruptionSource::validation(held_out(), settings.spans));
   }
 
-  void verify(const Comm& world, const Env& env) const override {
-    once_per_view(world, data_.view(env) + (other_ ? other_->view(env) : ""), [&] {
-      data_.verify(env);
-      if (other_) other_->verify(env);
-    });
+  void verify(const Comm& world, const Env& env, const RunPaths& run, Log& log) override {
+    std::vector<const Dataset*> all = {&data_};
+    if (other_) all.push_back(&*other_);
+    check_.emplace(world, env, run, all, verify_, log);
+  }
+  void remember_verified(Env& env, const RunPaths& run) const override {
+    if (check_) check_->remember(env, run);
   }
 
   TrainingData training_data() const override {
@@ -89,7 +93,9 @@ class PreparedData final : public RunData {
   const Dataset& held_out() const { return other_ ? *other_ : data_; }
 
   Dataset data_;
+  DataOptions::Verify verify_;
   std::optional<Dataset> other_;
+  std::optional<DataCheck> check_;
   std::optional<SpanCorruptionSource> training_, validation_;
   std::string epochs_;
 };
@@ -130,7 +136,7 @@ class ExampleData final : public RunData {
     if (other_) validation_.emplace(ExampleFileSource::validation(*other_, rules));
   }
 
-  void verify(const Comm& world, const Env&) const override {
+  void verify(const Comm& world, const Env&, const RunPaths&, Log&) override {
     verify_examples(world, *training_);
     if (validation_) verify_examples(world, *validation_);
   }

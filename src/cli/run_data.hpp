@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/log.hpp"
 #include "cli/model_vocabulary.hpp"
 #include "comm/comm.hpp"
 #include "data/dataset.hpp"
@@ -29,9 +30,13 @@ void require_same_data(const Comm& world, const Dataset& data);
 class RunData {
  public:
   virtual ~RunData() = default;
-  // Reads all of the data, on each host as that host sees it. Throws Error(damaged_data), or
+  // Reads examples completely, and prepared data where data.verify asks for it, on each host as
+  // that host sees them. `run`: whose directory may not exist yet. Throws Error(damaged_data), or
   // another error, with the place. Collective.
-  virtual void verify(const Comm& world, const Env& env) const = 0;
+  virtual void verify(const Comm& world, const Env& env, const RunPaths& run, Log& log) = 0;
+  // Spares the next start what verify has read; the run's directory must exist. Each process calls
+  // it.
+  virtual void remember_verified(Env&, const RunPaths&) const {}
   // The result refers to this object, which must outlive it.
   virtual TrainingData training_data() const = 0;
 };

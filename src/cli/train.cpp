@@ -116,7 +116,8 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
   Log log(world.rank() == Rank(0) ? &std::cerr : nullptr);
   warn_of_slow_precision(settings.model.precision, bfloat16_support(), log);
   require_memory(world, settings);
-  data->verify(world, env);
+  const RunPaths run{arguments.output};
+  data->verify(world, env, run, log);
 
   const std::string host = host_name();
   const TrainJob job{.comm = world,
@@ -132,10 +133,12 @@ ExitCode run_train(const Comm& world, std::span<const std::string> words) {
                      .host = host,
                      .version_text = version_text(),
                      .continue_command = continue_command(world, arguments.output),
-                     .changed_fixed_fields = [&](const std::string& earlier) {
-                       return changed_fixed_fields(
-                           parse_config(earlier, "the checkpoint's configuration"), config);
-                     }};
+                     .run_begins = [&] { data->remember_verified(env, run); },
+                     .changed_fixed_fields =
+                         [&](const std::string& earlier) {
+                           return changed_fixed_fields(
+                               parse_config(earlier, "the checkpoint's configuration"), config);
+                         }};
   return train(job);
 }
 

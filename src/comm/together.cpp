@@ -57,11 +57,17 @@ std::optional<std::pair<Rank, Failure>> first_failure(const Comm& comm,
   throw Error(failure.code, who + failure.message, failure.hint);
 }
 
-// Whether this process is the lowest rank on its host with this view. Collective.
-bool is_first_with_view(const Comm& comm, const std::string& view) {
+// The processes of this process's host with its view, and its place among them in rank order.
+struct Sharers {
+  std::ptrdiff_t place = 0, count = 1;
+};
+
+// Collective.
+Sharers sharers_of_view(const Comm& comm, const std::string& view) {
   const Comm here = within_host(comm);
   const std::vector<std::string> views = all_gather_strings(here, view);
-  return std::ranges::find(views, view) - views.begin() == here.rank().value;
+  return {.place = std::count(views.begin(), views.begin() + here.rank().value, view),
+          .count = std::ranges::count(views, view)};
 }
 
 }  // namespace
@@ -83,13 +89,19 @@ void all_or_none(const Comm& comm, const std::function<void()>& work) {
 }
 
 void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work) {
-  const bool works = is_first_with_view(comm, view);
+  share_per_view(comm, view, 1, [&](int) { work(); });
+}
+
+bool share_per_view(const Comm& comm, const std::string& view, int pieces,
+                    const std::function<void(int piece)>& work) {
+  const Sharers own = sharers_of_view(comm, view);
   const std::string outcome = outcome_of([&]() -> std::string {
-    if (works) work();
+    for (std::ptrdiff_t piece = own.place; piece < pieces; piece += own.count)
+      work(static_cast<int>(piece));
     return "";
   });
   const auto failed = first_failure(comm, outcome);
-  if (!failed) return;
+  if (!failed) return own.place == 0;
   const Failure& failure = failed->second;
   const std::string where = comm.size() > 1 ? "on " + failure.host + ", " : "";
   throw Error(failure.code, where + failure.message, failure.hint);

@@ -23,6 +23,12 @@ std::vector<std::string> together(const Comm& comm, const std::function<std::str
 // equal `view`. The Error names the host where there are several processes. Collective.
 void once_per_view(const Comm& comm, const std::string& view, const std::function<void()>& work);
 
+// Shares out `pieces` pieces of work over the processes of one host that see the same files, piece
+// i to the i-th of them in turn; errors as in once_per_view. Returns whether this process is the
+// first of those with its view, which may go on to act for them. Collective.
+bool share_per_view(const Comm& comm, const std::string& view, int pieces,
+                    const std::function<void(int piece)>& work);
+
 // Runs `work` on process 0 alone; its result, or its Error, reaches every process. Collective.
 std::string on_first(const Comm& comm, const std::function<std::string()>& work);
 

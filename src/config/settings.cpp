@@ -118,6 +118,10 @@ void read_train(const TrainOptions& options, Settings& settings) {
   settings.seed = options.seed();
   if (options.has_max_minutes()) settings.max_minutes = options.max_minutes();
   settings.log_interval = options.log_interval();
+  settings.routing_log_interval =
+      options.has_routing_log_interval()
+          ? options.routing_log_interval()
+          : default_routing_log_interval(settings.model, options.log_interval());
   settings.eval_interval = options.eval_interval();
   settings.eval_samples = options.eval_samples();
   settings.tensorboard = options.tensorboard();
@@ -144,6 +148,12 @@ Settings read_settings(const RunConfig& config) {
   settings.checkpoint_interval = config.checkpoint().interval();
   settings.keep_last = config.checkpoint().keep_last();
   return settings;
+}
+
+std::int64_t default_routing_log_interval(const ModelConfig& model, std::int64_t log_interval) {
+  constexpr std::int64_t most_numbers_each_step = 1024;
+  const std::int64_t numbers = std::int64_t{model.sparse_layers()} * model.moe.num_experts;
+  return numbers <= most_numbers_each_step ? 1 : log_interval;
 }
 
 }  // namespace switchyard

@@ -33,6 +33,8 @@ struct Settings {
   std::uint64_t seed = 1;
   std::optional<double> max_minutes;  // wall-clock limit of one start
   std::int64_t log_interval = 1;
+  // Steps from one record with the tokens of each expert to the next.
+  std::int64_t routing_log_interval = 1;
   std::int64_t eval_interval = 0;  // 0: only at the end
   std::int64_t eval_samples = 0;
   bool tensorboard = false;              // whether event files are written
@@ -46,5 +48,9 @@ struct Settings {
 // `config` must be valid and must name its vocabulary: where model.vocab_size is unset, the caller
 // fills in that of the data first.
 Settings read_settings(const RunConfig& config);
+
+// Settings::routing_log_interval where the option is unset: 1 while a record's numbers of tokens,
+// one for each expert of each sparse layer, are few; else `log_interval`.
+std::int64_t default_routing_log_interval(const ModelConfig& model, std::int64_t log_interval);
 
 }  // namespace switchyard

@@ -294,6 +294,7 @@ void check_training(Problems& problems) {
   problems.at_least(0, "train.steps");
   problems.positive("train.max_minutes");
   problems.at_least(1, "train.log_interval");
+  problems.at_least(1, "train.routing_log_interval");
   problems.at_least(0, "train.eval_interval");
   problems.at_least(1, "train.eval_samples");
   problems.at_least(0, "checkpoint.interval");

@@ -1,6 +1,7 @@
 #include "data/dataset.hpp"
 
 #include <algorithm>
+#include <span>
 
 #include "base/error.hpp"
 
@@ -22,25 +23,6 @@ TokenFile open_split(const Env& env, const std::string& path, const SplitInfo& s
                     std::to_string(split.summary.tokens),
                 "prepare the data again");
   return file;
-}
-
-void require_digest(const Env& env, const std::string& path, const std::string& sha256) {
-  const auto file = env.open(path);
-  Sha256 hash;
-  std::vector<std::byte> bytes;
-  for (std::int64_t at = 0; at < file->size(); at += piece_bytes) {
-    bytes.resize(static_cast<std::size_t>(std::min(piece_bytes, file->size() - at)));
-    file->read_at(at, bytes);
-    hash.update(bytes);
-  }
-  if (hash.hex() != sha256)
-    throw Error(ExitCode::damaged_data, path + " is damaged: its SHA-256 is not the manifest's",
-                "prepare the data again or copy it anew");
-}
-
-void verify_stream(const Env& env, const std::string& path, const SplitInfo& split) {
-  require_digest(env, path + ".bin", split.summary.bin_sha256);
-  require_digest(env, path + ".idx", split.summary.idx_sha256);
 }
 
 }  // namespace
@@ -90,19 +72,41 @@ std::string Dataset::data_digest() const {
 
 std::string Dataset::view(const Env& env) const {
   std::string view;
-  for (const char* stream : {dataset_files::train, dataset_files::validation})
-    for (const char* ending : {".bin", ".idx"})
-      view += env.identity(directory_ + "/" + stream + ending) + "\n";
+  for (const ExpectedFile& file : files()) view += env.identity(file.path) + "\n";
   return view;
 }
 
+std::vector<ExpectedFile> Dataset::files() const {
+  const std::string train = directory_ + "/" + dataset_files::train,
+                    validation = directory_ + "/" + dataset_files::validation;
+  return {{train + ".bin", manifest_.train.summary.bin_sha256},
+          {train + ".idx", manifest_.train.summary.idx_sha256},
+          {validation + ".bin", manifest_.validation.summary.bin_sha256},
+          {validation + ".idx", manifest_.validation.summary.idx_sha256}};
+}
+
 void Dataset::verify(const Env& env) const {
-  verify_stream(env, directory_ + "/" + dataset_files::train, manifest_.train);
-  verify_validation(env);
+  for (const ExpectedFile& file : files()) require_digest(env, file);
 }
 
 void Dataset::verify_validation(const Env& env) const {
-  verify_stream(env, directory_ + "/" + dataset_files::validation, manifest_.validation);
+  const std::vector<ExpectedFile> all = files();
+  for (const ExpectedFile& file : std::span(all).last(2)) require_digest(env, file);
+}
+
+void require_digest(const Env& env, const ExpectedFile& expected) {
+  const auto file = env.open(expected.path);
+  Sha256 hash;
+  std::vector<std::byte> bytes;
+  for (std::int64_t at = 0; at < file->size(); at += piece_bytes) {
+    bytes.resize(static_cast<std::size_t>(std::min(piece_bytes, file->size() - at)));
+    file->read_at(at, bytes);
+    hash.update(bytes);
+  }
+  if (hash.hex() != expected.sha256)
+    throw Error(ExitCode::damaged_data,
+                expected.path + " is damaged: its SHA-256 is not the manifest's",
+                "prepare the data again or copy it anew");
 }
 
 }  // namespace switchyard

@@ -4,9 +4,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/token_file.hpp"
 #include "data/tokenizer.hpp"
+#include "data/verified_stamp.hpp"
 #include "files/env.hpp"
 
 namespace switchyard {
@@ -57,6 +59,9 @@ class Dataset {
   // on its own disk or under another mount. Equal for processes on one host that read the same
   // files.
   std::string view(const Env& env) const;
+  // The files of both streams with the hashes that the manifest has for them: those of training,
+  // then those of validation.
+  std::vector<ExpectedFile> files() const;
   // Reads both streams completely and verifies their hashes: Error(damaged_data) names the file. It
   // suffices that one of the processes with the same view calls it.
   void verify(const Env& env) const;
@@ -71,5 +76,8 @@ class Dataset {
   Tokenizer tokenizer_;
   TokenFile train_, validation_;
 };
+
+// Reads the whole file; Error(damaged_data) where it has another SHA-256.
+void require_digest(const Env& env, const ExpectedFile& file);
 
 }  // namespace switchyard

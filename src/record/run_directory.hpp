@@ -8,6 +8,7 @@
 //   build.txt          build, instruction set and hosts of every start
 //   checkpoints/       step-00000100/ …
 //   saved.txt          the newest acknowledged checkpoint (record/saved_record.hpp)
+//   .verified-HOST     what a host has verified of data beside which it cannot write
 //   hugging_face/      for an imported model: the files of its directory besides the weights
 //   lock               held by the running trainer
 //   stop               created by a user: finish the step, save and exit

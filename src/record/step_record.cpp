@@ -27,10 +27,13 @@ void write(const ExchangeFigures& figures, Record& record) {
   record.set_a2a_bytes(figures.bytes);
 }
 
-void record_layer(const LayerStatistics& layer, StepRecord& record) {
+void record_tokens(const LayerStatistics& layer, StepRecord& record) {
   StepRecord::LayerTokens& load = *record.add_tokens_per_expert();
   load.mutable_layer()->assign(layer.name);
   load.mutable_tokens()->Assign(layer.tokens_per_expert.begin(), layer.tokens_per_expert.end());
+}
+
+void record_layer(const LayerStatistics& layer, StepRecord& record) {
   StepRecord::LayerRouting& routing = *record.add_layers();
   routing.mutable_layer()->assign(layer.name);
   routing.set_load_balancing_loss(layer.balance_loss());
@@ -74,7 +77,7 @@ void record_cost(const StepCost& cost, StepRecord& record) {
 
 }  // namespace
 
-StepRecord to_record(const StepFigures& figures) {
+StepRecord to_record(const StepFigures& figures, bool with_tokens) {
   const bool is_sparse = !figures.statistics.layers.empty();
   StepRecord record;
   record.set_step(figures.step);
@@ -84,6 +87,9 @@ StepRecord to_record(const StepFigures& figures) {
   record.set_norm(figures.norm);
   record.set_lr(figures.learning_rate);
   if (is_sparse) record_routing(figures.statistics, record);
+  if (with_tokens || !figures.was_taken()) {
+    for (const LayerStatistics& layer : figures.statistics.layers) record_tokens(layer, record);
+  }
   if (!figures.was_taken()) return record;
   record_cost(*figures.cost, record);
   if (is_sparse) record_exchange(figures.cost->exchange, figures.statistics.layers, record);

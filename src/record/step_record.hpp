@@ -8,8 +8,9 @@
 namespace switchyard {
 
 // Fills in everything except the run's `seconds`; for a step that was not taken, times, bytes and
-// memory are unset too.
-StepRecord to_record(const StepFigures& figures);
+// memory are unset too. `with_tokens`: whether the record lists the tokens of each expert, the only
+// part that grows with the experts; that of a step that was not taken always does.
+StepRecord to_record(const StepFigures& figures, bool with_tokens = true);
 
 // A diverged step ends before its update, so its record has no times.
 inline bool was_taken(const StepRecord& record) { return record.has_step_ms(); }

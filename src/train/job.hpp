@@ -43,6 +43,9 @@ struct TrainJob {
   std::string host;              // of this process
   std::string version_text;      // build and machine, for build.txt
   std::string continue_command;  // shell command that continues a stopped run; on process 0
+  // Called on each process once the run's directory is this job's and nothing forbids to train in
+  // it. May be empty.
+  std::function<void()> run_begins{};
   // The changes of this configuration that a resumed run may not make, one line each.
   std::function<std::vector<std::string>(const std::string& earlier_config_text)>
       changed_fixed_fields;

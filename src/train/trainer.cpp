@@ -56,6 +56,7 @@ ExitCode train(const TrainJob& job) {
                  "; set train.steps higher to go on");
     return ExitCode::done;
   }
+  if (job.run_begins) job.run_begins();
   Trainer trainer(job, run.paths());
   if (before.newest) trainer.resume(*before.newest, before.state);
   return trainer.run();
@@ -103,7 +104,8 @@ ExitCode Trainer::run() {
   if (settings_.steps == 0) save_at_last();
 
   while (step() < settings_.steps) {
-    StepRecord record = to_record(learner_.take_step(job_.data.training));
+    const StepFigures figures = learner_.take_step(job_.data.training);
+    StepRecord record = to_record(figures, tokens_due());
     if (!was_taken(record)) give_up(record);
     seconds_ += record.step_ms() / 1000;
     record.set_seconds(seconds_);
@@ -164,6 +166,13 @@ bool Trainer::stop_file_exists() const {
   } catch (const Error&) {
     return false;
   }
+}
+
+// Whether the record of the step just taken lists the tokens of each expert. It depends on the step
+// and the options alone, so that an interrupted run has the records of one that was not.
+bool Trainer::tokens_due() const {
+  return step() == 1 || step() == settings_.steps || step() % settings_.routing_log_interval == 0 ||
+         evaluation_due();
 }
 
 bool Trainer::evaluation_due() const {

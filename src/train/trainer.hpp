@@ -47,6 +47,7 @@ class Trainer {
   StopReason stop_reason() const;
   StopReason own_stop_reason() const;
   bool stop_file_exists() const;
+  bool tokens_due() const;
   bool evaluation_due() const;
   bool saving_due() const;
   StopReason evaluate_into(StepRecord& record);

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <random>
 
+#include "checkpoint/shard.hpp"
 #include "support/errors.hpp"
 
 namespace switchyard {
@@ -110,6 +112,52 @@ TEST(Manifest, RefusesWhateverDoesNotAddUpThoughItsHashesDo) {
         fails_with(spoilt.code, spoilt.words, [&] { decode_manifest(bytes, "run/MANIFEST"); }));
     EXPECT_NE(error_of([&] { decode_manifest(bytes, "run/MANIFEST"); }).find("run/MANIFEST"),
               std::string::npos);
+  }
+}
+
+// The names that save_checkpoint gives, and nothing else that leaves the checkpoint's directory.
+TEST(Manifest, TakesFilesInOneLevelOfShardDirectories) {
+  const auto decode = [](const std::string& name) {
+    Manifest manifest = small_manifest();
+    manifest.mutable_files(1)->set_name(name);
+    decode_manifest(encode_manifest(manifest), "run/MANIFEST");
+  };
+  for (const std::int64_t process : {0, 99, 100, 312, 65535, 99999}) {
+    EXPECT_EQ(error_of([&] { decode(shard_name(process, 100'000)); }), "") << process;
+  }
+  for (const std::string name :
+       {"shards-000/../MANIFEST", "shards-000/..", "shards-000/.", "shards-000/", "shards-000//a",
+        "shards-000/shards-000/a", "shards-000/a/b", "shards-00/a", "shards-/a", "shards-0x0/a",
+        "shards-+00/a", "shards- 00/a", "shards-0000000000/a", "shard-000/a", "/shards-000/a",
+        "./shards-000/a", "../shards-000/a", "a/shards-000/a", "Shards-000/a"}) {
+    EXPECT_TRUE(fails_with(ExitCode::unsafe_path, "not a plain file name", [&] { decode(name); }))
+        << name;
+  }
+  EXPECT_TRUE(fails_with(ExitCode::unsafe_path, "not a plain file name",
+                         [&] { decode(std::string("shards-000/a\0b", 14)); }));
+}
+
+TEST(ShardName, IsThatOfAFileBesideTheManifestForUpTo256Processes) {
+  EXPECT_EQ(shard_name(0, 1), "shard-00000.bin");
+  EXPECT_EQ(shard_name(255, 256), "shard-00255.bin");
+  EXPECT_TRUE(shard_subdirectories(256).empty());
+}
+
+TEST(ShardName, HasADirectoryForEachHundredOfMoreProcesses) {
+  EXPECT_EQ(shard_name(0, 257), "shards-000/shard-00000.bin");
+  EXPECT_EQ(shard_name(256, 257), "shards-002/shard-00256.bin");
+  EXPECT_EQ(shard_name(65535, 65536), "shards-655/shard-65535.bin");
+  EXPECT_EQ(shard_name(1, 2, 1), "shards-000/shard-00001.bin");
+  EXPECT_EQ(shard_subdirectories(257),
+            (std::vector<std::string>{"shards-000", "shards-001", "shards-002"}));
+  EXPECT_EQ(shard_subdirectories(300).size(), 3u);
+  EXPECT_EQ(shard_subdirectories(301).size(), 4u);
+  for (const std::int64_t processes : {257, 300, 301, 1000}) {
+    const auto directories = shard_subdirectories(processes);
+    for (std::int64_t p = 0; p < processes; ++p) {
+      const std::string name = shard_name(p, processes);
+      EXPECT_EQ(std::ranges::count(directories, name.substr(0, name.find('/'))), 1) << name;
+    }
   }
 }
 

@@ -79,6 +79,43 @@ TEST(OncePerView, FailsEverywhereAndNamesTheHost) {
             "65: " + where + "train.bin is damaged");
 }
 
+TEST(SharePerView, GivesEachPieceToOneProcessOfAView) {
+  const Comm& world = test_world();
+  for (const int pieces : {0, 1, 3, 8}) {
+    std::vector<std::int64_t> done(static_cast<std::size_t>(pieces), 0);
+    const bool first = share_per_view(world, "the same", pieces, [&](int i) {
+      EXPECT_EQ(i % world.size(), world.rank().value);
+      ++done[static_cast<std::size_t>(i)];
+    });
+    EXPECT_EQ(first, world.rank() == Rank{0});
+    const auto all = all_gather(world, std::span<const std::int64_t>(done));
+    EXPECT_EQ(std::ranges::count(all, 1), pieces);
+  }
+}
+
+TEST(SharePerView, SharesOutAmongThoseWithTheSameViewAlone) {
+  const Comm& world = test_world();
+  const std::int64_t self = world.rank().value;
+  std::vector<int> done;
+  const bool first =
+      share_per_view(world, self % 2 == 0 ? "even" : "odd", 4, [&](int i) { done.push_back(i); });
+  EXPECT_EQ(first, self < 2);
+  const std::int64_t sharers = (world.size() + 1 - self % 2) / 2;
+  for (const int i : done) EXPECT_EQ(i % sharers, self / 2);
+  EXPECT_EQ(std::ssize(done), (4 - self / 2 + sharers - 1) / sharers);
+}
+
+TEST(SharePerView, FailsEverywhereWhereOnePieceFails) {
+  const Comm& world = test_world();
+  const std::string where = world.size() > 1 ? "on " + host_name() + ", " : "";
+  EXPECT_EQ(error_of([&] {
+              share_per_view(world, "common", 4, [](int i) {
+                if (i == 2) throw Error(ExitCode::damaged_data, "train.bin is damaged");
+              });
+            }),
+            "65: " + where + "train.bin is damaged");
+}
+
 TEST(OnFirst, WorksOnProcess0Alone) {
   const Comm& world = test_world();
   int calls = 0;

@@ -45,6 +45,22 @@ TEST(SettingsTest, FillsInWhatFollowsFromOtherOptions) {
   }
 }
 
+TEST(SettingsTest, RecordsTheTokensOfExpertsInEachStepWhileTheyAreFew) {
+  const auto interval = [](const std::string& moe, const std::string& train) {
+    return settings_of("model { vocab_size: 256 num_layers: 4 } moe { " + moe + " } train { " +
+                       train + " }")
+        .routing_log_interval;
+  };
+  const std::string every_layer = "encoder_sparse_step: 1 decoder_sparse_step: 1 ";  // eight layers
+  EXPECT_EQ(interval("", ""), 1);
+  EXPECT_EQ(interval("num_experts: 0", "log_interval: 7"), 1);
+  EXPECT_EQ(interval(every_layer + "num_experts: 128", "log_interval: 7"), 1);
+  EXPECT_EQ(interval(every_layer + "num_experts: 129", "log_interval: 7"), 7);
+  EXPECT_EQ(interval("num_experts: 65536", ""), 10);
+  EXPECT_EQ(interval("num_experts: 65536", "log_interval: 7 routing_log_interval: 3"), 3);
+  EXPECT_EQ(interval("", "log_interval: 7 routing_log_interval: 300"), 300);
+}
+
 // The names of all values of an enum in order, which must also be all of run.proto's.
 template <class Ours>
 void expect_names(const std::vector<std::string>& names) {

@@ -97,6 +97,7 @@ TEST(Validate, NamesTheOptionAndItsValue) {
                           "train.batch_size=0",
                           "train.steps=-1",
                           "train.log_interval=0",
+                          "train.routing_log_interval=0",
                           "train.eval_interval=-1",
                           "train.max_minutes=0",
                           "checkpoint.interval=-1",

@@ -180,6 +180,42 @@ TEST_F(StoppedRun, IsWatchedByEachAwkAndLeavesNoFile) {
   EXPECT_TRUE(fs::is_empty(path("here")));
 }
 
+// Records of very many experts list their tokens now and then (train.routing_log_interval).
+TEST_F(StoppedRun, IsShownWhereNotEachRecordHasTheTokensOfItsExperts) {
+  const std::string tokens = "\"moe/tokens_per_expert\"";
+  std::string some, none;
+  std::int64_t steps = 0, last_with_tokens = 1;
+  for (const nlohmann::json& record : read_metrics(path("run"))) {
+    steps = record["step"];
+    if (steps % 3 == 0 && steps < 20) last_with_tokens = steps;
+    nlohmann::json without = record;
+    without.erase("moe/tokens_per_expert");
+    some += (steps == 1 || (steps % 3 == 0 && steps < 20) ? record : without).dump() + "\n";
+    none += without.dump() + "\n";
+  }
+  ASSERT_GT(steps, 3);
+  ASSERT_NE(some.find(tokens), std::string::npos);
+  ASSERT_EQ(none.find(tokens), std::string::npos);
+  for (const auto& [name, metrics] : {std::pair("some", some), {"none", none}}) {
+    const std::string run = path(name);
+    fs::create_directories(run);
+    fs::copy_file(path("run/config.textproto"), run + "/config.textproto");
+    write_text(run + "/metrics.jsonl", metrics);
+    const bool has_tokens = metrics == some;
+    const Outcome shown = launch("watch.sh --once " + run);
+    EXPECT_EQ(shown.exit_code, 0) << shown.output;
+    EXPECT_THAT(shown.output, HasSubstr("busiest expert"));
+    const std::string heading =
+        "tokens per expert in step " + std::to_string(last_with_tokens) + ", ";
+    EXPECT_EQ(shown.output.find(heading) != std::string::npos, has_tokens) << shown.output;
+    EXPECT_EQ(shown.output.find("tokens per expert") != std::string::npos, has_tokens);
+    const Outcome drawn = launch("plot.sh --format svg " + run);
+    EXPECT_EQ(drawn.exit_code, 0) << drawn.output;
+    EXPECT_TRUE(fs::exists(run + "/plots/drops.svg"));
+    EXPECT_EQ(fs::exists(run + "/plots/load-" + name + ".svg"), has_tokens);
+  }
+}
+
 // Each terminal has a tmux server of its own: one that is being killed still accepts connections.
 // The screen that was waited for is the one that is judged: the next may be half drawn.
 TEST_F(StoppedRun, IsWatchedInTmux) {

@@ -152,6 +152,25 @@ TEST(RoutingRecord, IsWhatItsDefinitionsSayForAllLayersTogether) {
   EXPECT_NEAR(got.router_entropy(), (a.entropy + b.entropy) / real, tolerance);
 }
 
+TEST(RoutingRecord, HasEverythingButTheTokensOfEachExpertWhereThoseAreLeftOut) {
+  StepFigures figures;
+  figures.statistics.layers.push_back({.name = names[0],
+                                       .groups = 1,
+                                       .real_tokens = 4,
+                                       .wanted = 4,
+                                       .places = 4,
+                                       .tokens_per_expert = {3, 1}});
+  EXPECT_EQ(to_record(figures, false).tokens_per_expert_size(), 1) << "it was not taken";
+  figures.cost = StepCost{};
+  figures.cost->exchange.layers = {ExchangeFigures{}};
+  StepRecord whole = to_record(figures);
+  ASSERT_EQ(whole.tokens_per_expert_size(), 1);
+  EXPECT_EQ(whole.tokens_per_expert(0).tokens(0), 3);
+  whole.clear_tokens_per_expert();
+  EXPECT_EQ(to_record(figures, false).SerializeAsString(), whole.SerializeAsString());
+  EXPECT_EQ(whole.layers(0).load_imbalance(), 1.5);
+}
+
 StepFigures dense_figures() {
   StepFigures figures{
       .step = 3, .samples = 48, .loss_total = 1.75, .norm = 0.5, .learning_rate = 0.25};

@@ -98,6 +98,35 @@ TEST_F(TrainerTest, RecordsRoutingAndExchangeOfEverySparseLayer) {
   EXPECT_EQ(bytes > 0, test_world().size() > 1);
 }
 
+// The first step, each third, those with an evaluation and the last; all else is in every record.
+TEST_F(TrainerTest, RecordsTheTokensOfExpertsNowAndThenAndWithEachEvaluation) {
+  const auto change = [](Settings& settings) {
+    settings.steps = 11;
+    settings.eval_interval = 5;
+    settings.routing_log_interval = 3;
+    settings.checkpoint_interval = 1;
+  };
+  TinyRun run = run_on(test_world(), "run");
+  change(run.settings);
+  run.training.before_example = [&](std::int64_t sample) {
+    if (sample == 6 * run.settings.batch_size) run.env.create(RunPaths{run.directory}.stop());
+  };
+  EXPECT_EQ(run.train(), ExitCode::preempted);
+  run.training.before_example = nullptr;
+  EXPECT_EQ(run.train(), ExitCode::done);
+  barrier(test_world());
+  std::vector<std::int64_t> with_tokens;
+  for (const nlohmann::json& record : run.records()) {
+    if (record.contains("moe/tokens_per_expert"))
+      with_tokens.push_back(record["step"].get<std::int64_t>());
+    EXPECT_TRUE(record.contains("moe/load_imbalance"));
+    EXPECT_EQ(record["moe/layers"].size(), 2U);
+    EXPECT_EQ(record["time/a2a_layers"].size(), 2U);
+  }
+  EXPECT_THAT(with_tokens, ElementsAre(1, 3, 5, 6, 9, 10, 11));
+  expect_equal_to_one_process_never_stopped(run, change);
+}
+
 TEST_F(TrainerTest, ReadsTheSamplesOfEachStepOnceAndInOrder) {
   TinyRun run = run_on(test_world(), "run");
   std::vector<std::int64_t> read;
