@@ -34,6 +34,7 @@ struct Layer {
   Kind kind;
   std::int64_t D, H, K;
   Layout layout{1, 1, 1, 0};
+  RowTransport transport;
   PhaseTimer timer;
   Work work;
   StepContext context;
@@ -50,7 +51,8 @@ struct Layer {
         D(shape.D),
         H(shape.H),
         K(shape.K),
-        context{comm, layout, 1, 0, Mode::train, timer, work},
+        transport(comm, layout),
+        context{comm, transport, layout, 1, 0, Mode::train, timer, work},
         params(specs(shape), 1, 0, 1),
         x(random_tensor<In>(of.rows * of.length, D, 1)),
         y(Tensor<float>::uninitialized(x.rows(), D)),

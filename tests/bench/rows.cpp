@@ -35,6 +35,7 @@ struct NarrowLayer {
 
   std::int64_t N, D, E;
   Layout layout;
+  RowTransport transport;
   PhaseTimer timer;
   Work work;
   StepContext context;
@@ -50,7 +51,8 @@ struct NarrowLayer {
         D(shape.D),
         E(shape.E),
         layout(V, 1, 1, static_cast<int>(E)),
-        context{comm, layout, 1, 0, Mode::train, timer, work},
+        transport(comm, layout),
+        context{comm, transport, layout, 1, 0, Mode::train, timer, work},
         params(specs(shape), V, 1, 1),
         x(random_tensor<In>(V * N, D, 1)),
         y(Tensor<float>::uninitialized(V * N, D)),

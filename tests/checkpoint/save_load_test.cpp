@@ -244,7 +244,7 @@ TEST_F(CheckpointTest, LiesInSubdirectoriesWhereShardsAreMany) {
   EXPECT_EQ(digests, digest_checkpoint({env_, save(2)}));
   barrier(world);
   if (world.rank() == Rank{0}) {
-    apply_retention(env_, checkpoints(), 1);
+    apply_retention(env_, checkpoints(), 2, 1);
     EXPECT_THAT(env_.list_directory(checkpoints()), testing::ElementsAre("step-00000002"));
   }
   barrier(world);

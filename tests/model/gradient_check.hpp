@@ -93,12 +93,15 @@ inline Values product(const Values& a, const Values& b, std::size_t inner) {
 // A process that hosts `ranks` virtual ranks alone.
 struct OneProcess {
   Layout layout;
+  RowTransport transport;
   PhaseTimer timer;
   Work work;
   StepContext context;
 
   explicit OneProcess(int ranks, Mode mode = Mode::train)
-      : layout(ranks, 1, 1, 0), context{test_world(), layout, 3, 5, mode, timer, work} {}
+      : layout(ranks, 1, 1, 0),
+        transport(test_world(), layout),
+        context{test_world(), transport, layout, 3, 5, mode, timer, work} {}
 };
 
 inline Sequence make_sequence(std::int64_t ranks, std::int64_t rows, std::int64_t length,

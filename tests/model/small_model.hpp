@@ -66,6 +66,7 @@ bool same_bits(View<const T> a, View<const T> b) {
 // A model with everything that one training step needs.
 struct Bench {
   Layout layout;
+  RowTransport transport;
   PhaseTimer timer;
   Work work;
   Transformer model;
@@ -73,8 +74,9 @@ struct Bench {
 
   Bench(const Comm& comm, const ModelConfig& config, int virtual_ranks, int groups = 1)
       : layout(virtual_ranks, comm.size(), groups, config.moe.num_experts),
+        transport(comm, layout),
         model(config, layout, comm.rank(), 17, Transformer::Gradients::yes),
-        context{comm, layout, 17, 3, Mode::train, timer, work} {
+        context{comm, transport, layout, 17, 3, Mode::train, timer, work} {
     model.parameters().zero_gradients();
   }
 
