@@ -188,7 +188,7 @@ SumTraffic traffic_of_sum(const LeafPartition& partition, Rank self, std::int64_
 }
 
 template <class T>
-struct CanonicalSum<T>::State {
+struct CanonicalSum<T>::State : InStorage {
   const Comm& comm;
   LeafPartition partition;
   std::int64_t length, chunk;

@@ -179,7 +179,7 @@ SumSchedule direct_schedule(const LeafPartition& partition, Rank self, std::int6
 
 SumSchedule schedule_sum(const LeafPartition& partition, Rank self, std::int64_t bytes) {
   const std::int64_t processes = partition.processes();
-  if (bytes <= short_bytes) return tree_schedule(partition, self);
+  if (bytes <= short_bytes || processes == 1) return tree_schedule(partition, self);
   if (is_power_of_two(processes) && is_power_of_two(partition.leaves()))
     return halving_schedule(partition, self);
   if (processes <= most_balanced_processes) {

@@ -75,15 +75,17 @@ TEST(OptionSpace, DrawsAnOptionWhateverItsNeighboursAre) {
 
 // Options on which no number of a run depends, or which the test itself sets.
 const Names left_out = {
-    "model.vocab_size",        // the data's
-    "data.train",              // the test's
-    "data.validation",         //
-    "data.tokenizer",          // of files of examples
-    "data.sentinels_in_text",  //
-    "train.max_minutes",       // stops by the clock
-    "train.log_interval",      // what is printed
-    "train.tensorboard",       // what is written beside the metrics
-    "checkpoint.keep_last",    // what is kept
+    "model.vocab_size",            // the data's
+    "data.train",                  // the test's
+    "data.validation",             //
+    "data.tokenizer",              // of files of examples
+    "data.sentinels_in_text",      //
+    "train.max_minutes",           // stops by the clock
+    "train.log_interval",          // what is printed
+    "train.routing_log_interval",  // what is written of the metrics
+    "data.verify",                 // how often the data is checked
+    "train.tensorboard",           // what is written beside the metrics
+    "checkpoint.keep_last",        // what is kept
 };
 
 // A new option needs a line in the table of option_space.cpp, with its simplest value first.

@@ -189,7 +189,7 @@ TEST_P(RowExchanges, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
     EXPECT_GT(transfer.seconds, 0);
   }
   EXPECT_EQ(transfers.at(0).bytes, 0) << "counts are no rows";
-  if (setting.comm.size() == 1) {
+  if (setting.transport.peers().size() == 1) {
     EXPECT_EQ(transfers.size(), 1U) << "rows stay where they are";
     return;
   }

@@ -23,7 +23,7 @@ const std::map<std::string, Names> may_include = {
     {"moe", {"step", "tensor", "comm", "base"}},
     {"model", {"moe", "step", "tensor", "comm", "base"}},
     {"plan", {"model", "moe", "tensor", "comm", "base"}},
-    {"optim", {"tensor", "comm", "base"}},
+    {"optim", {"step", "tensor", "comm", "base"}},
     {"data", {"files", "base"}},
     {"config", {"data", "model", "moe", "optim", "files", "base"}},
     {"checkpoint", {"files", "tensor", "comm", "base"}},
