@@ -98,7 +98,8 @@ Session::Session(int& argc, char**& argv) : has_mpi_(has_launcher()) {
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  if (provided < MPI_THREAD_FUNNELED)
+  // A simulator has one thread for all processes and says so.
+  if (provided < MPI_THREAD_FUNNELED && !is_simulated())
     throw Error(ExitCode::machine_cannot,
                 "this MPI library, " + library_version() +
                     ", does not allow threads beside the one that calls it (MPI_THREAD_FUNNELED)",

@@ -52,7 +52,16 @@ MpiFamily mpi_family() {
 const char* mpi_name() { return mpi_family() == MpiFamily::open_mpi ? "Open MPI" : "MPICH"; }
 
 bool has_launcher() {
-  return std::ranges::any_of(std::array{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, is_set);
+  return is_simulated() ||
+         std::ranges::any_of(std::array{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, is_set);
+}
+
+bool is_simulated() {
+#ifdef SMPI_H
+  return is_set("SMPI_GLOBAL_SIZE");
+#else
+  return false;
+#endif
 }
 
 std::optional<EnvironmentVariable> foreign_launcher(int world_size) {

@@ -23,6 +23,10 @@ const char* mpi_name();  // "Open MPI"
 // Whether mpirun, or another launcher that MPI can join, started this process. Not collective.
 bool has_launcher();
 
+// Whether SimGrid's smpirun did: all processes of the job are then turns of one thread, and time is
+// simulated (cluster/simulate). Not collective.
+bool is_simulated();
+
 // The environment variable in which a launcher announces several processes although MPI's world has
 // size 1: this process is then one of several tasks that a launcher of another MPI started
 // (OMPI_COMM_WORLD_SIZE, PMI_SIZE, or SLURM_STEP_NUM_TASKS in a task of a job step). A Slurm

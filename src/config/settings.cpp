@@ -4,6 +4,7 @@
 
 #include "config/option_enums.hpp"
 #include "data/example_file.hpp"
+#include "run.pb.h"
 
 namespace switchyard {
 namespace {

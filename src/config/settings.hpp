@@ -1,5 +1,6 @@
 // The configuration of a run as plain structs. The messages of run.proto are read here and nowhere
-// in the layers below.
+// in the layers below; this header only names them, so that what takes steps (train/learner) can be
+// built without protobuf.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +10,10 @@
 #include "model/config.hpp"
 #include "optim/optimizer.hpp"
 #include "optim/schedule.hpp"
-#include "run.pb.h"
 
 namespace switchyard {
+
+class RunConfig;  // of run.proto
 
 struct Settings {
   ModelConfig model;

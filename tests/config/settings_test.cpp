@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/option_enums.hpp"
+#include "run.pb.h"
 
 namespace switchyard {
 namespace {
