@@ -89,6 +89,7 @@ RowTransport::Hosts RowTransport::find_hosts(std::int64_t host) const {
   Hosts hosts{.here = group().split(
                   static_cast<int>(std::ranges::find(host_of_peer, host) - host_of_peer.begin()),
                   static_cast<int>(group().rank().value)),
+              .between = group().duplicate(),
               .peers = {},
               .relayed = {}};
   Buffer<std::int64_t> names;  // of hosts, in the order of their first peer
@@ -167,10 +168,10 @@ Buffer<T> RowTransport::between_relays(const RowCounts& rows, std::span<const T>
     const Rank partner{hosts.partner(hosts.relayed[i])};
     const auto count = static_cast<std::size_t>(total(rows.in[i]) * width);
     if (count > 0)
-      requests.push_back(start_receive<T>(group(), place.first(count), partner, relay_tag));
+      requests.push_back(start_receive<T>(hosts.between, place.first(count), partner, relay_tag));
     place = place.subspan(count);
     if (!messages[i].empty())
-      requests.push_back(start_send<T>(group(), messages[i], partner, relay_tag));
+      requests.push_back(start_send<T>(hosts.between, messages[i], partner, relay_tag));
   }
   wait_for_all(requests);
   return arrived;

@@ -64,7 +64,8 @@ class RowTransport {
 
  private:
   struct Hosts {
-    Comm here;                           // the peers of this host
+    Comm here;     // the peers of this host
+    Comm between;  // all peers, for relays alone: gradients travel between processes meanwhile
     Buffer<Buffer<std::int64_t>> peers;  // of each host, in their order
     std::int64_t own = 0;                // this host
     Buffer<std::int64_t> relayed;        // the hosts that this process relays to

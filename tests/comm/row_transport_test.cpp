@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "comm/canonical.hpp"
 #include "support/mpi_main.hpp"
 
 namespace switchyard {
@@ -106,6 +107,31 @@ TEST(RowTransport, GivesTheSameRowsThroughRelays) {
       if (allowed(groups))
         expect_all_arrives({test_world(), layout_of(groups), RowTransport::Way::two_level, host});
   }
+}
+
+// As in a step: sums of gradients are on their way while rows pass the relays, and processes are not
+// equally far with them.
+TEST(RowTransport, IsNotConfusedBySumsOnTheirWay) {
+  constexpr std::int64_t n = 40000;
+  const int processes = test_world().size();
+  const Rank self = test_world().rank();
+  const RowTransport transport(test_world(), layout_of(1), RowTransport::Way::two_level,
+                               self.value % 2);
+  const auto announced = transport.announce(packed_messages(transport, self, true), message_length);
+  CanonicalSum<float> sum(test_world(), {processes, processes}, n, 5000);
+  std::vector<float> values(n);
+  for (std::int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(i % 1000 + self.value);
+  const std::span<float> leaf(values);
+  sum.begin({&leaf, 1});
+  for (std::int64_t first = n - 5000; first >= 0; first -= 5000) {
+    if (self.value % 2 == 0) sum.final_from(first);
+    expect_rows_arrive<float>(transport, announced.rows);
+    if (self.value % 2 == 1) sum.final_from(first);
+  }
+  sum.finish();
+  for (std::int64_t i = 0; i < n; ++i)
+    ASSERT_EQ(values[i],
+              static_cast<float>(processes * (i % 1000) + processes * (processes - 1) / 2));
 }
 
 }  // namespace
