@@ -109,8 +109,8 @@ TEST(RowTransport, GivesTheSameRowsThroughRelays) {
   }
 }
 
-// As in a step: sums of gradients are on their way while rows pass the relays, and processes are not
-// equally far with them.
+// As in a step: sums of gradients are on their way while rows pass the relays, and processes are
+// not equally far with them.
 TEST(RowTransport, IsNotConfusedBySumsOnTheirWay) {
   constexpr std::int64_t n = 40000;
   const int processes = test_world().size();
