@@ -39,11 +39,10 @@ inside() {
   unshare --mount --fork bash -c "$enter_root" - "$root" "$@" </dev/null
 }
 
-# A mirror may be of an earlier day than a suite that is still being made allows.
 install_inside() {
   local name=$1
   shift
-  inside "$name" apt-get -o Acquire::Check-Valid-Until=false update && inside "$name" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  inside "$name" apt-get update && inside "$name" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
 # make_root SUITE [NAME]: the root of that name, where it is not there yet.
@@ -51,7 +50,9 @@ make_root() {
   local name=${2:-$1}
   [ ! -e "$roots/$name/made" ] || return 0
   rm -rf --one-file-system -- "${roots:?}/$name"  # of an attempt that did not end
+  # A mirror may be of an earlier day than a suite that is still being made allows.
   debootstrap --variant=minbase "$1" "$roots/$name" "$(mirror)" && cp /etc/resolv.conf "$roots/$name/etc/" &&
+    echo 'Acquire::Check-Valid-Until "false";' >"$roots/$name/etc/apt/apt.conf.d/90any-day" &&
     install_inside "$name" git ca-certificates && touch "$roots/$name/made"
 }
 
