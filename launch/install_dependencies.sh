@@ -49,8 +49,6 @@ name_apt_packages() {
   packages=(build-essential cmake ninja-build git openmpi-bin libopenmpi-dev libdnnl-dev ocl-icd-opencl-dev
     opencl-c-headers libprotobuf-dev protobuf-compiler libboost-program-options-dev libsentencepiece-dev
     zlib1g-dev libssl-dev nlohmann-json3-dev gnuplot-nox fonts-dejavu-core bible-kjv)
-  # From SentencePiece 0.2.1 on its headers include Abseil's, which Debian's package does not bring.
-  case $release in debian-12 | debian-13 | ubuntu-24) ;; *) packages+=(libabsl-dev) ;; esac
   [ -n "$with_tests" ] || return 0
   packages+=(libgtest-dev libgmock-dev libbenchmark-dev procps)
   # The version that the sources are formatted with; without it the test of that is skipped.
