@@ -59,7 +59,7 @@ require_peer_here() {
 require_peer_in_suite() {
   require_roots
   echo "$program: PyTorch of $suite in $roots/$suite-peer" >&2
-  { make_root "$suite" "$suite-peer" && install_inside "$suite-peer" python3-torch libopenblas0-openmp ${compiled:+libtorch-dev python3-dev g++}; } \
+  { make_root "$suite" "$suite-peer" && install_inside "$suite-peer" python3-torch libopenblas0-openmp ${compiled:+libtorch-dev python3-dev python3-setuptools g++}; } \
     >"$output/$suite.log" 2>&1 || fail 69 "no PyTorch of $suite; see $output/$suite.log"
   blas=$libraries/openblas-openmp environment=$suite
   cp -- "$peer_program" "$roots/$suite-peer/root/" && peer_program=/root/${peer_program##*/}
