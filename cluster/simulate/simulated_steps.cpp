@@ -152,6 +152,16 @@ const std::map<std::string, Option>& options() {
          c.settings.model.precision = one_of<Precision>(
              {{"FLOAT32", Precision::float32}, {"BFLOAT16", Precision::bfloat16}}, v);
        }},
+      {"overlap",
+       [](Case& c, const std::string& v) { c.settings.overlap_reduction = integer(v) != 0; }},
+      {"exchange",
+       [](Case& c, const std::string& v) {
+         c.settings.two_level_exchange = one_of<bool>({{"DIRECT", false}, {"TWO_LEVEL", true}}, v);
+       }},
+      {"exchange_chunks",
+       [](Case& c, const std::string& v) {
+         c.settings.exchange_chunks = static_cast<int>(integer(v));
+       }},
       // Tokens go to experts in turn and none is dropped, so that plans are exact.
       {"balanced",
        [](Case& c, const std::string& v) {

@@ -77,6 +77,20 @@ class ScopedPhase {
   Clock::time_point start_;
 };
 
+// Adds its own lifetime to `seconds`.
+class ScopedSeconds {
+ public:
+  explicit ScopedSeconds(double& seconds)
+      : seconds_(seconds), start_(std::chrono::steady_clock::now()) {}
+  ~ScopedSeconds() { seconds_ += seconds_since(start_); }
+  ScopedSeconds(const ScopedSeconds&) = delete;
+  ScopedSeconds& operator=(const ScopedSeconds&) = delete;
+
+ private:
+  double& seconds_;
+  std::chrono::steady_clock::time_point start_;
+};
+
 // Records one transfer; the object's lifetime is the transfer's duration.
 class ScopedTransfer {
  public:

@@ -106,7 +106,8 @@ ProcessMemory predicted_memory(const Settings& settings, const Layout& layout, R
                       .layout = layout,
                       .shape = step_shape(settings),
                       .optimizer = optimizer_shape(settings.optimizer),
-                      .threads = threads},
+                      .threads = threads,
+                      .exchange_chunks = settings.exchange_chunks},
                      p, load);
 }
 

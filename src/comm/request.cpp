@@ -90,12 +90,36 @@ Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag) {
   return result;
 }
 
+template <class T>
+Request start_all_to_all_rows(const Comm& comm, std::span<const T> send, std::span<T> recv,
+                              const RowPlaces& places, std::int64_t width) {
+  const RowType row(mpi_type<T>(), width);  // MPI keeps what it needs of it
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Ialltoallv(send.data(), places.send_rows.data(), places.send_first.data(),
+                           row.get(), recv.data(), places.recv_rows.data(),
+                           places.recv_first.data(), row.get(), comm.handle().comm, &request),
+            "MPI_Ialltoallv");
+  Request result;
+  result.handle_ = stored(request);
+  result.pending_ = true;
+  return result;
+}
+
 #define SWITCHYARD_INSTANTIATE(T)                                          \
   template Request start_send(const Comm&, std::span<const T>, Rank, int); \
   template Request start_receive(const Comm&, std::span<T>, Rank, int);
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(double)
+SWITCHYARD_INSTANTIATE(bfloat16)
+SWITCHYARD_INSTANTIATE(std::int64_t)
+#undef SWITCHYARD_INSTANTIATE
+
+#define SWITCHYARD_INSTANTIATE(T)                                                       \
+  template Request start_all_to_all_rows(const Comm&, std::span<const T>, std::span<T>, \
+                                         const RowPlaces&, std::int64_t);
+
+SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(bfloat16)
 SWITCHYARD_INSTANTIATE(std::int64_t)
 #undef SWITCHYARD_INSTANTIATE

@@ -9,6 +9,12 @@
 
 namespace switchyard {
 
+// Which rows of two matrices are exchanged with each process of a Comm: counts, and the first row.
+// [processes] each; ints, since MPI reads them where they are until the exchange is done.
+struct RowPlaces {
+  Buffer<int> send_rows, send_first, recv_rows, recv_first;
+};
+
 // One MPI_Request. Move-only. The data of the message must stay in place until it is done; the
 // destructor waits for that, except while an exception unwinds, when the other side may never
 // answer.
@@ -27,6 +33,9 @@ class Request {
   friend Request start_send(const Comm&, std::span<const T>, Rank, int);
   template <class T>
   friend Request start_receive(const Comm&, std::span<T>, Rank, int);
+  template <class T>
+  friend Request start_all_to_all_rows(const Comm&, std::span<const T>, std::span<T>,
+                                       const RowPlaces&, std::int64_t);
 
   std::uint64_t handle_ = 0;  // the bytes of an MPI_Request
   bool pending_ = false;
@@ -41,5 +50,12 @@ template <class T>
 Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag);
 template <class T>
 Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag);
+
+// One MPI_Ialltoallv of rows of `width` elements. send, recv and places must stay in place until it
+// is done. Collective over comm; all processes start their collectives in the same order. T: float,
+// bfloat16 or std::int64_t.
+template <class T>
+Request start_all_to_all_rows(const Comm& comm, std::span<const T> send, std::span<T> recv,
+                              const RowPlaces& places, std::int64_t width);
 
 }  // namespace switchyard

@@ -51,16 +51,45 @@ Buffer<std::int64_t> transposed(const Buffer<std::int64_t>& counts, std::int64_t
   return result;
 }
 
+// offsets[i] = counts[0] + … + counts[i-1]
+Buffer<std::int64_t> offsets(std::span<const std::int64_t> counts) {
+  Buffer<std::int64_t> result(counts.size());
+  std::exclusive_scan(counts.begin(), counts.end(), result.begin(), std::int64_t{0});
+  return result;
+}
+
 std::span<const std::int64_t> row_of(const Buffer<std::int64_t>& counts, std::int64_t row,
                                      std::int64_t columns) {
   return std::span(counts).subspan(static_cast<std::size_t>(row * columns),
                                    static_cast<std::size_t>(columns));
 }
 
+// From messages packed in the order of the peers: how many rows of each chunk go to, or come from,
+// each peer, and where they begin. A peer's chunks follow one another.
+void read_counts(std::span<const std::int64_t> messages, std::span<const std::int64_t> sizes,
+                 std::span<RowCounts> chunks, Buffer<std::int64_t> RowCounts::*counts,
+                 Buffer<std::int64_t> RowCounts::*firsts) {
+  Unpacker<std::int64_t> unread(messages, 1);
+  std::int64_t first = 0;
+  for (const std::int64_t size : sizes) {
+    const auto message = unread.take(size);
+    for (std::size_t c = 0; c < chunks.size(); ++c) {
+      (chunks[c].*counts).push_back(message[c]);
+      (chunks[c].*firsts).push_back(first);
+      first += message[c];
+    }
+  }
+}
+
 }  // namespace
 
 RowCounts RowCounts::reversed() const {
-  RowCounts result{.send = recv, .recv = send, .out = {}, .in = {}};
+  RowCounts result{.send = recv,
+                   .recv = send,
+                   .send_first = recv_first,
+                   .recv_first = send_first,
+                   .out = {},
+                   .in = {}};
   for (std::size_t i = 0; i < out.size(); ++i) {
     // Both have n x m entries; in is [m, n] and out is [n, m].
     const std::int64_t n = here, m = n == 0 ? 0 : std::ssize(out[i]) / n;
@@ -71,14 +100,23 @@ RowCounts RowCounts::reversed() const {
   return result;
 }
 
-RowTransport::RowTransport(const Comm& comm, const Layout& layout, Way way,
-                           std::optional<std::int64_t> host)
-    : world_(comm), peers_(layout.peers(comm.rank())) {
+std::int64_t exchange_chunks(const Layout& layout, Rank p, std::int64_t asked) {
+  const std::int64_t peers = layout.peers(p).size();
+  if (peers == 1) return 1;
+  // An owner has floor or ceil of E / peers experts.
+  const std::int64_t most = (layout.experts() + peers - 1) / peers;
+  return std::max<std::int64_t>(1, std::min(asked, most));
+}
+
+RowTransport::RowTransport(const Comm& comm, const Layout& layout, const Options& options)
+    : world_(comm),
+      peers_(layout.peers(comm.rank())),
+      chunks_(exchange_chunks(layout, comm.rank(), options.chunks)) {
   if (peers_.size() < comm.size())
     group_.emplace(
         comm.split(static_cast<int>(peers_.first.value), static_cast<int>(comm.rank().value)));
-  if (way == Way::two_level && peers_.size() > 1) {
-    Hosts found = find_hosts(host ? *host : host_number(group()));
+  if (options.way == Way::two_level && peers_.size() > 1) {
+    Hosts found = find_hosts(options.host ? *options.host : host_number(group()));
     if (found.peers.size() > 1) hosts_.emplace(std::move(found));
   }
 }
@@ -113,15 +151,13 @@ template <class T>
 Buffer<T> RowTransport::to_relays(const RowCounts& rows, std::span<const T> send,
                                   std::int64_t width) const {
   const Hosts& hosts = *hosts_;
-  Buffer<std::int64_t> offsets{0};
-  for (const std::int64_t count : rows.send) offsets.push_back(offsets.back() + count);
   const auto rows_for = [&](std::int64_t peer) {
     const auto p = static_cast<std::size_t>(peer);
-    return send.subspan(static_cast<std::size_t>(offsets[p] * width),
+    return send.subspan(static_cast<std::size_t>(rows.send_first[p] * width),
                         static_cast<std::size_t>(rows.send[p] * width));
   };
   Buffer<T> packed;
-  packed.reserve(send.size());
+  packed.reserve(static_cast<std::size_t>(total(rows.send) * width));
   Buffer<std::int64_t> sent, received;
   const Buffer<std::int64_t>& here = hosts.peers[static_cast<std::size_t>(hosts.own)];
   for (std::int64_t local = 0; local < std::ssize(here); ++local) {
@@ -144,37 +180,38 @@ Buffer<T> RowTransport::to_relays(const RowCounts& rows, std::span<const T> send
   return held;
 }
 
-// held: from each process here its rows for this one, then those to relay. Returns what arrives
-// from the other hosts' relays, host by host.
+// held_: from each process here its rows for this one, then those to relay. arrived_ takes what
+// comes from the other hosts' relays, host by host.
 template <class T>
-Buffer<T> RowTransport::between_relays(const RowCounts& rows, std::span<const T> held,
-                                       std::int64_t width) const {
+void RowTransport::start_between_relays(RowTransfer<T>& transfer) const {
   const Hosts& hosts = *hosts_;
+  const RowCounts& rows = *transfer.rows_;
+  const std::int64_t width = transfer.width_;
   const Buffer<std::int64_t>& here = hosts.peers[static_cast<std::size_t>(hosts.own)];
-  Buffer<Buffer<T>> messages(hosts.relayed.size());
-  Unpacker<T> unread(held, width);
+  transfer.messages_.resize(hosts.relayed.size());
+  Unpacker<T> unread(transfer.held_, width);
   for (std::int64_t local = 0; local < std::ssize(here); ++local) {
     unread.take(rows.recv[static_cast<std::size_t>(here[static_cast<std::size_t>(local)])]);
-    for (std::size_t i = 0; i < messages.size(); ++i)
-      append(messages[i], unread.take(total(row_of(rows.out[i], local,
-                                                   std::ssize(rows.out[i]) / std::ssize(here)))));
+    for (std::size_t i = 0; i < transfer.messages_.size(); ++i)
+      append(transfer.messages_[i],
+             unread.take(
+                 total(row_of(rows.out[i], local, std::ssize(rows.out[i]) / std::ssize(here)))));
   }
   std::int64_t arriving = 0;
   for (const Buffer<std::int64_t>& counts : rows.in) arriving += total(counts);
-  Buffer<T> arrived(static_cast<std::size_t>(arriving * width));
-  Buffer<Request> requests;
-  std::span<T> place(arrived);
-  for (std::size_t i = 0; i < messages.size(); ++i) {
+  transfer.arrived_.resize(static_cast<std::size_t>(arriving * width));
+  std::span<T> place(transfer.arrived_);
+  for (std::size_t i = 0; i < transfer.messages_.size(); ++i) {
     const Rank partner{hosts.partner(hosts.relayed[i])};
+    const Buffer<T>& message = transfer.messages_[i];
     const auto count = static_cast<std::size_t>(total(rows.in[i]) * width);
     if (count > 0)
-      requests.push_back(start_receive<T>(hosts.between, place.first(count), partner, relay_tag));
+      transfer.requests_.push_back(
+          start_receive<T>(hosts.between, place.first(count), partner, relay_tag));
     place = place.subspan(count);
-    if (!messages[i].empty())
-      requests.push_back(start_send<T>(hosts.between, messages[i], partner, relay_tag));
+    if (!message.empty())
+      transfer.requests_.push_back(start_send<T>(hosts.between, message, partner, relay_tag));
   }
-  wait_for_all(requests);
-  return arrived;
 }
 
 // arrived: from each relayed host, from each process there, to each process here. Returns what this
@@ -233,21 +270,60 @@ void RowTransport::in_order_of_peers(const RowCounts& rows, std::span<const T> f
         parts[static_cast<std::size_t>(peer)] = relayed.take(rows_of(peer));
     }
   }
-  auto place = recv.begin();
-  for (const std::span<const T> part : parts) place = std::ranges::copy(part, place).out;
+  for (std::size_t peer = 0; peer < parts.size(); ++peer)
+    std::ranges::copy(parts[peer], recv.begin() + rows.recv_first[peer] * width);
 }
 
 template <class T>
-void RowTransport::transfer(const RowCounts& rows, std::span<const T> send, std::span<T> recv,
-                            std::int64_t width) const {
-  if (!hosts_) {
+RowTransfer<T> RowTransport::start_through_relays(const RowCounts& rows, std::span<const T> send,
+                                                  std::span<T> recv, std::int64_t width) const {
+  RowTransfer<T> transfer;
+  transfer.relays_ = this;
+  transfer.rows_ = &rows;
+  transfer.recv_ = recv;
+  transfer.width_ = width;
+  transfer.held_ = to_relays(rows, send, width);
+  start_between_relays(transfer);
+  return transfer;
+}
+
+template <class T>
+RowTransfer<T> RowTransport::start(const RowCounts& rows, std::span<const T> send,
+                                   std::span<T> recv, std::int64_t width) const {
+  RowTransfer<T> transfer;
+  if (hosts_) {
+    transfer = start_through_relays(rows, send, recv, width);
+    if (chunks_ == 1) transfer.finish();
+  } else if (chunks_ == 1) {
     all_to_all_rows<T>(group(), send, rows.send, recv, rows.recv, width);
-    return;
+  } else {
+    transfer.places_ = {int_counts(rows.send), int_counts(rows.send_first), int_counts(rows.recv),
+                        int_counts(rows.recv_first)};
+    transfer.requests_.push_back(
+        start_all_to_all_rows(group(), send, recv, transfer.places_, width));
   }
-  const Buffer<T> held = to_relays(rows, send, width);
-  const Buffer<T> arrived = between_relays<T>(rows, held, width);
-  const Buffer<T> relayed = from_relays<T>(rows, arrived, width);
-  in_order_of_peers<T>(rows, held, relayed, recv, width);
+  return transfer;
+}
+
+template <class T>
+void RowTransport::transfer(const Buffer<RowCounts>& chunks, std::span<const T> send,
+                            std::span<T> recv, std::int64_t width) const {
+  for (const RowCounts& rows : chunks) start(rows, send, recv, width).finish();
+}
+
+template <class T>
+void RowTransfer<T>::advance() {
+  all_done(requests_);
+}
+
+template <class T>
+void RowTransfer<T>::finish() {
+  wait_for_all(requests_);
+  if (const RowTransport* relays = std::exchange(relays_, nullptr)) {
+    const Buffer<T> relayed = relays->from_relays<T>(*rows_, arrived_, width_);
+    relays->in_order_of_peers<T>(*rows_, held_, relayed, recv_, width_);
+  }
+  *this = {};
 }
 
 RowCounts RowTransport::sizes_of_messages(const MessageSize& size) const {
@@ -258,6 +334,8 @@ RowCounts RowTransport::sizes_of_messages(const MessageSize& size) const {
     sizes.send.push_back(size(self, p));
     sizes.recv.push_back(size(p, self));
   }
+  sizes.send_first = offsets(sizes.send);
+  sizes.recv_first = offsets(sizes.recv);
   if (!hosts_) return sizes;
   const auto& here = hosts_->peers[static_cast<std::size_t>(hosts_->own)];
   sizes.here = std::ssize(here);
@@ -274,52 +352,62 @@ RowCounts RowTransport::sizes_of_messages(const MessageSize& size) const {
   return sizes;
 }
 
-// A relay reads in the messages that pass how many rows will pass.
+// A relay reads in the messages that pass how many rows will pass, chunk by chunk.
 void RowTransport::read_relayed_counts(std::span<const std::int64_t> held,
                                        std::span<const std::int64_t> arrived,
-                                       const RowCounts& sizes, RowCounts& rows) const {
+                                       const RowCounts& sizes, Buffer<RowCounts>& rows) const {
   const auto& here = hosts_->peers[static_cast<std::size_t>(hosts_->own)];
-  rows.here = sizes.here;
-  rows.out.resize(sizes.out.size());
+  for (RowCounts& chunk : rows) {
+    chunk.here = sizes.here;
+    chunk.out.resize(sizes.out.size());
+    chunk.in.resize(sizes.in.size());
+  }
   Unpacker<std::int64_t> from_here(held, 1), from_there(arrived, 1);
   for (std::int64_t local = 0; local < sizes.here; ++local) {
     from_here.take(sizes.recv[static_cast<std::size_t>(here[static_cast<std::size_t>(local)])]);
     for (std::size_t i = 0; i < sizes.out.size(); ++i)
       for (const std::int64_t size :
-           row_of(sizes.out[i], local, std::ssize(sizes.out[i]) / sizes.here))
-        rows.out[i].push_back(from_here.take(size)[0]);
+           row_of(sizes.out[i], local, std::ssize(sizes.out[i]) / sizes.here)) {
+        const auto message = from_here.take(size);
+        for (std::size_t c = 0; c < rows.size(); ++c) rows[c].out[i].push_back(message[c]);
+      }
   }
-  for (const Buffer<std::int64_t>& counts : sizes.in) {
-    rows.in.emplace_back();
-    for (const std::int64_t size : counts) rows.in.back().push_back(from_there.take(size)[0]);
-  }
+  for (std::size_t i = 0; i < sizes.in.size(); ++i)
+    for (const std::int64_t size : sizes.in[i]) {
+      const auto message = from_there.take(size);
+      for (std::size_t c = 0; c < rows.size(); ++c) rows[c].in[i].push_back(message[c]);
+    }
 }
 
 RowTransport::Announced RowTransport::announce(std::span<const std::int64_t> messages,
                                                const MessageSize& size) const {
   const RowCounts sizes = sizes_of_messages(size);
   Announced result{.messages = Buffer<std::int64_t>(static_cast<std::size_t>(total(sizes.recv))),
-                   .rows = {}};
+                   .rows = Buffer<RowCounts>(static_cast<std::size_t>(chunks_))};
   if (hosts_) {
-    const auto held = to_relays<std::int64_t>(sizes, messages, 1);
-    const auto arrived = between_relays<std::int64_t>(sizes, held, 1);
-    const auto relayed = from_relays<std::int64_t>(sizes, arrived, 1);
-    in_order_of_peers<std::int64_t>(sizes, held, relayed, result.messages, 1);
-    read_relayed_counts(held, arrived, sizes, result.rows);
+    RowTransfer<std::int64_t> transfer =
+        start_through_relays<std::int64_t>(sizes, messages, result.messages, 1);
+    wait_for_all(transfer.requests_);
+    read_relayed_counts(transfer.held_, transfer.arrived_, sizes, result.rows);
+    transfer.finish();
   } else {
     all_to_all_rows<std::int64_t>(group(), messages, sizes.send, result.messages, sizes.recv, 1);
   }
-  Unpacker<std::int64_t> sent(messages, 1), received(result.messages, 1);
-  for (const std::int64_t length : sizes.send) result.rows.send.push_back(sent.take(length)[0]);
-  for (const std::int64_t length : sizes.recv) result.rows.recv.push_back(received.take(length)[0]);
+  read_counts(messages, sizes.send, result.rows, &RowCounts::send, &RowCounts::send_first);
+  read_counts(result.messages, sizes.recv, result.rows, &RowCounts::recv, &RowCounts::recv_first);
   return result;
 }
 
-template void RowTransport::transfer(const RowCounts&, std::span<const float>, std::span<float>,
-                                     std::int64_t) const;
-template void RowTransport::transfer(const RowCounts&, std::span<const bfloat16>,
-                                     std::span<bfloat16>, std::int64_t) const;
-template void RowTransport::transfer(const RowCounts&, std::span<const std::int64_t>,
-                                     std::span<std::int64_t>, std::int64_t) const;
+#define SWITCHYARD_INSTANTIATE(T)                                                                  \
+  template class RowTransfer<T>;                                                                   \
+  template RowTransfer<T> RowTransport::start(const RowCounts&, std::span<const T>, std::span<T>,  \
+                                              std::int64_t) const;                                 \
+  template void RowTransport::transfer(const Buffer<RowCounts>&, std::span<const T>, std::span<T>, \
+                                       std::int64_t) const;
+
+SWITCHYARD_INSTANTIATE(float)
+SWITCHYARD_INSTANTIATE(bfloat16)
+SWITCHYARD_INSTANTIATE(std::int64_t)
+#undef SWITCHYARD_INSTANTIATE
 
 }  // namespace switchyard

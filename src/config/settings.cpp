@@ -140,6 +140,7 @@ Settings read_settings(const RunConfig& config) {
   settings.groups = config.parallel().expert_replicas();
   settings.overlap_reduction = config.parallel().overlap_reduction();
   settings.two_level_exchange = config.parallel().exchange() == ParallelOptions::TWO_LEVEL;
+  settings.exchange_chunks = config.parallel().exchange_chunks();
   settings.examples = is_example_file(config.data().train());
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());

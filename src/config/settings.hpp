@@ -21,6 +21,7 @@ struct Settings {
   int groups = 1;         // G
   bool overlap_reduction = true;
   bool two_level_exchange = false;
+  int exchange_chunks = 1;
   // Whether data.train is a file of examples, with rows of spans.input_length and
   // spans.target_length.
   bool examples = false;

@@ -27,15 +27,18 @@ Buffer<std::int64_t> number_segments(const Layout& layout, Rank self) {
   return segment;
 }
 
-// [peers] total rows of each owner's segments.
-Buffer<std::int64_t> rows_by_owner(const Layout& layout, Rank self,
-                                   std::span<const std::int64_t> segment_rows) {
+// [peers, chunks] total rows of the segments of each chunk of each owner.
+Buffer<std::int64_t> rows_by_chunk(const Layout& layout, Rank self,
+                                   std::span<const std::int64_t> segment_rows,
+                                   std::int64_t chunks) {
   Buffer<std::int64_t> rows;
   std::size_t segment = 0;
   for (const Rank owner : layout.peers(self)) {
-    rows.push_back(0);
-    for (std::int64_t n = segment_count(layout, self, owner); n > 0; --n)
-      rows.back() += segment_rows[segment++];
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      rows.push_back(0);
+      for (std::int64_t n = segment_count(layout, self, owner, chunk, chunks); n > 0; --n)
+        rows.back() += segment_rows[segment++];
+    }
   }
   return rows;
 }
@@ -48,15 +51,30 @@ Interval<VirtualRank> hosted_in_group(const Layout& layout, Rank p, GroupId g) {
   return {first, std::max(first, std::min(hosted.last, members.last))};
 }
 
+Interval<ExpertId> experts_of_chunk(const Layout& layout, Rank owner, std::int64_t chunk,
+                                    std::int64_t chunks) {
+  const Interval<ExpertId> owned = layout.owned_experts(owner);
+  const auto border = [&](std::int64_t i) {
+    return ExpertId{owned.first.value + i * owned.size() / chunks};
+  };
+  return {border(chunk), border(chunk + 1)};
+}
+
 std::int64_t segment_count(const Layout& layout, Rank source, Rank owner) {
+  return segment_count(layout, source, owner, 0, 1);
+}
+
+std::int64_t segment_count(const Layout& layout, Rank source, Rank owner, std::int64_t chunk,
+                           std::int64_t chunks) {
+  const Interval<GroupId> groups = layout.groups_of(owner);
+  assert(chunks == 1 || groups.size() == 1);
   std::int64_t virtual_ranks = 0;
-  for (const GroupId g : layout.groups_of(owner))
-    virtual_ranks += hosted_in_group(layout, source, g).size();
-  return virtual_ranks * layout.owned_experts(owner).size();
+  for (const GroupId g : groups) virtual_ranks += hosted_in_group(layout, source, g).size();
+  return virtual_ranks * experts_of_chunk(layout, owner, chunk, chunks).size();
 }
 
 DispatchPlan plan_dispatch(const Layout& layout, Rank self,
-                           std::span<const Selection* const> selections) {
+                           std::span<const Selection* const> selections, std::int64_t chunks) {
   const std::int64_t E = layout.experts(), h = std::ssize(selections);
   assert(h == layout.hosted(self).size());
   const std::int64_t N = h == 0 ? 0 : selections[0]->tokens,
@@ -76,7 +94,7 @@ DispatchPlan plan_dispatch(const Layout& layout, Rank self,
   plan.choices = k;
   plan.segment_rows.assign(segment.size(), 0);
   for_each_kept([&](std::int64_t s, std::int64_t, std::int64_t) { ++plan.segment_rows[s]; });
-  plan.send_rows = rows_by_owner(layout, self, plan.segment_rows);
+  plan.send_rows = rows_by_chunk(layout, self, plan.segment_rows, chunks);
 
   Buffer<std::int64_t> next(segment.size());  // where each segment's next row goes in `rows`
   std::int64_t kept = 0;

@@ -21,9 +21,10 @@ struct DispatchPlan {
   // The kept rows in send order: (owner, group, expert, virtual rank, token). Values are row
   // numbers in the process's activations, i*N + t for token t of the i-th hosted virtual rank.
   Buffer<std::int64_t> rows;
-  std::int64_t choices = 1;        // k
-  Buffer<std::int64_t> position;   // [h, k, N] index in `rows` of each choice's row; -1: not kept
-  Buffer<std::int64_t> send_rows;  // [peers] rows that go to each process of Layout::peers
+  std::int64_t choices = 1;       // k
+  Buffer<std::int64_t> position;  // [h, k, N] index in `rows` of each choice's row; -1: not kept
+  // [peers, chunks] rows that go to each chunk of experts of each process of Layout::peers
+  Buffer<std::int64_t> send_rows;
   Buffer<std::int64_t> segment_rows;  // rows in each segment, in send order
 };
 
@@ -34,8 +35,17 @@ std::int64_t segment_count(const Layout& layout, Rank source, Rank owner);
 // The virtual ranks of group g that process p hosts.
 Interval<VirtualRank> hosted_in_group(const Layout& layout, Rank p, GroupId g);
 
+// Rows may be exchanged in chunks: those of some experts of each process, then of the next. The
+// experts of an owner that belong to the chunk. More than one chunk is possible only where a
+// process owns experts of a single group.
+Interval<ExpertId> experts_of_chunk(const Layout& layout, Rank owner, std::int64_t chunk,
+                                    std::int64_t chunks);
+// How many of those segments are of that chunk. They follow one another in send order.
+std::int64_t segment_count(const Layout& layout, Rank source, Rank owner, std::int64_t chunk,
+                           std::int64_t chunks);
+
 // selections: one per hosted virtual rank, all with the same k and N. Not collective.
 DispatchPlan plan_dispatch(const Layout& layout, Rank self,
-                           std::span<const Selection* const> selections);
+                           std::span<const Selection* const> selections, std::int64_t chunks = 1);
 
 }  // namespace switchyard

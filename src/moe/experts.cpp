@@ -39,40 +39,41 @@ std::int64_t most_rows(std::span<const ExpertBatch> batches) {
   return most;
 }
 
-// Allocates the hidden units of `rows` rows.
-template <class In>
-MlpSaved<In> hidden_room(const ParamSet& params, const OwnedExperts& experts, std::int64_t rows) {
-  if (experts.params.empty()) return {};  // a process without experts has no rows
-  return {rows, params[experts.params[0].wi].spec.cols, experts.activation};
-}
-
 }  // namespace
 
 template <class In>
-ExpertsOutput<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
-                                  std::span<const ExpertBatch> batches, Tensor<In> x) {
-  ExpertsOutput<In> out{Tensor<In>::uninitialized(x.rows(), x.cols()), {std::move(x), {}}};
-  out.saved.hidden = hidden_room<In>(params, experts, out.saved.x.rows());
+MlpSaved<In> hidden_room(const ParamSet& params, const OwnedExperts& experts, std::int64_t rows) {
+  if (experts.params.empty()) return {};
+  return {rows, params[experts.params[0].wi].spec.cols, experts.activation};
+}
+
+template <class In>
+Tensor<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
+                           std::span<const ExpertBatch> batches, View<const In> x,
+                           MlpSaved<In>& hidden) {
+  const RowRange range = rows_of(batches);
+  auto y = Tensor<In>::uninitialized(range.rows, x.cols);
   for (const ExpertBatch& batch : batches) {
     const auto weights = weights_of<In>(params, params_of(experts, batch), experts.activation);
-    mlp_forward<In, In>(work, out.saved.x.row_range(batch.first, batch.rows), weights,
-                        experts.activation, dropout_of(experts, batch),
-                        out.saved.hidden.row_range(batch.first, batch.rows),
-                        out.y.row_range(batch.first, batch.rows));
+    mlp_forward<In, In>(work, x.row_range(batch.first, batch.rows), weights, experts.activation,
+                        dropout_of(experts, batch), hidden.row_range(batch.first, batch.rows),
+                        y.row_range(batch.first - range.first, batch.rows));
   }
-  return out;
+  return y;
 }
 
 template <class In>
 Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
                             std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,
                             View<const In> dy) {
-  auto dx = Tensor<float>::uninitialized(dy.rows, dy.cols);
+  const RowRange range = rows_of(batches);
+  auto dx = Tensor<float>::uninitialized(range.rows, dy.cols);
   auto room = hidden_room<In>(params, experts, most_rows(batches));
   for (const ExpertBatch& batch : batches) {
     const ExpertParams& expert = params_of(experts, batch);
     const MlpFlow<In> flow{dy.row_range(batch.first, batch.rows),
-                           dx.row_range(batch.first, batch.rows), room.row_range(0, batch.rows)};
+                           dx.row_range(batch.first - range.first, batch.rows),
+                           room.row_range(0, batch.rows)};
     mlp_backward<In>(work, saved.hidden.row_range(batch.first, batch.rows),
                      saved.x.row_range(batch.first, batch.rows),
                      weights_of<In>(params, expert, experts.activation), experts.activation,
@@ -84,8 +85,10 @@ Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& ex
 }
 
 #define SWITCHYARD_INSTANTIATE(In)                                                            \
-  template ExpertsOutput<In> experts_forward(Work&, const ParamSet&, const OwnedExperts&,     \
-                                             std::span<const ExpertBatch>, Tensor<In>);       \
+  template MlpSaved<In> hidden_room(const ParamSet&, const OwnedExperts&, std::int64_t);      \
+  template Tensor<In> experts_forward(Work&, const ParamSet&, const OwnedExperts&,            \
+                                      std::span<const ExpertBatch>, View<const In>,           \
+                                      MlpSaved<In>&);                                         \
   template Tensor<In> experts_backward(Work&, ParamSet&, const OwnedExperts&,                 \
                                        std::span<const ExpertBatch>, const ExpertsSaved<In>&, \
                                        View<const In>);

@@ -30,18 +30,19 @@ struct ExpertsSaved {
   Tensor<In> x;         // [owned rows, D] in gathered order
   MlpSaved<In> hidden;  // hidden units of all owned rows
 };
-template <class In>
-struct ExpertsOutput {
-  Tensor<In> y;  // [owned rows, D]
-  ExpertsSaved<In> saved;
-};
 
-// x [owned rows, D] in gathered order; `batches` says which rows belong to which expert.
+// Room for the hidden units of `rows` rows. A process without experts has no rows.
 template <class In>
-ExpertsOutput<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
-                                  std::span<const ExpertBatch> batches, Tensor<In> x);
-// dy [owned rows, D] -> dx [owned rows, D]. Adds to the gradient leaves of the owned experts'
-// parameters; experts without rows add nothing.
+MlpSaved<In> hidden_room(const ParamSet& params, const OwnedExperts& experts, std::int64_t rows);
+
+// All rows of some batches that follow one another. x [owned rows, D] in gathered order -> y [their
+// rows, D]; writes their rows of `hidden`.
+template <class In>
+Tensor<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
+                           std::span<const ExpertBatch> batches, View<const In> x,
+                           MlpSaved<In>& hidden);
+// dy [owned rows, D] -> dx [their rows, D]. Adds to the gradient leaves of the batches' experts;
+// experts without rows add nothing.
 template <class In>
 Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
                             std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,

@@ -1,5 +1,5 @@
-// The count exchange and the row transfers. Rows arrive grouped by source process; `gather_` maps
-// them to the (group, expert) batches.
+// The count exchange. Rows arrive grouped by source process; `gather_` maps them to the (group,
+// expert) batches.
 #include "moe/row_exchange.hpp"
 
 #include <cstring>
@@ -18,43 +18,19 @@ std::int64_t total(std::span<const std::int64_t> rows) {
   return std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
 }
 
-// rows [sum of counts.send, D], packed in the order of the peers -> the received rows [sum of
-// counts.recv, D]. One collective, recorded as `transfer` with the bytes that leave this process.
-template <class T>
-Tensor<T> transfer_rows(StepContext& context, const Tensor<T>& rows, const RowCounts& counts,
-                        Transfer transfer) {
-  auto received = Tensor<T>::uninitialized(total(counts.recv), rows.cols());
-  const Rank self = context.comm.rank(), first = context.transport.peers().first;
-  const std::int64_t leaving = total(counts.send) - counts.send[self.value - first.value];
-  transfer.bytes = leaving * rows.cols() * static_cast<std::int64_t>(sizeof(T));
-  const ScopedTransfer record(context.timer, transfer);
-  context.transport.transfer<T>(counts, rows.flat(), received.flat(), rows.cols());
-  return received;
-}
-
-// y[rows[i]] = x[i]: the inverse of gather_rows if `rows` is a permutation.
-template <class T>
-Tensor<T> scatter_rows(const Tensor<T>& x, std::span<const std::int64_t> rows) {
-  auto y = Tensor<T>::uninitialized(x.rows(), x.cols());
-  const auto from = x.view();
-  const auto to = y.view();
-  for_each_shared(from.rows, from.size(), [&](std::int64_t i) {
-    std::memcpy(to.row(rows[i]), from.row(i), from.cols * sizeof(T));
-  });
-  return y;
-}
-
-// Sends each owner the number of rows it will receive from this process, followed by the number in
-// each segment. Collective.
+// Sends each owner the number of rows of each chunk that it will receive from this process,
+// followed by the number in each segment. Collective.
 RowTransport::Announced announce(StepContext& context, const DispatchPlan& plan,
                                  std::uint32_t layer) {
   const Layout& layout = context.layout;
-  const auto size = [&](Rank from, Rank to) { return 1 + segment_count(layout, from, to); };
+  const std::int64_t chunks = context.transport.chunks();
+  const auto size = [&](Rank from, Rank to) { return chunks + segment_count(layout, from, to); };
   Buffer<std::int64_t> messages;
   auto segment = plan.segment_rows.begin();
   auto rows = plan.send_rows.begin();
   for (const Rank p : context.transport.peers()) {
-    messages.push_back(*rows++);
+    messages.insert(messages.end(), rows, rows + chunks);
+    rows += chunks;
     const auto end = segment + segment_count(layout, context.comm.rank(), p);
     messages.insert(messages.end(), segment, end);
     segment = end;
@@ -75,6 +51,12 @@ void check_conservation(Rank source, Rank owner, std::int64_t sent, std::int64_t
 
 }  // namespace
 
+RowRange rows_of(std::span<const ExpertBatch> batches) {
+  if (batches.empty()) return {};
+  const ExpertBatch& last = batches.back();
+  return {batches.front().first, last.first + last.rows - batches.front().first};
+}
+
 // A position in what one source sends to this owner: its next segment and its next row.
 struct RowExchange::Cursor {
   std::span<const std::int64_t> segments;
@@ -89,7 +71,7 @@ struct RowExchange::Cursor {
 
 // Lays out this owner's (group, expert) batches; each source sends its rows in the same order.
 void RowExchange::lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources) {
-  gather_.reserve(total(there_.recv));
+  gather_.reserve(owned_rows());
   for (const GroupId g : layout.groups_of(self)) {
     for (const ExpertId e : layout.owned_experts(self)) {
       ExpertBatch batch{e, g, std::ssize(gather_), 0};
@@ -116,42 +98,46 @@ RowExchange::RowExchange(StepContext& context, const DispatchPlan& plan, std::ui
   Buffer<Cursor> sources;
   std::span<const std::int64_t> unread = announced.messages;
   std::int64_t row = 0;
+  const std::int64_t chunks = context.transport.chunks();
   for (const Rank p : context.transport.peers()) {
-    const std::int64_t rows = unread[0], segments = segment_count(context.layout, p, self);
-    check_conservation(p, self, rows, total(unread.subspan(1, segments)));
-    sources.push_back({unread.subspan(1, segments), row});
-    unread = unread.subspan(1 + segments);
-    row += rows;
+    const std::span<const std::int64_t> heads = unread.first(chunks);
+    const std::int64_t segments = segment_count(context.layout, p, self);
+    unread = unread.subspan(chunks);
+    sources.push_back({unread.first(segments), row});
+    for (std::int64_t c = 0; c < chunks; ++c) {
+      const std::int64_t of_chunk = segment_count(context.layout, p, self, c, chunks);
+      check_conservation(p, self, heads[c], total(unread.first(of_chunk)));
+      unread = unread.subspan(of_chunk);
+    }
+    row += total(heads);
   }
   there_ = std::move(announced.rows);
-  back_ = there_.reversed();
+  for (const RowCounts& rows : there_) back_.push_back(rows.reversed());
   lay_out_batches(context.layout, self, std::move(sources));
 }
 
-template <class T>
-Tensor<T> RowExchange::to_experts(StepContext& context, Tensor<T> packed, Pass pass) const {
-  // With a single source, send order is the canonical order.
-  if (context.transport.peers().size() == 1) return packed;
-  Tensor<T> received =
-      transfer_rows(context, packed, there_, {layer_, Transfer::Direction::to_experts, pass});
-  const ScopedPhase phase(context.timer, Phase::routing);
-  return in_order_ ? std::move(received) : gather_rows<T>(received.view(), gather_);
+std::span<const ExpertBatch> RowExchange::batches(std::int64_t chunk) const {
+  // With several chunks, each owned expert has one batch (moe/dispatch_plan.hpp).
+  const auto border = [&](std::int64_t i) { return i * std::ssize(batches_) / chunks(); };
+  return std::span(batches_).subspan(border(chunk), border(chunk + 1) - border(chunk));
 }
 
-template <class T>
-Tensor<T> RowExchange::from_experts(StepContext& context, Tensor<T> gathered, Pass pass) const {
-  if (context.transport.peers().size() == 1) return gathered;
-  const Tensor<T> sent = [&] {
-    const ScopedPhase phase(context.timer, Phase::routing);
-    return in_order_ ? std::move(gathered) : scatter_rows(gathered, gather_);
-  }();
-  return transfer_rows(context, sent, back_, {layer_, Transfer::Direction::from_experts, pass});
+std::int64_t RowExchange::kept_rows() const {
+  std::int64_t rows = 0;
+  for (const RowCounts& chunk : there_) rows += total(chunk.send);
+  return rows;
+}
+
+std::int64_t RowExchange::owned_rows() const {
+  std::int64_t rows = 0;
+  for (const RowCounts& chunk : there_) rows += total(chunk.recv);
+  return rows;
 }
 
 Buffer<std::uint64_t> RowExchange::indices_to_experts(
     StepContext& context, const DispatchPlan& plan,
     std::span<const std::uint64_t> token_index) const {
-  Buffer<std::int64_t> packed, received(total(there_.recv));
+  Buffer<std::int64_t> packed, received(owned_rows());
   packed.reserve(plan.rows.size());
   for (const std::int64_t row : plan.rows)
     packed.push_back(static_cast<std::int64_t>(token_index[row]));
@@ -177,13 +163,7 @@ Tensor<T> gather_rows(View<const T> x, std::span<const std::int64_t> rows) {
   return y;
 }
 
-#define SWITCHYARD_INSTANTIATE(T)                                                    \
-  template Tensor<T> RowExchange::to_experts(StepContext&, Tensor<T>, Pass) const;   \
-  template Tensor<T> RowExchange::from_experts(StepContext&, Tensor<T>, Pass) const; \
-  template Tensor<T> gather_rows(View<const T>, std::span<const std::int64_t>);
-
-SWITCHYARD_INSTANTIATE(float)
-SWITCHYARD_INSTANTIATE(bfloat16)
-#undef SWITCHYARD_INSTANTIATE
+template Tensor<float> gather_rows(View<const float>, std::span<const std::int64_t>);
+template Tensor<bfloat16> gather_rows(View<const bfloat16>, std::span<const std::int64_t>);
 
 }  // namespace switchyard

@@ -1,7 +1,6 @@
-// Sends kept rows to the owners of their experts and the results back: a count exchange, then one
-// transfer of rows in each direction (comm/row_transport.hpp). Rows have the transfer precision (T:
-// float or bfloat16) even where they stay in the process. It knows the dispatch plan, neither the
-// router nor what experts compute.
+// Which rows travel to the owners of their experts and back: a count exchange, then transfers of
+// rows in each direction (moe/row_stream.hpp makes them, comm/row_transport.hpp carries them). It
+// knows the dispatch plan, neither the router nor what experts compute.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +21,12 @@ struct ExpertBatch {
   std::int64_t first = 0, rows = 0;  // rows of the gathered matrix
 };
 
+// The rows of batches that follow one another.
+struct RowRange {
+  std::int64_t first = 0, rows = 0;
+};
+RowRange rows_of(std::span<const ExpertBatch> batches);
+
 // The exchange of one layer in one step, made from the dispatch plan and used for all transfers of
 // that layer and step.
 class RowExchange {
@@ -33,19 +38,26 @@ class RowExchange {
   // the group, like all functions that transfer rows.
   RowExchange(StepContext& context, const DispatchPlan& plan, std::uint32_t layer = 0);
 
-  // packed [kept rows, D] in the plan's send order -> gathered [owned rows, D].
-  template <class T>
-  Tensor<T> to_experts(StepContext& context, Tensor<T> packed, Pass pass = Pass::forward) const;
-  // gathered [owned rows, D] -> packed [kept rows, D] in send order, at the source.
-  template <class T>
-  Tensor<T> from_experts(StepContext& context, Tensor<T> gathered, Pass pass = Pass::forward) const;
   // The token index of each gathered row, which keys expert dropout; token_index [h*N].
   Buffer<std::uint64_t> indices_to_experts(StepContext& context, const DispatchPlan& plan,
                                            std::span<const std::uint64_t> token_index) const;
 
-  // Every owned (group, expert), including those without rows.
+  std::uint32_t layer() const { return layer_; }
+  // Every owned (group, expert), including those without rows; or those of one chunk.
   std::span<const ExpertBatch> batches() const { return batches_; }
-  std::span<const std::int64_t> received_rows() const { return there_.recv; }  // [peers]
+  std::span<const ExpertBatch> batches(std::int64_t chunk) const;
+
+  std::int64_t chunks() const { return std::ssize(there_); }  // at least 1
+  // The rows of one chunk, on their way to the experts and back.
+  const RowCounts& there(std::int64_t chunk) const { return there_[chunk]; }
+  const RowCounts& back(std::int64_t chunk) const { return back_[chunk]; }
+  std::int64_t kept_rows() const;   // that this process sends
+  std::int64_t owned_rows() const;  // that it computes
+  // The position in the receive buffer of each row of the gathered matrix. That holds the owner's
+  // (group, expert) batches one after the other, each in canonical order; the receive buffer has
+  // the rows as their sources sent them.
+  std::span<const std::int64_t> arrival() const { return gather_; }
+  bool in_order() const { return in_order_; }  // rows arrive in gathered order
 
  private:
   struct Cursor;
@@ -53,11 +65,9 @@ class RowExchange {
   void lay_out_batches(const Layout& layout, Rank self, Buffer<Cursor> sources);
 
   std::uint32_t layer_ = 0;
-  RowCounts there_, back_;  // to the experts and back
-  // gather_[i]: position in the receive buffer of row i of the gathered matrix. The gathered matrix
-  // holds the owner's (group, expert) batches one after the other, each in canonical order.
+  Buffer<RowCounts> there_, back_;  // [chunks]
   Buffer<std::int64_t> gather_;
-  bool in_order_ = true;  // gather_[i] = i for all i: rows arrive in gathered order
+  bool in_order_ = true;
   Buffer<ExpertBatch> batches_;
 };
 

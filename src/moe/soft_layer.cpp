@@ -105,8 +105,10 @@ RemoteExpertsSaved<In> SoftLayer::announce(StepContext& context, const Tokens& t
     }
   }
   for (const Selection& selection : selections) views.push_back(&selection);
-  return experts_.announce<In>(context, plan_dispatch(context.layout, context.comm.rank(), views),
-                               slot_index);
+  return experts_.announce<In>(
+      context,
+      plan_dispatch(context.layout, context.comm.rank(), views, context.transport.chunks()),
+      slot_index);
 }
 
 template <class In>

@@ -19,7 +19,7 @@ DispatchPlan plan_groups(StepContext& context, std::span<const Routing> routings
   const ScopedPhase phase(context.timer, Phase::routing);
   Buffer<const Selection*> selections;
   for (const Routing& routing : routings) selections.push_back(&routing.selection);
-  return plan_dispatch(context.layout, context.comm.rank(), selections);
+  return plan_dispatch(context.layout, context.comm.rank(), selections, context.transport.chunks());
 }
 
 // The kept rows of x [h*N, D] in send order.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/row_transport.hpp"
 #include "model/full_attention.hpp"
 #include "model/window_tiles.hpp"
 #include "plan/capacity.hpp"
@@ -30,6 +31,7 @@ StackMemory::StackMemory(const MemoryInput& input, Rank p, Load load, bool decod
       positions_(ranks_ * rows_ * length_),
       source_(input.shape.input_length),
       in_order_(input.layout.groups_of(p).size() * input.layout.owned_experts(p).size() <= 1),
+      chunks_(switchyard::exchange_chunks(input.layout, p, input.exchange_chunks)),
       routed_(config_.moe.num_experts > 0 ? route(p, load) : Routed()) {}
 
 int StackMemory::blocks() const { return block_count(config_, decoder_); }
@@ -37,18 +39,21 @@ int StackMemory::blocks() const { return block_count(config_, decoder_); }
 StackMemory::Routed StackMemory::route(Rank p, Load load) const {
   const CapacityPlan plan = plan_capacity(config_, layout_, shape_, decoder_);
   const std::int64_t experts = layout_.experts(), owned = layout_.owned_experts(p).size();
+  const std::int64_t in_chunk = (owned + chunks_ - 1) / chunks_;  // experts
   std::int64_t members = 0, group_size = layout_.virtual_ranks() / layout_.groups();
   for (const GroupId g : layout_.groups_of(p)) members += layout_.members(g).size();
   if (load == Load::worst) {
     return {.kept = ranks_ * plan.most_rows(experts),
             .owned = members * plan.most_rows(owned),
-            .largest = owned > 0 ? group_size * plan.most_rows(1) : 0};
+            .largest = owned > 0 ? group_size * plan.most_rows(1) : 0,
+            .chunk = members * plan.most_rows(in_chunk)};
   }
   const double fair = static_cast<double>(plan.most_rows(experts)) /
                       static_cast<double>(experts);  // of one virtual rank for one expert
   return {.kept = rounded_up(fair * static_cast<double>(ranks_ * experts)),
           .owned = rounded_up(fair * static_cast<double>(members * owned)),
-          .largest = owned > 0 ? rounded_up(fair * static_cast<double>(group_size)) : 0};
+          .largest = owned > 0 ? rounded_up(fair * static_cast<double>(group_size)) : 0,
+          .chunk = rounded_up(fair * static_cast<double>(members * in_chunk))};
 }
 
 std::int64_t StackMemory::floats(std::int64_t rows, std::int64_t cols) {
@@ -190,6 +195,7 @@ std::int64_t StackMemory::experts_backward() const {
   const std::int64_t kept = inputs(routed_.kept, d_model), owned = inputs(routed_.owned, d_model);
   const std::int64_t owned_f32 = floats(routed_.owned, d_model);
   const bool alone = layout_.processes() == 1;
+  if (chunks_ > 1) return experts_backward_in_chunks();
   const std::int64_t reordered = alone || in_order_ ? 0 : owned;
   const std::int64_t dispatching = kept + (alone ? 0 : owned) + reordered;
   const std::int64_t computing = owned + owned_f32 + mlp_saved(routed_.largest) +
@@ -197,6 +203,22 @@ std::int64_t StackMemory::experts_backward() const {
   const std::int64_t rounding = rounds() ? owned + owned_f32 + owned : 0;
   const std::int64_t returning = 2 * owned + (alone ? 0 : kept) + reordered;
   return std::max({dispatching, computing, rounding, returning});
+}
+
+// The same with several chunks: while one is computed, gradients of others arrive and leave. Before
+// the last, all that was sent is still held on both sides.
+std::int64_t StackMemory::experts_backward_in_chunks() const {
+  const std::int64_t d_model = config_.d_model;
+  const std::int64_t kept = inputs(routed_.kept, d_model), owned = inputs(routed_.owned, d_model);
+  const std::int64_t arriving = kept + owned + (in_order_ ? 0 : owned), leaving = owned + kept;
+  const std::int64_t computed = inputs(routed_.chunk, d_model);
+  const std::int64_t computing =
+      floats(routed_.chunk, d_model) +
+      std::max(rounds() ? computed : 0,
+               mlp_saved(routed_.largest) + product_rooms(routed_.largest, config_.d_ff, d_model));
+  const std::int64_t first = arriving + std::max(computing, leaving + computed);
+  const std::int64_t between = chunks_ > 2 ? arriving + leaving + computing : 0;
+  return std::max({first, between, owned + leaving + computing});
 }
 
 // For one virtual rank, the router's input where it is a copy: widened, perturbed or rounded.

@@ -35,6 +35,7 @@ class StackMemory {
     std::int64_t kept = 0;     // sent by this process
     std::int64_t owned = 0;    // computed by it
     std::int64_t largest = 0;  // of those, by one expert for one group
+    std::int64_t chunk = 0;    // of those, in one chunk of the exchange
   };
   Routed route(Rank p, Load load) const;
 
@@ -69,6 +70,7 @@ class StackMemory {
   std::int64_t attention_backward(const Attended& attended, bool self) const;
   std::int64_t dense_backward() const;
   std::int64_t experts_backward() const;
+  std::int64_t experts_backward_in_chunks() const;
   std::int64_t router_inputs() const;
   std::int64_t switch_backward() const;
   std::int64_t soft_backward() const;
@@ -85,6 +87,7 @@ class StackMemory {
   std::int64_t positions_;  // h*b*n
   std::int64_t source_;     // S: keys of cross-attention
   bool in_order_;           // rows arrive in the order the experts need
+  std::int64_t chunks_;     // of the exchange
   Routed routed_;
 };
 

@@ -26,6 +26,7 @@ struct MemoryInput {
   StepShape shape;
   OptimizerShape optimizer;
   int threads = 1;
+  int exchange_chunks = 1;  // as asked for
 };
 
 // balanced: all experts are chosen equally often. worst: of each routing group, as many rows as

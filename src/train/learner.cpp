@@ -15,6 +15,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+RowTransport::Options transport_options(const Settings& settings) {
+  RowTransport::Options options;
+  if (settings.two_level_exchange) options.way = RowTransport::Way::two_level;
+  options.chunks = settings.exchange_chunks;
+  return options;
+}
+
 }  // namespace
 
 Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target_length)
@@ -22,9 +29,7 @@ Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target
       settings_(settings),
       target_length_(target_length),
       layout_(settings.virtual_ranks, comm.size(), settings.groups, settings.model.moe.num_experts),
-      transport_(
-          comm, layout_,
-          settings.two_level_exchange ? RowTransport::Way::two_level : RowTransport::Way::direct),
+      transport_(comm, layout_, transport_options(settings)),
       model_(settings.model, layout_, comm.rank(), settings.seed, Transformer::Gradients::yes),
       reducer_(comm, layout_, model_.parameters()),
       optimizer_(make_optimizer(settings.optimizer, model_.parameters().params())) {}

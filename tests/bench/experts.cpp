@@ -40,10 +40,18 @@ struct Experts {
             Activation::relu,
             {0, {1, Purpose::hidden_dropout, 0, 0}, {}}};
   }
-  ExpertsOutput<In> forward() {
-    auto copy = Tensor<In>::uninitialized(x.rows(), x.cols());
-    std::copy_n(x.data(), x.size(), copy.data());
-    return experts_forward<In>(work, params, owned(), batches, std::move(copy));
+  struct Output {
+    Tensor<In> y;
+    ExpertsSaved<In> saved;
+  };
+  Output forward() {
+    Output output;
+    output.saved.x = Tensor<In>::uninitialized(x.rows(), x.cols());
+    std::copy_n(x.data(), x.size(), output.saved.x.data());
+    output.saved.hidden = hidden_room<In>(params, owned(), x.rows());
+    output.y = experts_forward<In>(work, params, owned(), batches, output.saved.x.view(),
+                                   output.saved.hidden);
+    return output;
   }
   Tensor<In> backward(const ExpertsSaved<In>& saved) {
     return experts_backward<In>(work, params, owned(), batches, saved, dy.view());
@@ -103,7 +111,7 @@ double worst_of_rows(const Experts<In>& experts, Error error) {
 template <class In>
 void time_forward(benchmark::State& state, const LayerShape& shape) {
   Experts<In> experts(shape);
-  const ExpertsOutput<In> output = experts.forward();
+  const auto output = experts.forward();
   const double error = worst_of_rows(experts, [&](std::int64_t e, std::int64_t row) {
     const auto x = doubles<In>(View<const In>(experts.x.view()).row_range(row, 1));
     return error_of<In>(output.y.view().row_range(row, 1), experts.plain(e, x));
@@ -116,7 +124,7 @@ void time_forward(benchmark::State& state, const LayerShape& shape) {
 template <class In>
 void time_backward(benchmark::State& state, const LayerShape& shape) {
   Experts<In> experts(shape);
-  const ExpertsOutput<In> output = experts.forward();
+  const auto output = experts.forward();
   const Tensor<In> dx = experts.backward(output.saved);
   const double error = worst_of_rows(experts, [&](std::int64_t e, std::int64_t row) {
     const auto part = [row](View<const In> all) { return doubles<In>(all.row_range(row, 1)); };

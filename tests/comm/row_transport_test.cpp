@@ -18,8 +18,16 @@ std::int64_t element(Rank from, Rank to, std::int64_t row, std::int64_t column) 
   return ((from.value * 100 + to.value) * 100 + row) * 10 + column;
 }
 
-// The length of the message that announces the rows: their number, and then more.
-std::int64_t message_length(Rank from, Rank to) { return 1 + (from.value + to.value) % 3; }
+// Of those, the ones in each chunk; some chunks have none.
+std::int64_t rows_between(Rank from, Rank to, std::int64_t chunk, std::int64_t chunks) {
+  const std::int64_t rows = rows_between(from, to);
+  return (chunk + 1) * rows / chunks - chunk * rows / chunks;
+}
+
+// The lengths of the messages that announce the rows: a number per chunk, and then more.
+RowTransport::MessageSize message_length(std::int64_t chunks) {
+  return [chunks](Rank from, Rank to) { return chunks + (from.value + to.value) % 3; };
+}
 
 // What `self` sends to all, or receives from all, packed in the order of the peers.
 template <class T>
@@ -38,36 +46,68 @@ std::vector<std::int64_t> packed_messages(const RowTransport& transport, Rank se
   std::vector<std::int64_t> messages;
   for (const Rank p : transport.peers()) {
     const Rank from = sent ? self : p, to = sent ? p : self;
-    messages.push_back(rows_between(from, to));
-    for (std::int64_t i = 1; i < message_length(from, to); ++i)
+    const std::int64_t chunks = transport.chunks();
+    for (std::int64_t c = 0; c < chunks; ++c) messages.push_back(rows_between(from, to, c, chunks));
+    for (std::int64_t i = chunks; i < message_length(chunks)(from, to); ++i)
       messages.push_back(element(from, to, i, 7));
   }
   return messages;
 }
 
+Buffer<RowCounts> reversed(const Buffer<RowCounts>& chunks) {
+  Buffer<RowCounts> result;
+  for (const RowCounts& rows : chunks) result.push_back(rows.reversed());
+  return result;
+}
+
 template <class T>
-void expect_rows_arrive(const RowTransport& transport, const RowCounts& rows) {
+void expect_rows_arrive(const RowTransport& transport, const Buffer<RowCounts>& chunks) {
   const Rank self = test_world().rank();
   const auto sent = packed_rows<T>(transport, self, true),
              expected = packed_rows<T>(transport, self, false);
   std::vector<T> received(expected.size()), back(sent.size());
-  transport.transfer<T>(rows, sent, received, width);
+  transport.transfer<T>(chunks, sent, received, width);
   EXPECT_EQ(received, expected);
-  transport.transfer<T>(rows.reversed(), received, back, width);
+  transport.transfer<T>(reversed(chunks), received, back, width);
+  EXPECT_EQ(back, sent);
+}
+
+// All chunks are under way in both directions before the first is waited for.
+template <class T>
+void expect_rows_arrive_together(const RowTransport& transport, const Buffer<RowCounts>& chunks) {
+  const Rank self = test_world().rank();
+  const auto sent = packed_rows<T>(transport, self, true),
+             expected = packed_rows<T>(transport, self, false);
+  std::vector<T> received(expected.size()), back(sent.size());
+  const Buffer<RowCounts> returning = reversed(chunks);
+  std::vector<RowTransfer<T>> there, here;
+  for (std::size_t c = 0; c < chunks.size(); ++c) {
+    there.push_back(transport.start<T>(chunks[c], sent, received, width));
+    here.push_back(transport.start<T>(returning[c], expected, back, width));
+    there.back().advance();
+  }
+  for (std::size_t c = 0; c < chunks.size(); ++c) there[c].finish(), here[c].finish();
+  EXPECT_EQ(received, expected);
   EXPECT_EQ(back, sent);
 }
 
 void expect_all_arrives(const RowTransport& transport) {
   const Rank self = test_world().rank();
-  const auto announced = transport.announce(packed_messages(transport, self, true), message_length);
+  const std::int64_t chunks = transport.chunks();
+  const auto announced =
+      transport.announce(packed_messages(transport, self, true), message_length(chunks));
   EXPECT_EQ(announced.messages, packed_messages(transport, self, false));
-  std::int64_t peer = 0;
-  for (const Rank p : transport.peers()) {
-    EXPECT_EQ(announced.rows.send[peer], rows_between(self, p));
-    EXPECT_EQ(announced.rows.recv[peer++], rows_between(p, self));
+  ASSERT_EQ(std::ssize(announced.rows), chunks);
+  for (std::int64_t c = 0; c < chunks; ++c) {
+    std::int64_t peer = 0;
+    for (const Rank p : transport.peers()) {
+      EXPECT_EQ(announced.rows[c].send[peer], rows_between(self, p, c, chunks));
+      EXPECT_EQ(announced.rows[c].recv[peer++], rows_between(p, self, c, chunks));
+    }
   }
   expect_rows_arrive<std::int64_t>(transport, announced.rows);
   expect_rows_arrive<float>(transport, announced.rows);
+  expect_rows_arrive_together<float>(transport, announced.rows);
 }
 
 Layout layout_of(int groups) { return {12, test_world().size(), groups, 12}; }
@@ -80,6 +120,22 @@ bool allowed(int groups) {
 TEST(RowTransport, BringsEachRowToItsProcessAndBack) {
   for (const int groups : {1, 2, 3, 4, 12})
     if (allowed(groups)) expect_all_arrives(RowTransport(test_world(), layout_of(groups)));
+}
+
+TEST(RowTransport, BringsRowsInChunks) {
+  for (const int groups : {1, 2, 12})
+    for (const int chunks : {2, 3, 100})
+      if (allowed(groups))
+        expect_all_arrives({test_world(), layout_of(groups), {.chunks = chunks}});
+}
+
+TEST(RowTransport, HasAtMostAChunkPerExpertOfAProcess) {
+  const int processes = test_world().size();
+  const RowTransport transport(test_world(), layout_of(1), {.chunks = 100});
+  EXPECT_EQ(transport.chunks(), processes == 1 ? 1 : (12 + processes - 1) / processes);
+  EXPECT_EQ(RowTransport(test_world(), layout_of(1)).chunks(), 1);
+  EXPECT_EQ(RowTransport(test_world(), {12, processes, 1, 0}, {.chunks = 4}).chunks(), 1)
+      << "a dense model";
 }
 
 TEST(RowTransport, StaysInsideTheGroup) {
@@ -104,8 +160,12 @@ TEST(RowTransport, GivesTheSameRowsThroughRelays) {
     for (std::int64_t p = 0; p < test_world().rank().value; ++p) host /= processes;
     host = 1000 + 7 * (host % processes);
     for (const int groups : {1, 2})
-      if (allowed(groups))
-        expect_all_arrives({test_world(), layout_of(groups), RowTransport::Way::two_level, host});
+      for (const int chunks : {1, 3})
+        if (allowed(groups))
+          expect_all_arrives(
+              {test_world(),
+               layout_of(groups),
+               {.way = RowTransport::Way::two_level, .chunks = chunks, .host = host}});
   }
 }
 
@@ -115,9 +175,11 @@ TEST(RowTransport, IsNotConfusedBySumsOnTheirWay) {
   constexpr std::int64_t n = 40000;
   const int processes = test_world().size();
   const Rank self = test_world().rank();
-  const RowTransport transport(test_world(), layout_of(1), RowTransport::Way::two_level,
-                               self.value % 2);
-  const auto announced = transport.announce(packed_messages(transport, self, true), message_length);
+  const RowTransport transport(
+      test_world(), layout_of(1),
+      {.way = RowTransport::Way::two_level, .chunks = 2, .host = self.value % 2});
+  const auto announced = transport.announce(packed_messages(transport, self, true),
+                                            message_length(transport.chunks()));
   CanonicalSum<float> sum(test_world(), {processes, processes}, n, 5000);
   std::vector<float> values(n);
   for (std::int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(i % 1000 + self.value);
@@ -125,7 +187,7 @@ TEST(RowTransport, IsNotConfusedBySumsOnTheirWay) {
   sum.begin({&leaf, 1});
   for (std::int64_t first = n - 5000; first >= 0; first -= 5000) {
     if (self.value % 2 == 0) sum.final_from(first);
-    expect_rows_arrive<float>(transport, announced.rows);
+    expect_rows_arrive_together<float>(transport, announced.rows);
     if (self.value % 2 == 1) sum.final_from(first);
   }
   sum.finish();

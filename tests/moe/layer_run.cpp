@@ -139,11 +139,12 @@ LayerOutputs gather_outputs(const Comm& comm, const LayerCase& c, LayerOutputs m
 }
 
 template <class Layer, class In>
-LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
+LayerOutputs run(const Comm& comm, const LayerCase& c, const LayerInputs& in,
+                 const RowTransport::Options& options) {
   const Layout layout(c.V, comm.size(), c.G, c.E);
   PhaseTimer timer;
   Work work;
-  const RowTransport transport(comm, layout);
+  const RowTransport transport(comm, layout, options);
   StepContext context{comm,   transport, layout, layer_seed,   c.step,
                       c.mode, timer,     work,   c.micro_steps};
   LayerParams params = make_params(c, in, layout, comm.rank());
@@ -238,12 +239,13 @@ LayerInputs make_inputs(const LayerCase& c) {
   return in;
 }
 
-LayerOutputs run_layer(const Comm& comm, const LayerCase& c, const LayerInputs& in) {
+LayerOutputs run_layer(const Comm& comm, const LayerCase& c, const LayerInputs& in,
+                       const RowTransport::Options& transport) {
   if (c.method == RoutingMethod::soft)
-    return c.precision == Precision::float32 ? run<SoftLayer, float>(comm, c, in)
-                                             : run<SoftLayer, bfloat16>(comm, c, in);
-  return c.precision == Precision::float32 ? run<SwitchLayer, float>(comm, c, in)
-                                           : run<SwitchLayer, bfloat16>(comm, c, in);
+    return c.precision == Precision::float32 ? run<SoftLayer, float>(comm, c, in, transport)
+                                             : run<SoftLayer, bfloat16>(comm, c, in, transport);
+  return c.precision == Precision::float32 ? run<SwitchLayer, float>(comm, c, in, transport)
+                                           : run<SwitchLayer, bfloat16>(comm, c, in, transport);
 }
 
 reference::SwitchProblem reference_problem(const LayerCase& c, const LayerInputs& in) {

@@ -60,7 +60,8 @@ struct LayerOutputs {
 
 LayerInputs make_inputs(const LayerCase& c);
 // Collective over `comm`. Every process gets the outputs of all.
-LayerOutputs run_layer(const Comm& comm, const LayerCase& c, const LayerInputs& inputs);
+LayerOutputs run_layer(const Comm& comm, const LayerCase& c, const LayerInputs& inputs,
+                       const RowTransport::Options& transport = {});
 // The same problem for the reference implementation of a Switch layer.
 reference::SwitchProblem reference_problem(const LayerCase& c, const LayerInputs& inputs);
 

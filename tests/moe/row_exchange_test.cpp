@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "moe/routings.hpp"
 #include "moe/usable_comm.hpp"
+#include "moe/whole_exchange.hpp"
 #include "support/mpi_main.hpp"
 #include "tensor/rounding.hpp"
 
@@ -20,17 +21,18 @@ constexpr std::int64_t N = 40, D = 5, C = 7;
 // encodes which token it is: (virtual rank, token, expert, …).
 struct Setting {
   int V, G, E;
+  RowTransport::Options options;
   Comm comm = usable_comm(test_world(), V, G);
   Layout layout{V, comm.size(), G, E};
   PhaseTimer timer{};
   Work work{};
-  RowTransport transport{comm, layout};
+  RowTransport transport{comm, layout, options};
   StepContext context{comm, transport, layout, 1, 0, Mode::train, timer, work};
   std::vector<Selection> selections = hosted_selections(layout, comm.rank(), N, C);
-  DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
+  DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections), transport.chunks());
   Tensor<float> source = Tensor<float>::zeros(layout.hosted(comm.rank()).size() * N, D);
 
-  Setting(int v, int g, int e) : V(v), G(g), E(e) {
+  Setting(int v, int g, int e, RowTransport::Options o) : V(v), G(g), E(e), options(o) {
     for (std::int64_t row = 0; row < source.rows(); ++row) {
       source.view()(row, 0) = static_cast<float>(context.hosted().first.value + row / N);
       source.view()(row, 1) = static_cast<float>(row % N);
@@ -41,15 +43,23 @@ struct Setting {
   Tensor<float> packed() const { return gather_rows(source.view(), plan.rows); }
 };
 
-class RowExchanges : public testing::TestWithParam<std::array<int, 3>> {
+// Each process is a host of its own for the two-level way.
+RowTransport::Options options(int chunks, int two_level) {
+  return {.way = two_level != 0 ? RowTransport::Way::two_level : RowTransport::Way::direct,
+          .chunks = chunks,
+          .host = test_world().rank().value};
+}
+
+class RowExchanges : public testing::TestWithParam<std::array<int, 5>> {
  protected:
-  Setting setting{GetParam()[0], GetParam()[1], GetParam()[2]};
+  Setting setting{GetParam()[0], GetParam()[1], GetParam()[2],
+                  options(GetParam()[3], GetParam()[4])};
 };
 
 TEST_P(RowExchanges, ReturnsEachRowToItsToken) {
   const RowExchange exchange(setting.context, setting.plan);
-  const Tensor<float> back = exchange.from_experts(
-      setting.context, exchange.to_experts(setting.context, setting.packed()));
+  const Tensor<float> back = from_experts(setting.context, exchange,
+                                          to_experts(setting.context, exchange, setting.packed()));
   const Tensor<float> sent = setting.packed();
   ASSERT_EQ(back.rows(), sent.rows());
   EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
@@ -59,12 +69,12 @@ TEST_P(RowExchanges, MovesRowsOfBfloat16AsItMovesOthersInHalfTheBytes) {
   const RowExchange exchange(setting.context, setting.plan);
   Tensor<bfloat16> packed = rounded<bfloat16>(setting.packed());
   EXPECT_EQ(2 * packed.flat().size_bytes(), setting.packed().flat().size_bytes());
-  const Tensor<float> expected = exchange.to_experts(setting.context, setting.packed());
-  Tensor<bfloat16> gathered = exchange.to_experts(setting.context, std::move(packed));
+  const Tensor<float> expected = to_experts(setting.context, exchange, setting.packed());
+  Tensor<bfloat16> gathered = to_experts(setting.context, exchange, std::move(packed));
   ASSERT_EQ(gathered.size(), expected.size());
   for (std::size_t i = 0; i < expected.flat().size(); ++i)
     ASSERT_EQ(gathered.flat()[i], to_bfloat16(expected.flat()[i]));
-  const Tensor<bfloat16> back = exchange.from_experts(setting.context, std::move(gathered));
+  const Tensor<bfloat16> back = from_experts(setting.context, exchange, std::move(gathered));
   const Tensor<bfloat16> sent = rounded<bfloat16>(setting.packed());
   ASSERT_EQ(back.size(), sent.size());
   EXPECT_TRUE(std::equal(back.flat().begin(), back.flat().end(), sent.flat().begin()));
@@ -74,7 +84,7 @@ TEST_P(RowExchanges, GivesOwnersTheirRowsInCanonicalOrder) {
   const Layout& layout = setting.layout;
   const Rank self = setting.comm.rank();
   const RowExchange exchange(setting.context, setting.plan);
-  const Tensor<float> gathered = exchange.to_experts(setting.context, setting.packed());
+  const Tensor<float> gathered = to_experts(setting.context, exchange, setting.packed());
   std::int64_t next = 0;
   auto batch = exchange.batches().begin();
   for (const GroupId g : layout.groups_of(self)) {
@@ -107,7 +117,7 @@ TEST_P(RowExchanges, SendsExactlyTheKeptRows) {
   const RowExchange exchange(setting.context, setting.plan);
   std::int64_t totals[3] = {};  // sent, received, kept by the selections
   for (const std::int64_t rows : setting.plan.send_rows) totals[0] += rows;
-  for (const std::int64_t rows : exchange.received_rows()) totals[1] += rows;
+  totals[1] = exchange.owned_rows();
   for (const Selection& s : setting.selections)
     totals[2] += std::count(s.fate.begin(), s.fate.end(), Fate::kept);
   const Tensor<float> packed = setting.packed();
@@ -122,8 +132,10 @@ TEST_P(RowExchanges, KeepsRowsInsideTheirGroup) {
   const RowExchange exchange(setting.context, setting.plan);
   for (const Rank p : setting.transport.peers())
     EXPECT_EQ(setting.layout.groups_of(p).first, setting.layout.groups_of(self).first);
-  EXPECT_EQ(std::ssize(setting.plan.send_rows), setting.transport.peers().size());
-  EXPECT_EQ(std::ssize(exchange.received_rows()), setting.transport.peers().size());
+  EXPECT_EQ(std::ssize(setting.plan.send_rows),
+            setting.transport.peers().size() * setting.transport.chunks());
+  for (std::int64_t chunk = 0; chunk < exchange.chunks(); ++chunk)
+    EXPECT_EQ(std::ssize(exchange.there(chunk).recv), setting.transport.peers().size());
 }
 
 TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
@@ -132,7 +144,7 @@ TEST_P(RowExchanges, CarriesTheTokenIndexOfEachRow) {
     index.push_back((std::uint64_t{1} << 60) + (setting.context.hosted().first.value * N + row));
   const RowExchange exchange(setting.context, setting.plan);
   const auto carried = exchange.indices_to_experts(setting.context, setting.plan, index);
-  const Tensor<float> gathered = exchange.to_experts(setting.context, setting.packed());
+  const Tensor<float> gathered = to_experts(setting.context, exchange, setting.packed());
   ASSERT_EQ(std::ssize(carried), gathered.rows());
   for (std::int64_t i = 0; i < gathered.rows(); ++i) {
     const auto token =
@@ -173,8 +185,8 @@ std::int64_t kept_rows(const Layout& layout, Rank from, Rank to) {
 
 TEST_P(RowExchanges, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
   const RowExchange exchange(setting.context, setting.plan, 3);
-  Tensor<float> rows = exchange.to_experts(setting.context, setting.packed());
-  exchange.from_experts(setting.context, std::move(rows), Pass::backward);
+  Tensor<float> rows = to_experts(setting.context, exchange, setting.packed());
+  from_experts(setting.context, exchange, std::move(rows), Pass::backward);
 
   const Rank self = setting.comm.rank();
   std::int64_t sent = 0, returned = 0;
@@ -202,15 +214,56 @@ TEST_P(RowExchanges, RecordsEachTransferAndTheBytesThatLeaveItsProcess) {
   EXPECT_EQ(transfers[2].bytes, returned);
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, RowExchanges,
-                         testing::Values(std::array{4, 1, 8}, std::array{4, 1, 3},
-                                         std::array{5, 1, 1}, std::array{4, 2, 3},
-                                         std::array{4, 4, 2}, std::array{1, 1, 4}),
-                         [](const auto& info) {
-                           return "V" + std::to_string(info.param[0]) + "G" +
-                                  std::to_string(info.param[1]) + "E" +
-                                  std::to_string(info.param[2]);
-                         });
+// The largest number of chunks is one per expert.
+TEST_P(RowExchanges, DividesTheExpertsOfEachProcessIntoChunks) {
+  const RowExchange exchange(setting.context, setting.plan);
+  EXPECT_LE(exchange.chunks(), std::max(1, GetParam()[3]));
+  std::int64_t rows = 0;
+  auto batch = exchange.batches().begin();
+  for (std::int64_t chunk = 0; chunk < exchange.chunks(); ++chunk) {
+    for (const ExpertBatch& of_chunk : exchange.batches(chunk)) {
+      EXPECT_EQ(of_chunk.first, rows);
+      EXPECT_EQ(&of_chunk, &*batch++);
+      rows += of_chunk.rows;
+    }
+  }
+  EXPECT_EQ(batch, exchange.batches().end());
+  EXPECT_EQ(rows, exchange.owned_rows());
+}
+
+// While the experts of one chunk are computed, the next is on its way, and results of earlier ones.
+TEST_P(RowExchanges, SendsAChunkBackWhileOthersAreStillOnTheirWay) {
+  const RowExchange exchange(setting.context, setting.plan);
+  ArrivingRows<float> arriving(setting.context, exchange, setting.packed(), Pass::forward);
+  LeavingRows<float> leaving(setting.context, exchange, Pass::forward);
+  for (std::int64_t chunk = 0; chunk < exchange.chunks(); ++chunk) {
+    arriving.receive();
+    const RowRange range = rows_of(exchange.batches(chunk));
+    auto twice = Tensor<float>::uninitialized(range.rows, D);
+    for (std::int64_t i = 0; i < range.rows; ++i)
+      for (std::int64_t d = 0; d < D; ++d)
+        twice.view()(i, d) = 2 * arriving.rows()(range.first + i, d);
+    arriving.advance();
+    leaving.send(std::move(twice));
+    leaving.advance();
+  }
+  const Tensor<float> back = leaving.finish(), sent = setting.packed();
+  ASSERT_EQ(back.rows(), sent.rows());
+  for (std::int64_t i = 0; i < sent.size(); ++i) ASSERT_EQ(back.data()[i], 2 * sent.data()[i]);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, RowExchanges,
+    testing::Values(std::array{4, 1, 8, 1, 0}, std::array{4, 1, 3, 1, 0}, std::array{5, 1, 1, 1, 0},
+                    std::array{4, 2, 3, 1, 0}, std::array{4, 4, 2, 1, 0}, std::array{1, 1, 4, 1, 0},
+                    std::array{4, 1, 8, 1, 1}, std::array{4, 1, 8, 2, 0}, std::array{4, 1, 9, 3, 1},
+                    std::array{4, 1, 3, 2, 0}, std::array{4, 2, 5, 7, 0}, std::array{4, 2, 6, 2, 1},
+                    std::array{5, 1, 1, 3, 1}),
+    [](const auto& info) {
+      return "V" + std::to_string(info.param[0]) + "G" + std::to_string(info.param[1]) + "E" +
+             std::to_string(info.param[2]) + "Chunks" + std::to_string(info.param[3]) +
+             (info.param[4] != 0 ? "TwoLevel" : "Direct");
+    });
 
 }  // namespace
 }  // namespace switchyard

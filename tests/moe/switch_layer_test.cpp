@@ -118,6 +118,21 @@ TEST_P(SwitchLayerCase, HasTheSameBitsOnAnyNumberOfProcessesAndThreads) {
   EXPECT_EQ(difference(here, single), "");
 }
 
+TEST_P(SwitchLayerCase, HasTheSameBitsHoweverItsRowsTravel) {
+  LayerCase c = GetParam().layer;
+  c.repeats = true;
+  const LayerInputs inputs = make_inputs(c);
+  const Comm comm = usable_comm(test_world(), c.V, c.G);
+  const LayerOutputs whole = run_layer(comm, c, inputs);
+  for (const auto way : {RowTransport::Way::direct, RowTransport::Way::two_level}) {
+    for (const std::int64_t chunks : {2, 3}) {
+      const LayerOutputs got =
+          run_layer(comm, c, inputs, {.way = way, .chunks = chunks, .host = comm.rank().value % 2});
+      EXPECT_EQ(difference(got, whole), "") << chunks << " chunks";
+    }
+  }
+}
+
 TEST_P(SwitchLayerCase, GivesDroppedAndPaddingTokensExactlyZero) {
   const LayerCase c = GetParam().layer;
   const LayerInputs inputs = make_inputs(c);

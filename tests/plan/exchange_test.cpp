@@ -9,6 +9,7 @@
 #include "moe/routings.hpp"
 #include "moe/row_exchange.hpp"
 #include "moe/usable_comm.hpp"
+#include "moe/whole_exchange.hpp"
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
 #include "plan/traffic.hpp"
@@ -140,8 +141,8 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     const DispatchPlan plan = plan_dispatch(layout, comm.rank(), pointers(selections));
     const RowExchange exchange(context, plan);
     auto rows = Tensor<float>::zeros(std::ssize(plan.rows), config.d_model);
-    rows = exchange.to_experts(context, std::move(rows));
-    rows = exchange.from_experts(context, std::move(rows));
+    rows = to_experts(context, exchange, std::move(rows));
+    rows = from_experts(context, exchange, rows);
 
     std::int64_t sent = 0;
     for (const Transfer& transfer : timer.transfers()) sent += transfer.bytes;

@@ -40,7 +40,8 @@ void prefer_expert_zero(ParamSet& params) {
   }
 }
 
-std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool all_to_one) {
+std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool all_to_one,
+                           int chunks) {
   const Comm& comm = test_world();
   const test::PeakAllocation peak;
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
@@ -50,7 +51,7 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
   PhaseTimer timer;
   Work work;
   for (std::int64_t step = 0; step < 2; ++step) {
-    const RowTransport transport(comm, layout);
+    const RowTransport transport(comm, layout, {.chunks = chunks});
     StepContext context{comm, transport, layout, 17, step, Mode::train, timer, work};
     const Batch batch =
         test::slice(test::full_batch(config, shape, virtual_ranks), layout.hosted(comm.rank()));
@@ -64,16 +65,18 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
   return peak.bytes();
 }
 
-void expect_predicted(const ModelConfig& config, Load load) {
+void expect_predicted(const ModelConfig& config, Load load, int chunks = 1) {
   const Comm& comm = test_world();
   const Layout layout(virtual_ranks, comm.size(), 1, config.moe.num_experts);
   const ProcessMemory memory = plan_memory({.config = config,
                                             .layout = layout,
                                             .shape = shape,
                                             .optimizer = {.moments = 1, .factor_from = 128},
-                                            .threads = omp_get_max_threads()},
+                                            .threads = omp_get_max_threads(),
+                                            .exchange_chunks = chunks},
                                            comm.rank(), load);
-  const auto measured = static_cast<double>(measured_peak(config, layout, load == Load::worst));
+  const auto measured =
+      static_cast<double>(measured_peak(config, layout, load == Load::worst, chunks));
   // The worst case applies to one process, the owner of expert 0.
   if (load == Load::worst && comm.rank() != Rank(0)) return;
   EXPECT_NEAR(static_cast<double>(memory.arrays()) / measured, 1, 0.05)
@@ -118,6 +121,14 @@ TEST(Memory, OfASwitchTransformerIsWhatItAllocates) {
   config.activation = Activation::gated_gelu;
   config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
   expect_variants_predicted(config, Load::balanced);
+}
+
+TEST(Memory, OfAnExchangeInChunksIsWhatItAllocates) {
+  if (test_world().size() == 1) GTEST_SKIP() << "no rows leave the process";
+  ModelConfig config = medium_config(16);
+  config.encoder_sparse_step = config.decoder_sparse_step = 1;
+  for (const ModelConfig& variant : variants_of(config))
+    for (const int chunks : {2, 4}) expect_predicted(variant, Load::balanced, chunks);
 }
 
 TEST(Memory, OfAWindowedEncoderIsWhatItAllocates) {

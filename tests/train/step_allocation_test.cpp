@@ -99,6 +99,7 @@ const std::vector<Case>& cases() {
          s.model.encoder_window = AttentionWindow{8, 1};
        }},
       {"Groups", [](Settings& s) { s.groups = 2; }},
+      {"Chunks", [](Settings& s) { s.exchange_chunks = 3; }},
       {"Recomputation", [](Settings& s) { s.model.recompute = Recompute::block; }},
       // The names of its layers are too long for std::string's internal buffer.
       {"Deep",
