@@ -64,11 +64,13 @@ settings=(smpi/privatization:no smpi/simulate-computation:no network/crosstraffi
   smpi/alltoallv:pair smpi/alltoall:bruck smpi/allgather:rdb smpi/allgatherv:mpich_rdb smpi/allreduce:rdb
   smpi/bcast:binomial_tree smpi/barrier:ompi_recursivedoubling smpi/bw-factor:0:0.95 smpi/lat-factor:0:1)
 
-# simulate PROCESSES PLATFORM NAME=VALUE…: writes the program's lines to $work/out and sets `seconds`, the real ones it took.
+# simulate PROCESSES PLATFORM NAME=VALUE…: writes the program's lines to $work/out and sets `seconds`, the real ones it
+# took. $per_host processes share a host.
+per_host=1
 simulate() {
   local processes=$1 platform=$2 begin options=() setting
   shift 2
-  seq -f 'node%.0f' 0 $((processes - 1)) >"$work/hosts"
+  awk -v n="$processes" -v each="$per_host" 'BEGIN { for (i = 0; i < n; i++) printf "node%d\n", int(i / each) }' >"$work/hosts"
   for setting in "${settings[@]}"; do options+=("--cfg=$setting"); done
   begin=$(date +%s.%N)
   (cd "$work" && OMP_NUM_THREADS=1 SMPI_PRIVATIZATION=no timeout "${SWITCHYARD_SIMULATE_SECONDS:-3600}" smpirun -np "$processes" \
@@ -97,7 +99,11 @@ compare() {
   echo "| $name | $processes | $alone | $seconds | $equal |"
 }
 
-# Further switches of the program that must move no bit become further rows here.
+# What must move no bit, all of it off and on. A further switch of the program is a further word here.
+off=(overlap=0 exchange=DIRECT exchange_chunks=1)
+on=(overlap=1 exchange=TWO_LEVEL exchange_chunks=3)
+
+# Further cases that must move no bit become further rows here.
 run_bits() {
   local routing methods=(SWITCH TOP2 TOPK EXPERT_CHOICE SOFT HASH NTLB)
   [ -z "$short" ] || methods=(SWITCH TOP2)
@@ -109,9 +115,34 @@ run_bits() {
   [ -z "$short" ] || return 0
   compare 64 'SWITCH, 2 micro-steps, BFLOAT16, AdamW' virtual_ranks=64 num_experts=16 micro_steps=2 precision=BFLOAT16 optimizer=ADAMW
   compare 64 'TOP2, 4 replica groups, SGD' virtual_ranks=64 num_experts=16 groups=4 routing=TOP2 optimizer=SGD
-  compare 16 'SWITCH, 4 virtual ranks a process' virtual_ranks=64 num_experts=16
+  compare 16 'SWITCH, 4 virtual ranks per process' virtual_ranks=64 num_experts=16
+  compare_switches 64 virtual_ranks=64 num_experts=192
   [ "$most" -gt 64 ] || return 0
-  compare "$most" "SWITCH, one sparse layer, 64 experts" virtual_ranks="$most" "${large[@]}"
+  [ "$most" -lt 256 ] || compare_switches 256 virtual_ranks=256 "${large[@]}" num_experts=512
+  compare "$most" 'one sparse layer, 64 experts, all off' virtual_ranks="$most" "${large[@]}" "${off[@]}"
+  per_host=16
+  compare "$most" 'the same, all on, 16 processes per host' virtual_ranks="$most" "${large[@]}" "${on[@]}"
+  per_host=1
+}
+
+# compare_switches PROCESSES NAME=VALUE…: each switch alone turned on, and each alone turned off, with 8 processes per host.
+compare_switches() {
+  local processes=$1 i
+  shift
+  per_host=8
+  for i in "${!off[@]}"; do
+    compare_switched "only ${on[i]}" "$processes" "$@" "${off[@]:0:i}" "${on[i]}" "${off[@]:i+1}"
+    compare_switched "all on but ${off[i]}" "$processes" "$@" "${on[@]:0:i}" "${off[i]}" "${on[@]:i+1}"
+  done
+  per_host=1
+}
+
+# The simulator starts all R x R messages of a nonblocking exchange at once, and takes minutes for those of 64 processes.
+compare_switched() {
+  local name=$1 processes=$2
+  shift 2
+  case " $* " in *' exchange=DIRECT '*" ${on[2]} "*) processes=16 ;; esac
+  compare "$processes" "$name" "$@"
 }
 large=(num_layers=1 encoder_sparse_step=1 decoder_sparse_step=0 num_experts=64 d_model=8 d_ff=16 d_kv=4 vocab_size=64 input_length=8 target_length=8)
 

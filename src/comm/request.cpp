@@ -23,6 +23,15 @@ MPI_Request request_of(std::uint64_t bytes) {
   return request;
 }
 
+// Calls f with the type of an element, or of a row of `width` elements; MPI keeps what it needs of
+// it.
+template <class T, class F>
+void with_type(std::int64_t width, F f) {
+  if (width == 1) return f(mpi_type<T>());
+  const RowType row(mpi_type<T>(), width);
+  f(row.get());
+}
+
 }  // namespace
 
 Request::Request(Request&& other) noexcept
@@ -67,27 +76,26 @@ void wait_for_all(Buffer<Request>& requests) {
 }
 
 template <class T>
-Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag) {
+Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag,
+                   std::int64_t width) {
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Isend(data.data(), int_count(std::ssize(data)), mpi_type<T>(), int_count(to.value),
-                      tag, comm.handle().comm, &request),
-            "MPI_Isend");
-  Request result;
-  result.handle_ = stored(request);
-  result.pending_ = true;
-  return result;
+  with_type<T>(width, [&](MPI_Datatype type) {
+    check_mpi(MPI_Isend(data.data(), int_count(std::ssize(data) / width), type, int_count(to.value),
+                        tag, comm.handle().comm, &request),
+              "MPI_Isend");
+  });
+  return Request(stored(request));
 }
 
 template <class T>
-Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag) {
+Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag, std::int64_t width) {
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Irecv(data.data(), int_count(std::ssize(data)), mpi_type<T>(),
-                      int_count(from.value), tag, comm.handle().comm, &request),
-            "MPI_Irecv");
-  Request result;
-  result.handle_ = stored(request);
-  result.pending_ = true;
-  return result;
+  with_type<T>(width, [&](MPI_Datatype type) {
+    check_mpi(MPI_Irecv(data.data(), int_count(std::ssize(data) / width), type,
+                        int_count(from.value), tag, comm.handle().comm, &request),
+              "MPI_Irecv");
+  });
+  return Request(stored(request));
 }
 
 template <class T>
@@ -99,15 +107,12 @@ Request start_all_to_all_rows(const Comm& comm, std::span<const T> send, std::sp
                            row.get(), recv.data(), places.recv_rows.data(),
                            places.recv_first.data(), row.get(), comm.handle().comm, &request),
             "MPI_Ialltoallv");
-  Request result;
-  result.handle_ = stored(request);
-  result.pending_ = true;
-  return result;
+  return Request(stored(request));
 }
 
-#define SWITCHYARD_INSTANTIATE(T)                                          \
-  template Request start_send(const Comm&, std::span<const T>, Rank, int); \
-  template Request start_receive(const Comm&, std::span<T>, Rank, int);
+#define SWITCHYARD_INSTANTIATE(T)                                                        \
+  template Request start_send(const Comm&, std::span<const T>, Rank, int, std::int64_t); \
+  template Request start_receive(const Comm&, std::span<T>, Rank, int, std::int64_t);
 
 SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(double)

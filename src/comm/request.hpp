@@ -21,6 +21,8 @@ struct RowPlaces {
 class Request {
  public:
   Request() = default;  // nothing to wait for
+  // Takes over the bytes of an MPI_Request.
+  explicit Request(std::uint64_t started) : handle_(started), pending_(true) {}
   Request(Request&& other) noexcept;
   Request& operator=(Request&& other) noexcept;
   ~Request();
@@ -29,14 +31,6 @@ class Request {
   void wait();
 
  private:
-  template <class T>
-  friend Request start_send(const Comm&, std::span<const T>, Rank, int);
-  template <class T>
-  friend Request start_receive(const Comm&, std::span<T>, Rank, int);
-  template <class T>
-  friend Request start_all_to_all_rows(const Comm&, std::span<const T>, std::span<T>,
-                                       const RowPlaces&, std::int64_t);
-
   std::uint64_t handle_ = 0;  // the bytes of an MPI_Request
   bool pending_ = false;
 };
@@ -45,11 +39,14 @@ bool all_done(Buffer<Request>& requests);
 void wait_for_all(Buffer<Request>& requests);  // and empties the buffer
 
 // Messages between two processes of a Comm with equal tags arrive in the order in which they were
-// started. tag: 0 to 32,767. T: float, double, bfloat16 or std::int64_t.
+// started. tag: 0 to 32,767. width: of a row, for a message of whole rows; 1: of single elements.
+// T: float, double, bfloat16 or std::int64_t.
 template <class T>
-Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag);
+Request start_send(const Comm& comm, std::span<const T> data, Rank to, int tag,
+                   std::int64_t width = 1);
 template <class T>
-Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag);
+Request start_receive(const Comm& comm, std::span<T> data, Rank from, int tag,
+                      std::int64_t width = 1);
 
 // One MPI_Ialltoallv of rows of `width` elements. send, recv and places must stay in place until it
 // is done. Collective over comm; all processes start their collectives in the same order. T: float,

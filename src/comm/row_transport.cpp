@@ -207,10 +207,11 @@ void RowTransport::start_between_relays(RowTransfer<T>& transfer) const {
     const auto count = static_cast<std::size_t>(total(rows.in[i]) * width);
     if (count > 0)
       transfer.requests_.push_back(
-          start_receive<T>(hosts.between, place.first(count), partner, relay_tag));
+          start_receive<T>(hosts.between, place.first(count), partner, relay_tag, width));
     place = place.subspan(count);
     if (!message.empty())
-      transfer.requests_.push_back(start_send<T>(hosts.between, message, partner, relay_tag));
+      transfer.requests_.push_back(
+          start_send<T>(hosts.between, message, partner, relay_tag, width));
   }
 }
 
