@@ -17,8 +17,9 @@ TokenFile open_split(const Env& env, const std::string& path, const SplitInfo& s
   TokenFile file(env, path, vocabulary.pieces);
   if (file.documents() != split.summary.documents || file.tokens() != split.summary.tokens)
     throw Error(ExitCode::damaged_data,
-                path + ".idx describes " + std::to_string(file.documents()) + " documents and " +
-                    std::to_string(file.tokens()) + " tokens, " + dataset_files::manifest + " " +
+                path + ".idx and .bin have " + std::to_string(file.documents()) +
+                    " documents and " + std::to_string(file.tokens()) + " tokens, " +
+                    dataset_files::manifest + " describes " +
                     std::to_string(split.summary.documents) + " and " +
                     std::to_string(split.summary.tokens),
                 "prepare the data again");

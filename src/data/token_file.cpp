@@ -12,8 +12,6 @@ namespace switchyard {
 
 namespace {
 
-constexpr std::int64_t entries_at_once = std::int64_t{1} << 16;
-
 Error damaged(const std::string& file, const std::string& reason) {
   return Error(ExitCode::damaged_data, file + " is damaged or no token file: " + reason,
                "prepare the data again");
@@ -36,12 +34,15 @@ Buffer<T> read_entries(const ReadableFile& file, std::int64_t offset, std::int64
 
 TokenFile::TokenFile(const Env& env, const std::string& path, std::int32_t id_limit)
     : path_(path), id_limit_(id_limit), bin_(env.open(path + ".bin")) {
-  const auto index = env.open(path + ".idx");
-  check_index(*index);
-  check_documents(*index);
+  read_header(*env.open(path + ".idx"));
+  if (bin_->size() % token_bytes_ != 0)
+    throw damaged(path + ".bin", "its " + std::to_string(bin_->size()) +
+                                     " bytes are no whole number of tokens of " +
+                                     std::to_string(token_bytes_) + " bytes");
+  tokens_ = bin_->size() / token_bytes_;
 }
 
-void TokenFile::check_index(const ReadableFile& index) {
+void TokenFile::read_header(const ReadableFile& index) {
   const std::string name = path_ + ".idx";
   token_format::Header header;
   if (index.size() < static_cast<std::int64_t>(header.size()))
@@ -66,36 +67,6 @@ void TokenFile::check_index(const ReadableFile& index) {
     throw damaged(name, std::to_string(index.size()) + " bytes do not fit the " +
                             std::to_string(documents) + " documents it claims");
   documents_ = static_cast<std::int64_t>(documents);
-}
-
-void TokenFile::check_documents(const ReadableFile& index) {
-  const std::string name = path_ + ".idx";
-  const std::int64_t lengths_at = token_format::header_bytes;
-  const std::int64_t offsets_at = lengths_at + 4 * documents_,
-                     indices_at = offsets_at + 8 * documents_;
-  // At most 2^31 * 4 bytes per document, and documents_ < 2^63 / 20 by the file's size.
-  std::int64_t bytes = 0;
-  for (std::int64_t first = 0; first < documents_; first += entries_at_once) {
-    const std::int64_t count = std::min(entries_at_once, documents_ - first);
-    const auto lengths = read_entries<std::int32_t>(index, lengths_at + 4 * first, count);
-    const auto offsets = read_entries<std::int64_t>(index, offsets_at + 8 * first, count);
-    const auto indices = read_entries<std::int64_t>(index, indices_at + 8 * first, count);
-    for (std::size_t i = 0; i < lengths.size(); ++i) {
-      const std::int64_t document = first + static_cast<std::int64_t>(i);
-      if (lengths[i] < 0 || offsets[i] != bytes || indices[i] != document)
-        throw damaged(name,
-                      "document " + std::to_string(document) + " does not follow the one before");
-      bytes += lengths[i] * token_bytes_;
-      if (bytes > bin_->size()) break;
-    }
-    if (bytes > bin_->size()) break;
-  }
-  if (bytes != bin_->size())
-    throw damaged(path_ + ".bin", "it has " + std::to_string(bin_->size()) + " bytes, but " + name +
-                                      " describes " + (bytes > bin_->size() ? "more" : "fewer"));
-  if (read_entries<std::int64_t>(index, indices_at + 8 * documents_, 1).front() != documents_)
-    throw damaged(name, "its last document index is not the number of documents");
-  tokens_ = bytes / token_bytes_;
 }
 
 Buffer<std::int32_t> TokenFile::tokens(std::int64_t first, std::int64_t count) const {

@@ -59,13 +59,15 @@ class TokenFileWriter {
   std::int64_t documents_ = 0, tokens_ = 0;
 };
 
-// Reads NAME.bin at any position, after NAME.idx has been checked against it. May be used from any
+// Reads NAME.bin at any position. Of NAME.idx it reads the header alone: where documents begin does
+// not matter to training, and with many processes each would read the whole index. Whether both
+// files are those that were written, their digests say (data/dataset.hpp). May be used from any
 // thread.
 class TokenFile {
  public:
   // Ids from id_limit on count as damage. Error(missing_input): the files are absent.
-  // Error(damaged_data) names the file and the reason: not this format, truncated, or inconsistent
-  // sizes and offsets. No allocation has a size taken from the file.
+  // Error(damaged_data) names the file and the reason: not this format, or a size that does not fit
+  // it. No allocation has a size taken from the file.
   TokenFile(const Env& env, const std::string& path, std::int32_t id_limit);
 
   std::int64_t documents() const { return documents_; }
@@ -76,8 +78,7 @@ class TokenFile {
   Buffer<std::int32_t> tokens(std::int64_t first, std::int64_t count) const;
 
  private:
-  void check_index(const ReadableFile& index);
-  void check_documents(const ReadableFile& index);
+  void read_header(const ReadableFile& index);
 
   std::string path_;
   std::int32_t id_limit_;

@@ -408,6 +408,18 @@ TEST_F(Datasets, DamagedManifestsAreNamedWithTheirLine) {
   EXPECT_TRUE(fails_with(ExitCode::damaged_data, "textproto", [&] { Dataset::open(env_, data_); }));
 }
 
+TEST_F(Datasets, AFlippedBitOfTheIndexIsFoundByVerify) {
+  flip("train.idx", 40);
+  const Dataset data = Dataset::open(env_, data_);
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "train.idx", [&] { data.verify(env_); }));
+}
+
+TEST_F(Datasets, ATruncatedStreamIsDamage) {
+  const std::string whole = read_bytes(at("train.bin"));
+  write_text(at("train.bin"), whole.substr(0, whole.size() - 2));
+  EXPECT_TRUE(fails_with(ExitCode::damaged_data, "tokens", [&] { Dataset::open(env_, data_); }));
+}
+
 TEST_F(Datasets, AFlippedTokenIsFoundByVerify) {
   flip("train.bin", 100);
   const Dataset data = Dataset::open(env_, data_);
