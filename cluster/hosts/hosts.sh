@@ -3,7 +3,8 @@
 # namespace with a name (n1, n2, …), an address (10.99.0.1, …), a /tmp and a /dev/shm of its own. Their links meet in a
 # switch in a namespace of its own, so the machine's network is untouched. All else, cores and memory included, is shared.
 #   hosts.sh up N              makes n1 … nN
-#   hosts.sh on HOST COMMAND…  runs a command there (also usable as ssh's replacement: launch/cluster.sh --agent)
+#   hosts.sh on HOST COMMAND…  runs a command there
+#   hosts.sh ssh HOST COMMAND… the same in place of ssh (launch/cluster.sh --agent): code 255 while the link is cut
 #   hosts.sh rate RATE [N…]    the rate of the links of hosts N…, or of all: 1gbit, 100mbit, off
 #   hosts.sh cut HOST          takes its link down;  hosts.sh mend HOST: up again
 #   hosts.sh list              the hosts
@@ -16,7 +17,7 @@ export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../../launch/common.sh"
 
-usage='usage: hosts.sh up N | on HOST COMMAND… | rate RATE [HOST…] | cut HOST | mend HOST | list | down | possible'
+usage='usage: hosts.sh up N | on HOST COMMAND… | ssh HOST COMMAND… | rate RATE [HOST…] | cut HOST | mend HOST | list | down | possible'
 shared=${SWITCHYARD_HOSTS:-/tmp/switchyard-hosts}
 [[ $shared == /tmp/?* ]] || fail 64 "SWITCHYARD_HOSTS is '$shared', but must be a directory under /tmp"
 prefix=switchyard-                        # of the namespaces' names
@@ -91,6 +92,13 @@ on() {
     unshare --mount sh -c "$enter" - "$private" "$host" "$shared" "$PWD" "$@"
 }
 
+through_link() {
+  [ $# -ge 2 ] || fail 64 "$usage"
+  require_host "$1"
+  ip -n "$(namespace switch)" link show "$1" | grep -q 'state UP' || fail 255 "no route to host $1"
+  on "$@"
+}
+
 rate() {
   [ $# -ge 1 ] || fail 64 "$usage"
   local rate=$1 host
@@ -115,6 +123,14 @@ link() {
   ip -n "$(namespace switch)" link set "$1" "$2"
 }
 
+mend() {
+  local host
+  link "${1:-}" up
+  # Nobody still believes that the host cannot be reached.
+  for host in $(list); do ip -n "$(namespace "$host")" neighbour flush dev eth0; done
+  sleep 1
+}
+
 down() {
   trap - ERR
   local host pid ns
@@ -132,8 +148,9 @@ command=${1:-}
 case $command in
   -h | --help) show_help ;;
   up | down | list | rate | on) "$command" "$@" ;;
+  ssh) through_link "$@" ;;
   cut) link "${1:-}" down ;;
-  mend) link "${1:-}" up ;;
+  mend) mend "$@" ;;
   possible) require_possible ;;
   *) fail 64 "$usage" ;;
 esac

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 
@@ -112,7 +113,16 @@ std::string local_command_line(int processes, int threads, std::span<const std::
          std::to_string(threads) + " " + what;
 }
 
+std::string launcher_of_job() {
+  const char* const words = std::getenv("SWITCHYARD_LAUNCHED_BY");
+  return words ? words : "";
+}
+
 std::string job_command_line(const Placement& job, std::span<const std::string> words) {
+  if (!job.launcher.empty())
+    return job.launcher + " " +
+           (is_launched_by_default(program_path()) ? shell_text(words)
+                                                   : program_command_line(words));
   int processes = 0;
   for (const HostShare& host : job.hosts) processes += host.processes;
   if (processes == 1) return program_command_line(words);

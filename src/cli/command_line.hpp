@@ -26,11 +26,15 @@ struct Placement {
   std::span<const HostShare> hosts;
   int threads = 1;
   bool bound = false;
+  std::string launcher = "";  // the words of the script that placed it, if it tells
 };
 
-// Starts the same job again from any of its hosts: with local.sh if the job has one host and the
-// script exists, otherwise with mpirun and the list of hosts: "OMP_NUM_THREADS=1 mpirun --host
-// n1:2,n2:2 -n 4 … train".
+// What launch/cluster.sh tells the processes that it starts; "" if another has started this one.
+std::string launcher_of_job();
+
+// Starts the same job again from any of its hosts: with the launcher that placed it; with local.sh
+// if the job has one host and the script exists, otherwise with mpirun and the list of hosts:
+// "OMP_NUM_THREADS=1 mpirun --host n1:2,n2:2 -n 4 … train".
 std::string job_command_line(const Placement& job, std::span<const std::string> words);
 
 }  // namespace switchyard

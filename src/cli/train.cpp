@@ -100,8 +100,10 @@ std::unique_ptr<RunData> open_data(const Comm& world, const Env& env, const std:
 std::string continue_command(const Comm& world, const std::string& output) {
   const std::vector<HostShare> hosts = hosts_of_job(world);
   if (hosts.empty()) return "";
-  const Placement job{
-      .hosts = hosts, .threads = omp_get_max_threads(), .bound = is_bound_to_cores()};
+  const Placement job{.hosts = hosts,
+                      .threads = omp_get_max_threads(),
+                      .bound = is_bound_to_cores(),
+                      .launcher = launcher_of_job()};
   return job_command_line(job, std::vector<std::string>{"train", "--output", output});
 }
 

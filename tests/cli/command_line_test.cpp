@@ -60,6 +60,15 @@ TEST(CommandLine, OfAJobOnSeveralHostsNamesThemWithTheirProcesses) {
   }
 }
 
+TEST(CommandLine, OfAJobThatAScriptHasPlacedIsTheScripts) {
+  const std::vector<HostShare> hosts = {{"n1", 2}, {"n2", 2}};
+  const std::string line =
+      job_command_line({.hosts = hosts, .launcher = "launch/cluster.sh --hosts 'my hosts' -t 2"},
+                       Strings{"train", "--output", "my run"});
+  EXPECT_TRUE(line.starts_with("launch/cluster.sh --hosts 'my hosts' -t 2 ")) << line;
+  EXPECT_TRUE(line.ends_with(" train --output 'my run'")) << line;
+}
+
 // Two names of this host count as two hosts in the command line.
 TEST(CommandLine, OfAJobOnSeveralHostsRunsAsItStands) {
   const std::vector<HostShare> hosts = {{"localhost", 2}, {"127.0.0.1", 1}};

@@ -59,6 +59,7 @@ INSTANTIATE_TEST_SUITE_P(All, Readme,
                                          "src/README.md", "src/interchange/HUGGING_FACE.md",
                                          "src/data/PREPARE.md", "cluster/scaling/README.md",
                                          "cluster/scaling/FINDINGS.md", "cluster/PLATFORMS.md",
+                                         "cluster/README.md", "cluster/simulate/README.md",
                                          "tests/bench/README.md", "tests/bench/RESULTS.md"));
 
 // `block.option`, alone or with a value: `block.option=value`, `block.option: VALUE`.
