@@ -21,8 +21,8 @@ for argument in "$@"; do
 done
 
 libraries="a C++20 compiler with OpenMP (GCC 12), CMake 3.25, Ninja, Open MPI 4.1, oneDNN 2.6, Protocol Buffers 3.21 with \
-its static library, Boost.Program_options 1.74, SentencePiece 0.1.97, zlib, OpenSSL 3, nlohmann-json 3.11; \
-gnuplot for pictures, and GoogleTest 1.12 and Google Benchmark 1.7 for tests"
+its static library, Boost.Program_options 1.74, SentencePiece 0.1.97 (a newer one with Abseil), zlib, OpenSSL 3, \
+nlohmann-json 3.11; gnuplot for pictures, and GoogleTest 1.12 and Google Benchmark 1.7 for tests"
 
 # Sets `system` to the distribution's name for people, `release` to one like "debian-12", and `manager` to apt or
 # dnf, or to nothing where there are no names of packages for it.
@@ -49,6 +49,8 @@ name_apt_packages() {
   packages=(build-essential cmake ninja-build git openmpi-bin libopenmpi-dev libdnnl-dev ocl-icd-opencl-dev
     opencl-c-headers libprotobuf-dev protobuf-compiler libboost-program-options-dev libsentencepiece-dev
     zlib1g-dev libssl-dev nlohmann-json3-dev gnuplot-nox fonts-dejavu-core bible-kjv)
+  # What newer packages of SentencePiece use in their headers, and do not depend on.
+  case $release in debian-12 | debian-13 | ubuntu-24) ;; *) packages+=(libabsl-dev) ;; esac
   [ -n "$with_tests" ] || return 0
   packages+=(libgtest-dev libgmock-dev libbenchmark-dev procps)
   # The version that the sources are formatted with; without it the test of that is skipped.

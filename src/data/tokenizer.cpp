@@ -112,12 +112,11 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
     std::vector<int> run;
     while (at < ids.size() && vocabulary_.is_text(ids[at])) run.push_back(ids[at++]);
     if (!run.empty()) {
-      std::string words;
-      // Decode() drops the space before its first word; restore it inside a text.
+      // DecodeIds() drops the space before its first word; restore it inside a text. It cannot
+      // fail, since these are ids of pieces; and versions differ in what Decode(), with a status,
+      // takes.
       if (!text.empty() && processor.IdToPiece(run.front()).starts_with(space)) text += ' ';
-      if (const auto status = processor.Decode(run, &words); !status.ok())
-        throw Error(ExitCode::damaged_data, "the tokenizer cannot decode: " + status.ToString());
-      text += words;
+      text += processor.DecodeIds(run);
       continue;
     }
     ++at;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -24,12 +25,15 @@ constexpr std::int32_t fewest_with_bytes = 256 + 3 + 1;
 constexpr std::size_t longest_sentence = 4000;  // bytes; SentencePiece drops sentences over 4,192
 
 class Sentences final : public sentencepiece::SentenceIterator {
+  // SentencePiece's own type or, in newer versions, Abseil's.
+  using Status = decltype(std::declval<const SentenceIterator&>().status());
+
  public:
   explicit Sentences(const std::vector<std::string>& sentences) : sentences_(sentences) {}
   bool done() const override { return at_ == sentences_.size(); }
   void Next() override { ++at_; }
   const std::string& value() const override { return sentences_[at_]; }
-  sentencepiece::util::Status status() const override { return {}; }
+  Status status() const override { return {}; }
 
  private:
   const std::vector<std::string>& sentences_;
