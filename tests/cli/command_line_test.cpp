@@ -69,8 +69,12 @@ TEST(CommandLine, OfAJobThatAScriptHasPlacedIsTheScripts) {
   EXPECT_TRUE(line.ends_with(" train --output 'my run'")) << line;
 }
 
-// Two names of this host count as two hosts in the command line.
+// Two names of this host count as two hosts in the command line. (Open MPI 6.0 rc 2 cannot do
+// that.)
 TEST(CommandLine, OfAJobOnSeveralHostsRunsAsItStands) {
+  if (mpi_family() == MpiFamily::open_mpi &&
+      test::run_shell("mpirun --allow-run-as-root --host localhost,127.0.0.1 -n 2 true").exit_code)
+    GTEST_SKIP() << "this mpirun does not take two names of one host";
   const std::vector<HostShare> hosts = {{"localhost", 2}, {"127.0.0.1", 1}};
   const std::string line = job_command_line({.hosts = hosts}, Strings{"--gtest_list_tests"});
   const test::Outcome outcome = test::run_shell(line);
