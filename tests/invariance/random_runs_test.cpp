@@ -193,9 +193,8 @@ std::string what_matters(const OptionSpace& space, const std::vector<std::size_t
 // A shell script that reproduces the difference, with data that are kept.
 std::string commands(const Values& run, const std::string& settings, const std::string& data) {
   const auto line = [](const Start& start, const std::string& name) {
-    const std::string mpirun = start.processes == 0 ? ""
-                                                    : "mpirun --oversubscribe --bind-to none -n " +
-                                                          std::to_string(start.processes) + " ";
+    const std::string mpirun =
+        start.processes == 0 ? "" : MPIRUN " -n " + std::to_string(start.processes) + " ";
     return "OMP_NUM_THREADS=" + std::to_string(start.threads) + " " + mpirun +
            "$program train --set $options train.steps=" + std::to_string(start.steps) +
            " --output " + name + "\n";

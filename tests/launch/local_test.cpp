@@ -41,6 +41,10 @@ std::string living(const std::string& processes) {
          "echo $p is still there; done";
 }
 
+// MPICH's mpirun oversubscribes and binds nothing by default, and copies as it was built to,
+// without options.
+bool has_mpich() { return run_shell("mpirun --version").output.find("HYDRA") != std::string::npos; }
+
 bool works(const std::string& command) { return run_shell(command).exit_code == 0; }
 
 // Uses its own core locks, so that other jobs on this machine do not matter.
@@ -79,7 +83,8 @@ TEST_F(LocalScript, PrintsItsMpirunLineAndPassesTheExitCodeOn) {
 TEST_F(LocalScript, WarnsOfMoreThreadsThanCoresAndRunsAllTheSame) {
   const Outcome outcome = local("-n 2 -t 999 /bin/true");
   EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("take turns"), HasSubstr("--oversubscribe")));
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("take turns"),
+                                    HasSubstr(has_mpich() ? "mpirun -n 2" : "--oversubscribe")));
 }
 
 TEST_F(LocalScript, CountsTheCoresWhateverOmpNumThreadsSays) {
@@ -126,8 +131,9 @@ TEST_F(LocalScript, GivesEachJobCoresOfItsOwnAndSaysSoWhereThereAreTooFew) {
     return at == text.npos ? text : text.substr(at, text.find('\n', at) - at);
   };
   EXPECT_NE(list("first"), list("second")) << outcome.output;
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("are free, another is held by process "),
-                                    HasSubstr("--bind-to none --mca mpi_yield_when_idle 1")));
+  EXPECT_THAT(outcome.output, HasSubstr("are free, another is held by process "));
+  if (!has_mpich())
+    EXPECT_THAT(outcome.output, HasSubstr("--bind-to none --mca mpi_yield_when_idle 1"));
   EXPECT_THAT(read_text(path("after")), Not(HasSubstr("not bound"))) << "the core was given back";
 }
 
@@ -344,6 +350,7 @@ bool single_copy_works() {
 }
 
 TEST_F(LocalScript, TurnsSingleCopiesOffOnlyWhereTheyDoNotWork) {
+  if (has_mpich()) GTEST_SKIP() << "MPICH has no such option";
   const auto is_off = testing::AnyOf(HasSubstr("--mca btl_vader_single_copy_mechanism none"),
                                      HasSubstr("--mca smsc "));
   const std::string unset = "env -u OMPI_MCA_btl_vader_single_copy_mechanism -u OMPI_MCA_smsc";
