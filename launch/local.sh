@@ -45,10 +45,11 @@ shift $((OPTIND - 1))
 # middle of a job, with a message per process. So it is tested first whether one process can read
 # another's memory by process_vm_readv (number 310). Direct reading saves a few percent of a step.
 single_copy_works() {
-  perl -e 'pipe(my $wait, my $hold) or exit 1; my $text = "theirs"; my $child = fork; defined $child or exit 1;
-    if (!$child) { close $hold; readline $wait; exit 0 }
-    my ($at, $got) = (pack("PQ", $text, 6), "\0" x 6); substr($text, 0, 6) = "ours!!";
-    exit !(syscall(310, $child, pack("PQ", $got, 6), 1, $at, 1, 0) == 6 && $got eq "theirs")' 2>/dev/null
+  # (Strings that are built have bytes of their own; perl may share those of constants.)
+  perl -e 'pipe(my $wait, my $hold) or exit 1; my ($text, $got) = ("their", ""); $text .= "s"; $got .= "." x 6;
+    my $child = fork; defined $child or exit 1; if (!$child) { close $hold; readline $wait; exit 0 }
+    my ($at, $to) = (pack("PQ", $text, 6), pack("PQ", $got, 6)); substr($text, 0, 6) = "ours!!";
+    exit !(syscall(310, $child, $to, 1, $at, 1, 0) == 6 && $got eq "theirs")' 2>/dev/null
 }
 
 plural() { echo "$1 $2$([ "$1" -eq 1 ] || echo "$3")"; }

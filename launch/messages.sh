@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Filters and explains mpirun's messages; sourced by local.sh after common.sh. Open MPI encloses its
-# messages in lines of dashes; version 4 calls itself mpirun and ORTE there, version 5 prterun and PRTE.
+# messages in lines of dashes; version 4 calls itself mpirun and ORTE there, later ones prterun and PRTE, and version 6
+# begins with an empty line.
 # Messages that only say that a rank ended with a certain exit code (75: saved) are dropped, since the
 # rank itself has given the reason; all others are shown unchanged. Starts no program.
 export LC_ALL=C.UTF-8
@@ -39,7 +40,7 @@ note_reason() {
 }
 
 # show_messages < mpirun's standard error: shows it, and returns what it has seen. The first line of
-# a framed message is held back until the next line tells whether the message is shown.
+# a framed message is held back until the next line with words tells whether the message is shown.
 show_messages() {
   local line frame seen=$seen_nothing held='' skipping='' aggregated=''
   frame=$(printf '%074d' 0)
@@ -56,6 +57,7 @@ show_messages() {
       'mpirun: Forwarding signal 10 to job') continue ;;  # requested by local.sh
       '['*'Set MCA parameter "orte_base_help_aggregate" to 0 '*) [ -z "$aggregated" ] || { aggregated=''; continue; } ;;
     esac
+    if [ -n "$held" ] && [ -z "$line" ]; then held+=$'\n'; continue; fi
     if [ -n "$held" ] && is_of_an_exit_code "$line"; then held='' skipping=1; continue; fi
     note_reason "$line"
     [ -z "$held" ] || printf '%s\n' "$held"

@@ -207,7 +207,12 @@ TEST_F(LocalScript, ShowsNoMessageOfMpirunsForAnExitCodeOfARank) {
       "prterun detected that one or more processes exited with non-zero status,\n"
       "thus causing the job to be terminated.\n" +
       frame + "after\n";
-  for (const std::string& said : {abort, abort_in_version_5}) {
+  const std::string abort_in_version_6 =
+      frame +
+      "\nprterun detected that one or more processes exited with non-zero status,\n"
+      "thus causing the job to be terminated. The first process to do so was:\n" +
+      frame + "after\n";
+  for (const std::string& said : {abort, abort_in_version_5, abort_in_version_6}) {
     const Outcome aborted = with_mpirun(said, 65, "-n 2 true");
     EXPECT_EQ(aborted.exit_code, 65);
     EXPECT_THAT(aborted.output, AllOf(HasSubstr("after\n"), Not(HasSubstr("---")),
