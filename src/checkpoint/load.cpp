@@ -58,6 +58,9 @@ void require_all_claimed(const Comm& comm, const Manifest& manifest,
               "it was written with another model; see `switchyard inspect`");
 }
 
+// Whether each process reads what it holds of the tensor for itself alone.
+bool is_own(const NamedTensor& tensor) { return tensor.expert || tensor.first; }
+
 // A dense tensor, and the process of this host that reads it for all of them.
 struct SharedTensor {
   std::size_t index;  // in `into`
@@ -69,9 +72,9 @@ struct SharedTensor {
 std::vector<SharedTensor> plan_readers(const Comm& host, std::span<const NamedTensor> into,
                                        std::span<const int> stored) {
   std::vector<SharedTensor> dense;
-  std::int64_t own = 0;  // bytes of this process's experts
+  std::int64_t own = 0;  // bytes of what this process reads for itself
   for (std::size_t i = 0; i < into.size(); ++i) {
-    if (into[i].expert) {
+    if (is_own(into[i])) {
       own += std::ssize(std::as_bytes(into[i].data));
     } else {
       dense.push_back({i, Rank{0}});
@@ -108,10 +111,16 @@ void load_checkpoint(const Comm& comm, const CheckpointReader& from,
 
   const Comm host = within_host(comm);
   const std::vector<SharedTensor> shared = plan_readers(host, into, stored);
-  const auto read = [&](std::size_t i) { from.read(manifest.tensors(stored[i]), into[i].data); };
+  const auto read = [&](std::size_t i) {
+    const ManifestTensor& tensor = manifest.tensors(stored[i]);
+    if (into[i].is_whole())
+      from.read(tensor, into[i].data);
+    else if (!into[i].data.empty())
+      from.read_part(tensor, *into[i].first, into[i].data);
+  };
   all_or_none(comm, [&] {
     for (std::size_t i = 0; i < into.size(); ++i)
-      if (into[i].expert) read(i);
+      if (is_own(into[i])) read(i);
     for (const auto& [index, reader] : shared)
       if (reader == host.rank()) read(index);
   });

@@ -1,7 +1,8 @@
 // Loads a checkpoint into live tensors, on any number of processes. The checkpoint was verified
 // when it was opened (checkpoint/store.hpp), so a damaged one changes no live tensor. The data are
 // then read directly into place and verified again, without a second copy in memory. A dense tensor
-// is read by one process of each host and handed to the others.
+// is read by one process of each host and handed to the others; where each process holds a part of
+// it, each reads the whole, to verify it, and keeps its part.
 #pragma once
 
 #include <span>

@@ -142,6 +142,24 @@ Tensor<float> CheckpointReader::read(const ManifestTensor& tensor) const {
   return values;
 }
 
+// Blocks end where the part begins and ends, so that each lies inside or outside it.
+void CheckpointReader::read_part(const ManifestTensor& tensor, std::int64_t first,
+                                 std::span<float> into) const {
+  const Block part = std::as_writable_bytes(into);
+  const std::int64_t begin = first * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t end = begin + std::ssize(part);
+  assert(0 <= begin && end <= tensor_bytes(tensor));
+  std::vector<std::byte> rest(static_cast<std::size_t>(
+      std::min(piece_bytes, tensor_bytes(tensor) - std::ssize(part))));
+  check(tensor, [&](std::int64_t at) {
+    const bool inside = begin <= at && at < end;
+    const std::int64_t until = inside ? end : at < begin ? begin : tensor_bytes(tensor);
+    const auto size = static_cast<std::size_t>(std::min(piece_bytes, until - at));
+    return inside ? part.subspan(static_cast<std::size_t>(at - begin), size)
+                  : Block(rest).first(size);
+  });
+}
+
 void CheckpointReader::verify(const ManifestTensor& tensor) const {
   std::vector<std::byte> buffer(
       static_cast<std::size_t>(std::min(piece_bytes, tensor_bytes(tensor))));

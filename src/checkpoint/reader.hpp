@@ -40,6 +40,8 @@ class CheckpointReader {
   // padding after them. After an error the contents of `into` are undefined.
   void read(const ManifestTensor& tensor, std::span<float> into) const;
   Tensor<float> read(const ManifestTensor& tensor) const;  // [rows, cols]
+  // The same for the elements from `first` on alone; nevertheless verifies the whole tensor.
+  void read_part(const ManifestTensor& tensor, std::int64_t first, std::span<float> into) const;
   // Verifies the same and keeps no data.
   void verify(const ManifestTensor& tensor) const;
 

@@ -20,23 +20,27 @@ namespace {
 std::int64_t bytes_of(const NamedTensor& tensor) { return std::ssize(std::as_bytes(tensor.data)); }
 
 // The tensors that this process writes: those of its experts, unless the copy of another group is
-// the one that is written, and its part of the dense tensors. Collective.
+// the one that is written, those that it alone holds, and its part of the other dense tensors.
+// Collective.
 std::vector<NamedTensor> own_share(const Comm& comm, const Layout& layout,
                                    std::span<const NamedTensor> tensors) {
   std::vector<NamedTensor> share, dense;
   for (const NamedTensor& tensor : tensors) {
-    if (!tensor.expert) {
+    if (tensor.first) {
+      assert(tensor.is_whole() || tensor.data.empty());
+      if (!tensor.data.empty()) share.push_back(tensor);
+    } else if (!tensor.expert) {
       dense.push_back(tensor);
     } else if (layout.owner(*tensor.expert, GroupId{0}) == comm.rank()) {
       share.push_back(tensor);
     }
   }
-  std::int64_t expert_bytes = 0;
-  for (const NamedTensor& tensor : share) expert_bytes += bytes_of(tensor);
+  std::int64_t own_bytes = 0;
+  for (const NamedTensor& tensor : share) own_bytes += bytes_of(tensor);
   std::vector<std::int64_t> dense_bytes;
   for (const NamedTensor& tensor : dense) dense_bytes.push_back(bytes_of(tensor));
 
-  const auto load = all_gather(comm, std::span<const std::int64_t>(&expert_bytes, 1));
+  const auto load = all_gather(comm, std::span<const std::int64_t>(&own_bytes, 1));
   const std::vector<Rank> writer = share_out(dense_bytes, {load.begin(), load.end()});
   for (std::size_t i = 0; i < dense.size(); ++i) {
     if (writer[i] == comm.rank()) share.push_back(dense[i]);

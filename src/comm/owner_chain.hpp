@@ -38,7 +38,7 @@ class OwnerChain {
   Rank at(std::size_t place) const { return owners_[place]; }
   bool is_last() const { return place_ + 1 == owners_.size(); }
 
-  const Comm& comm_;
+  const Comm* comm_;
   std::vector<Rank> owners_;
   std::size_t place_;  // of this process among them
   int tag_;

@@ -1,6 +1,5 @@
 #include "comm/piece_gather.hpp"
 
-#include <algorithm>
 #include <bit>
 #include <cassert>
 
@@ -8,17 +7,6 @@
 
 namespace switchyard {
 namespace {
-
-constexpr std::int64_t most_in_message = 1 << 18;  // elements: 1 MB
-
-// Calls f(first, count) for each message that carries the elements of `pieces`.
-template <class F>
-void for_each_message(const Ownership& ownership, const SumSchedule::Pieces& pieces, F f) {
-  const std::int64_t last = ownership.first_element(pieces.last);
-  for (std::int64_t first = ownership.first_element(pieces.first); first < last;
-       first += most_in_message)
-    f(first, std::min(most_in_message, last - first));
-}
 
 Buffer<GatherRound> rounds_along_bits(const Ownership& ownership, Rank self) {
   Buffer<GatherRound> rounds;
@@ -56,17 +44,15 @@ Buffer<GatherRound> gather_rounds(const Ownership& ownership, Rank self) {
 void gather_pieces(const Comm& comm, const Ownership& ownership, std::span<float> vector) {
   assert(comm.size() == ownership.processes());
   assert(std::ssize(vector) == ownership.first_element(comm.size()));
-  const auto part = [&](std::int64_t first, std::int64_t count) {
-    return vector.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+  const auto part = [&](const SumSchedule::Pieces& pieces) {
+    const std::int64_t first = ownership.first_element(pieces.first);
+    return vector.subspan(static_cast<std::size_t>(first),
+                          static_cast<std::size_t>(ownership.first_element(pieces.last) - first));
   };
+  Buffer<Request> requests;
   for (const GatherRound& round : gather_rounds(ownership, comm.rank())) {
-    Buffer<Request> requests;
-    for_each_message(ownership, round.received, [&](std::int64_t first, std::int64_t count) {
-      requests.push_back(start_receive<float>(comm, part(first, count), round.from, 0));
-    });
-    for_each_message(ownership, round.sent, [&](std::int64_t first, std::int64_t count) {
-      requests.push_back(start_send<float>(comm, part(first, count), round.to, 0));
-    });
+    start_receives(comm, part(round.received), round.from, 0, requests);
+    start_sends(comm, part(round.sent), round.to, 0, requests);
     wait_for_all(requests);
   }
 }
@@ -74,10 +60,10 @@ void gather_pieces(const Comm& comm, const Ownership& ownership, std::span<float
 SumTraffic traffic_of_gather(const Ownership& ownership, Rank self) {
   SumTraffic traffic;
   for (const GatherRound& round : gather_rounds(ownership, self)) {
-    for_each_message(ownership, round.sent, [&](std::int64_t, std::int64_t count) {
-      ++traffic.messages;
-      traffic.elements += count;
-    });
+    const std::int64_t elements =
+        ownership.first_element(round.sent.last) - ownership.first_element(round.sent.first);
+    traffic.messages += messages_of(elements);
+    traffic.elements += elements;
   }
   return traffic;
 }

@@ -1,5 +1,6 @@
 #include "comm/request.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <utility>
@@ -30,6 +31,15 @@ void with_type(std::int64_t width, F f) {
   if (width == 1) return f(mpi_type<T>());
   const RowType row(mpi_type<T>(), width);
   f(row.get());
+}
+
+constexpr std::int64_t most_in_message = 1 << 18;  // floats
+
+template <class T, class F>
+void for_each_message(std::span<T> data, F f) {
+  constexpr auto most = static_cast<std::size_t>(most_in_message);
+  for (; !data.empty(); data = data.subspan(std::min(most, data.size())))
+    f(data.first(std::min(most, data.size())));
 }
 
 }  // namespace
@@ -128,5 +138,23 @@ SWITCHYARD_INSTANTIATE(float)
 SWITCHYARD_INSTANTIATE(bfloat16)
 SWITCHYARD_INSTANTIATE(std::int64_t)
 #undef SWITCHYARD_INSTANTIATE
+
+std::int64_t messages_of(std::int64_t floats) {
+  return (floats + most_in_message - 1) / most_in_message;
+}
+
+void start_sends(const Comm& comm, std::span<const float> data, Rank to, int tag,
+                 Buffer<Request>& requests) {
+  for_each_message(data, [&](std::span<const float> part) {
+    requests.push_back(start_send<float>(comm, part, to, tag));
+  });
+}
+
+void start_receives(const Comm& comm, std::span<float> data, Rank from, int tag,
+                    Buffer<Request>& requests) {
+  for_each_message(data, [&](std::span<float> part) {
+    requests.push_back(start_receive<float>(comm, part, from, tag));
+  });
+}
 
 }  // namespace switchyard

@@ -55,4 +55,11 @@ template <class T>
 Request start_all_to_all_rows(const Comm& comm, std::span<const T> send, std::span<T> recv,
                               const RowPlaces& places, std::int64_t width);
 
+// The same for data of any length, in messages of at most 1 MB, which are added to `requests`.
+std::int64_t messages_of(std::int64_t floats);
+void start_sends(const Comm& comm, std::span<const float> data, Rank to, int tag,
+                 Buffer<Request>& requests);
+void start_receives(const Comm& comm, std::span<float> data, Rank from, int tag,
+                    Buffer<Request>& requests);
+
 }  // namespace switchyard

@@ -141,6 +141,8 @@ Settings read_settings(const RunConfig& config) {
   settings.overlap_reduction = config.parallel().overlap_reduction();
   settings.two_level_exchange = config.parallel().exchange() == ParallelOptions::TWO_LEVEL;
   settings.exchange_chunks = config.parallel().exchange_chunks();
+  settings.shard_optimizer =
+      from_option<Settings::ShardOptimizer>(config.parallel().shard_optimizer());
   settings.examples = is_example_file(config.data().train());
   settings.spans = read_spans(config.data());
   settings.optimizer = read_optimizer(config.optimizer());
@@ -150,6 +152,13 @@ Settings read_settings(const RunConfig& config) {
   settings.checkpoint_interval = config.checkpoint().interval();
   settings.keep_last = config.checkpoint().keep_last();
   return settings;
+}
+
+bool shards_optimizer(const Settings& settings, int processes) {
+  if (processes == 1 || settings.shard_optimizer == Settings::ShardOptimizer::off) return false;
+  if (settings.shard_optimizer == Settings::ShardOptimizer::on) return true;
+  const auto* const sgd = std::get_if<SgdConfig>(&settings.optimizer);
+  return std::holds_alternative<AdamWConfig>(settings.optimizer) || (sgd && sgd->momentum > 0);
 }
 
 std::int64_t default_routing_log_interval(const ModelConfig& model, std::int64_t log_interval) {

@@ -40,15 +40,19 @@ SWITCHYARD_WIDE void step_run(const Factors& f, std::int64_t count, const float*
 
 class AdamW final : public Optimizer {
  public:
-  AdamW(const AdamWConfig& config, std::span<const Param> params)
-      : config_(config), first_(params, "adamw.m"), second_(params, "adamw.v") {}
+  AdamW(const AdamWConfig& config, std::span<const Param> params, const UpdateShare* share)
+      : config_(config), first_(params, "adamw.m", share), second_(params, "adamw.v", share) {}
 
   void update(std::span<Param> params, std::int64_t step, double learning_rate) override {
     Factors factors = factors_of(step, learning_rate);
     const float decay = factors.decay;
     for (std::size_t i = 0; i < params.size(); ++i) {
       factors.decay = params[i].spec.rows > 1 ? decay : 0;
-      step_by(factors, params[i], first_.of(params, i), second_.of(params, i));
+      for_each_run(params[i], first_.rows(params, i), [&](std::int64_t begin, std::int64_t count) {
+        step_run(factors, count, params[i].gradient.data + begin,
+                 {first_.of(i).at(begin), second_.of(i).at(begin), params[i].value.data + begin});
+        params[i].round_values(begin, count);
+      });
     }
   }
 
@@ -73,22 +77,15 @@ class AdamW final : public Optimizer {
             .decay = static_cast<float>(learning_rate * config_.weight_decay)};
   }
 
-  static void step_by(const Factors& f, Param& param, View<float> first, View<float> second) {
-    for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
-      step_run(f, count, param.gradient.data + begin,
-               {first.data + begin, second.data + begin, param.value.data + begin});
-      param.round_values(begin, count);
-    });
-  }
-
   AdamWConfig config_;
   ShapedState first_, second_;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, std::span<const Param> params) {
-  return std::make_unique<AdamW>(config, params);
+std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, std::span<const Param> params,
+                                      UpdateShare* share) {
+  return std::make_unique<AdamW>(config, params, share);
 }
 
 }  // namespace switchyard

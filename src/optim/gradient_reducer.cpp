@@ -80,15 +80,17 @@ double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& par
   return std::sqrt(total + canonical_sum(of_experts));
 }
 
-void clip_gradients(ParamSet& params, double norm, double limit) {
+void clip_gradients(ParamSet& params, double norm, double limit, const UpdateShare* share) {
   if (norm <= limit) return;
   const auto factor = static_cast<float>(limit / norm);
-  for (Param& param : params.params()) {
-    for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
-      float* __restrict g = param.gradient.data + begin;
+  for (std::size_t i = 0; i < params.params().size(); ++i) {
+    Param& param = params[i];
+    for_each_run(param, updated_rows(share, params.params(), i),
+                 [&](std::int64_t begin, std::int64_t count) {
+                   float* __restrict g = param.gradient.data + begin;
 #pragma omp simd
-      for (std::int64_t i = 0; i < count; ++i) g[i] *= factor;
-    });
+                   for (std::int64_t k = 0; k < count; ++k) g[k] *= factor;
+                 });
   }
 }
 

@@ -9,6 +9,7 @@
 #include "comm/canonical.hpp"
 #include "comm/comm.hpp"
 #include "comm/layout.hpp"
+#include "optim/update_share.hpp"
 #include "step/gradient_listener.hpp"
 #include "tensor/param.hpp"
 
@@ -49,8 +50,9 @@ void synchronize_gradients(const Comm& comm, const Layout& layout, ParamSet& par
 // every process. Collective over comm.
 double gradient_norm(const Comm& comm, const Layout& layout, const ParamSet& params);
 
-// Scales all gradients so that their global norm, currently `norm`, is at most `limit`. Not
-// collective.
-void clip_gradients(ParamSet& params, double norm, double limit);
+// Scales all gradients so that their global norm, currently `norm`, is at most `limit`; with a
+// share, only those of its rows. Not collective.
+void clip_gradients(ParamSet& params, double norm, double limit,
+                    const UpdateShare* share = nullptr);
 
 }  // namespace switchyard

@@ -9,18 +9,18 @@ namespace {
 
 class Sgd final : public Optimizer {
  public:
-  Sgd(const SgdConfig& config, std::span<const Param> params)
-      : momentum_(static_cast<float>(config.momentum)) {
-    if (momentum_ > 0) velocity_.emplace(params, "sgd.momentum");
+  Sgd(const SgdConfig& config, std::span<const Param> params, const UpdateShare* share)
+      : momentum_(static_cast<float>(config.momentum)), share_(share) {
+    if (momentum_ > 0) velocity_.emplace(params, "sgd.momentum", share);
   }
 
   void update(std::span<Param> params, std::int64_t, double learning_rate) override {
     const auto rate = static_cast<float>(learning_rate);
     for (std::size_t i = 0; i < params.size(); ++i) {
       if (velocity_)
-        roll(params[i], velocity_->of(params, i), rate);
+        roll(params[i], velocity_->rows(params, i), velocity_->of(i), rate);
       else
-        descend(params[i], rate);
+        descend(params[i], updated_rows(share_, params, i), rate);
     }
   }
 
@@ -31,8 +31,8 @@ class Sgd final : public Optimizer {
   }
 
  private:
-  static void descend(Param& param, float rate) {
-    for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
+  static void descend(Param& param, RowRange rows, float rate) {
+    for_each_run(param, rows, [&](std::int64_t begin, std::int64_t count) {
       float* __restrict w = param.value.data + begin;
       const float* __restrict g = param.gradient.data + begin;
 #pragma omp simd
@@ -41,11 +41,11 @@ class Sgd final : public Optimizer {
     });
   }
 
-  void roll(Param& param, View<float> velocity, float rate) const {
-    for_each_run(param, [&](std::int64_t begin, std::int64_t count) {
+  void roll(Param& param, RowRange rows, StateOfRows velocity, float rate) const {
+    for_each_run(param, rows, [&](std::int64_t begin, std::int64_t count) {
       float* __restrict w = param.value.data + begin;
       const float* __restrict g = param.gradient.data + begin;
-      float* __restrict u = velocity.data + begin;
+      float* __restrict u = velocity.at(begin);
 #pragma omp simd
       for (std::int64_t i = 0; i < count; ++i) {
         u[i] = momentum_ * u[i] + g[i];
@@ -56,13 +56,15 @@ class Sgd final : public Optimizer {
   }
 
   float momentum_;
+  const UpdateShare* share_;
   std::optional<ShapedState> velocity_;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_sgd(const SgdConfig& config, std::span<const Param> params) {
-  return std::make_unique<Sgd>(config, params);
+std::unique_ptr<Optimizer> make_sgd(const SgdConfig& config, std::span<const Param> params,
+                                    UpdateShare* share) {
+  return std::make_unique<Sgd>(config, params, share);
 }
 
 }  // namespace switchyard
