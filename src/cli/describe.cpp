@@ -166,6 +166,11 @@ void print_traffic(std::ostream& out, const Plan& plan) {
     most.expert_bytes = std::max(most.expert_bytes, traffic.expert_bytes);
   }
   row(out, "dense gradients", bytes_text(most.dense_bytes), "sent per process, at most");
+  if (shards_optimizer(plan.settings, plan.layout.processes())) {
+    const SumTraffic traffic = plan_weights(plan.model(), plan.layout, Rank(0));
+    row(out, "dense weights", bytes_text(traffic.elements * std::int64_t{sizeof(float)}),
+        "sent per process, about");
+  }
   if (plan.is_sparse())
     row(out, "experts' gradients", bytes_text(most.expert_bytes), "sent per process, at most");
 }

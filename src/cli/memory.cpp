@@ -88,14 +88,14 @@ StepShape step_shape(const Settings& settings) {
 
 namespace {
 
-OptimizerShape optimizer_shape(const OptimizerConfig& config) {
+OptimizerShape optimizer_shape(const OptimizerConfig& config, bool shared) {
   if (const auto* adafactor = std::get_if<AdafactorConfig>(&config)) {
-    return {.moments = 1, .factor_from = adafactor->min_dim_size_to_factor};
+    return {.moments = 1, .factor_from = adafactor->min_dim_size_to_factor, .shared = shared};
   }
   if (const auto* sgd = std::get_if<SgdConfig>(&config)) {
-    return {.moments = sgd->momentum > 0 ? 1 : 0, .factor_from = std::nullopt};
+    return {.moments = sgd->momentum > 0 ? 1 : 0, .factor_from = std::nullopt, .shared = shared};
   }
-  return {.moments = 2, .factor_from = std::nullopt};  // AdamW
+  return {.moments = 2, .factor_from = std::nullopt, .shared = shared};  // AdamW
 }
 
 }  // namespace
@@ -105,7 +105,8 @@ ProcessMemory predicted_memory(const Settings& settings, const Layout& layout, R
   return plan_memory({.config = settings.model,
                       .layout = layout,
                       .shape = step_shape(settings),
-                      .optimizer = optimizer_shape(settings.optimizer),
+                      .optimizer = optimizer_shape(settings.optimizer,
+                                                   shards_optimizer(settings, layout.processes())),
                       .threads = threads,
                       .exchange_chunks = settings.exchange_chunks},
                      p, load);

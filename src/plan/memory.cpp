@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "comm/canonical.hpp"
+#include "comm/ownership.hpp"
 #include "model/transformer.hpp"
 #include "plan/layer_memory.hpp"
 #include "plan/parameters.hpp"
@@ -23,21 +24,42 @@ constexpr std::int64_t manifest_entry_bytes = 1000;  // measured: serialized plu
 // Padding as in ParamSet's layout.
 std::int64_t padded(std::int64_t elements) { return (elements + 15) / 16 * 16; }
 
+// The optimizer's state of so many rows of a tensor.
+std::int64_t state_bytes(const OptimizerShape& optimizer, const TensorShape& shape,
+                         std::int64_t rows) {
+  const auto& [moments, factor_from, shared] = optimizer;
+  const bool factored =
+      factor_from && std::min(shape.rows, shape.cols) >= std::max<std::int64_t>(*factor_from, 2);
+  if (rows == 0) return 0;
+  return float_bytes * (factored ? rows + shape.cols : moments * rows * shape.cols);
+}
+
+// Adds the state of the dense tensors where each process has that of its share of their rows.
+void add_shared_state(const MemoryInput& input, Rank p, ProcessMemory& memory) {
+  const std::vector<TensorShape> shapes = dense_shapes(input.config);
+  const Ownership ownership(shapes, input.layout.processes());
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const RowRange rows = ownership.rows(i, p);
+    memory.optimizer += state_bytes(input.optimizer, shapes[i], rows.size());
+    const bool is_first_of_several = rows.first == 0 && 0 < rows.last && rows.last < shapes[i].rows;
+    if (is_first_of_several)
+      memory.saving += state_bytes(input.optimizer, shapes[i], shapes[i].rows);
+  }
+}
+
 // Adds the tensors of process p.
 void add_parameters(const MemoryInput& input, Rank p, ProcessMemory& memory) {
   const std::int64_t dense_leaves = input.layout.hosted(p).size();
   const std::int64_t expert_leaves = input.layout.groups_of(p).size();
-  const auto& [moments, factor_from] = input.optimizer;
   for (const ParamSpec& spec : parameter_specs(input.config, input.layout.owned_experts(p))) {
     const std::int64_t bytes = float_bytes * padded(spec.rows * spec.cols);
     memory.weights += bytes;
     if (input.config.precision == Precision::bfloat16) memory.copies += bytes / 2;
     memory.gradients += bytes * (spec.expert ? expert_leaves : dense_leaves);
-    const bool factored =
-        factor_from && std::min(spec.rows, spec.cols) >= std::max<std::int64_t>(*factor_from, 2);
-    memory.optimizer +=
-        float_bytes * (factored ? spec.rows + spec.cols : moments * spec.rows * spec.cols);
+    if (spec.expert || !input.optimizer.shared)
+      memory.optimizer += state_bytes(input.optimizer, {spec.rows, spec.cols}, spec.rows);
   }
+  if (input.optimizer.shared) add_shared_state(input, p, memory);
 }
 
 // Adds what the sums of gradients over processes need beside the leaves.

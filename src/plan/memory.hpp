@@ -18,6 +18,9 @@ namespace switchyard {
 struct OptimizerShape {
   int moments = 1;
   std::optional<std::int64_t> factor_from;
+  // Whether each process keeps the state of its share of the dense tensors only
+  // (comm/ownership.hpp).
+  bool shared = false;
 };
 
 struct MemoryInput {
@@ -45,11 +48,15 @@ struct ProcessMemory {
   // Needed instead of activations and buffers while a run is resumed: a block of a checkpoint, and
   // the manifest.
   std::int64_t loading = 0;
+  // Likewise while one is saved: the state of a tensor that this process writes and others update
+  // as well.
+  std::int64_t saving = 0;
   std::int64_t program = 0;  // code, libraries, MPI, oneDNN
 
   // arrays: what the program allocates; the total adds the program itself.
   std::int64_t arrays() const {
-    return weights + copies + gradients + optimizer + std::max(activations + buffers, loading);
+    return weights + copies + gradients + optimizer +
+           std::max({activations + buffers, loading, saving});
   }
   std::int64_t total() const { return arrays() + program; }
 };

@@ -1,6 +1,7 @@
 #include "plan/parameters.hpp"
 
 #include "model/relative_bias.hpp"
+#include "model/transformer.hpp"
 
 namespace switchyard {
 
@@ -42,6 +43,13 @@ ParameterCount count_parameters(const ModelConfig& config) {
     count.norms += (attentions + blocks + 1) * config.d_model;
   }
   return count;
+}
+
+std::vector<TensorShape> dense_shapes(const ModelConfig& config) {
+  std::vector<TensorShape> shapes;
+  for (const ParamSpec& spec : parameter_specs(config, {ExpertId{0}, ExpertId{0}}))
+    shapes.push_back({spec.rows, spec.cols});
+  return shapes;
 }
 
 }  // namespace switchyard

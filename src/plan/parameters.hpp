@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
+#include "comm/ownership.hpp"
 #include "model/config.hpp"
 
 namespace switchyard {
@@ -36,5 +38,8 @@ std::int64_t attention_elements(const ModelConfig& config);
 std::int64_t mlp_elements(const ModelConfig& config);
 // The router of one sparse layer: its kernel and its bias, where it has them.
 std::int64_t router_elements(const ModelConfig& config, bool decoder);
+
+// The shapes of the dense tensors, in the model's order.
+std::vector<TensorShape> dense_shapes(const ModelConfig& config);
 
 }  // namespace switchyard

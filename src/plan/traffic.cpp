@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "comm/canonical.hpp"
+#include "comm/piece_gather.hpp"
 #include "plan/capacity.hpp"
 #include "plan/parameters.hpp"
 
@@ -60,6 +61,10 @@ ReductionTraffic plan_reduction(const ModelConfig& config, const Layout& layout,
   traffic.expert_bytes = gradient_bytes * experts.elements;
   traffic.messages += experts.messages;
   return traffic;
+}
+
+SumTraffic plan_weights(const ModelConfig& config, const Layout& layout, Rank p) {
+  return traffic_of_gather(Ownership(dense_shapes(config), layout.processes()), p);
 }
 
 }  // namespace switchyard

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "comm/sum_schedule.hpp"
 #include "model/config.hpp"
 #include "plan/step_shape.hpp"
 
@@ -31,5 +32,8 @@ struct ReductionTraffic {
   std::int64_t messages = 0;  // for both
 };
 ReductionTraffic plan_reduction(const ModelConfig& config, const Layout& layout, Rank p);
+
+// What process p sends so that all get the dense weights, where each updates its share of them.
+SumTraffic plan_weights(const ModelConfig& config, const Layout& layout, Rank p);
 
 }  // namespace switchyard

@@ -162,11 +162,13 @@ struct RuleText {
   void operator()(const SgdConfig& sgd) const { text << "SGD with momentum " << sgd.momentum; }
 };
 
-std::string optimizer_text(const Settings& settings) {
+std::string optimizer_text(const Settings& settings, int processes) {
   std::ostringstream text;
   std::visit(RuleText{text}, settings.optimizer);
   if (settings.gradient_clipping > 0)
     text << ", gradients clipped to norm " << settings.gradient_clipping;
+  if (shards_optimizer(settings, processes))
+    text << ", dense weights updated in " << processes << " parts";
   const ExtraLoss& extra = settings.model.extra_loss;
   if (extra.label_smoothing > 0) text << ", label smoothing " << extra.label_smoothing;
   if (extra.z_loss > 0) text << ", output z-loss " << extra.z_loss;
@@ -303,7 +305,7 @@ std::string start_report(const Comm& comm, const Layout& layout, const std::stri
   row(table, "precision", precision_text(settings.model.precision));
   if (settings.model.recompute != Recompute::none)
     row(table, "recompute", recompute_text(settings.model.recompute));
-  row(table, "optimizer", optimizer_text(settings));
+  row(table, "optimizer", optimizer_text(settings, comm.size()));
   row(table, "steps", steps_text(settings, data.evaluated_samples));
   row(table, "layout", layout_lines);
   std::string text = table.str();

@@ -22,6 +22,12 @@ RowTransport::Options transport_options(const Settings& settings) {
   return options;
 }
 
+std::unique_ptr<UpdateShare> make_share(const Comm& comm, const Settings& settings,
+                                        ParamSet& params) {
+  if (!shards_optimizer(settings, comm.size())) return nullptr;
+  return std::make_unique<UpdateShare>(comm, params);
+}
+
 }  // namespace
 
 Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target_length)
@@ -32,7 +38,8 @@ Learner::Learner(const Comm& comm, const Settings& settings, std::int64_t target
       transport_(comm, layout_, transport_options(settings)),
       model_(settings.model, layout_, comm.rank(), settings.seed, Transformer::Gradients::yes),
       reducer_(comm, layout_, model_.parameters()),
-      optimizer_(make_optimizer(settings.optimizer, model_.parameters().params())) {}
+      share_(make_share(comm, settings, model_.parameters())),
+      optimizer_(make_optimizer(settings.optimizer, model_.parameters().params(), share_.get())) {}
 
 BatchShape Learner::batch_shape(std::int64_t rows) const {
   return {
@@ -55,6 +62,13 @@ std::vector<NamedTensor> Learner::tensors() {
   std::vector<NamedTensor> all = weights(model_);
   std::ranges::move(optimizer_->state(), std::back_inserter(all));
   return all;
+}
+
+UpdateShare::WholeState Learner::tensors_to_save() {
+  if (!share_) return {tensors(), {}};
+  UpdateShare::WholeState state = share_->gather_state(optimizer_->state());
+  std::ranges::copy(weights(model_), std::inserter(state.tensors, state.tensors.begin()));
+  return state;
 }
 
 void Learner::go_on_from(std::int64_t steps) {
@@ -133,8 +147,9 @@ void Learner::update(PhaseTimer& timer) {
   const ScopedPhase phase(timer, Phase::optimizer);
   ParamSet& params = model_.parameters();
   if (settings_.gradient_clipping > 0)
-    clip_gradients(params, figures_.norm, settings_.gradient_clipping);
+    clip_gradients(params, figures_.norm, settings_.gradient_clipping, share_.get());
   optimizer_->update(params.params(), steps_, figures_.learning_rate);
+  if (share_) share_->gather_values();
   update_router_biases(figures_.statistics.layers, settings_.model.moe.bias_update_rate, params);
 }
 

@@ -17,6 +17,7 @@
 #include "model/transformer.hpp"
 #include "optim/gradient_reducer.hpp"
 #include "optim/optimizer.hpp"
+#include "optim/update_share.hpp"
 #include "statistics/step_figures.hpp"
 #include "tensor/named_tensor.hpp"
 #include "train/batch_builder.hpp"
@@ -36,8 +37,12 @@ class Learner {
   // The context of the next step.
   StepContext context(Mode mode, PhaseTimer& timer);
 
-  // Weights and optimizer state under their checkpoint names.
+  // Weights and optimizer state under their checkpoint names, of the latter what this process
+  // holds: where a checkpoint is read into.
   std::vector<NamedTensor> tensors();
+  // The same for a checkpoint to be written: each tensor whole where it is not empty. The result
+  // must not outlive the learner or the next step. Collective.
+  UpdateShare::WholeState tensors_to_save();
   // To be called after a checkpoint's state at `steps` has been read into tensors().
   void go_on_from(std::int64_t steps);
 
@@ -60,6 +65,7 @@ class Learner {
   RowTransport transport_;
   Transformer model_;
   GradientReducer reducer_;
+  std::unique_ptr<UpdateShare> share_;  // null: this process updates all dense weights
   std::unique_ptr<Optimizer> optimizer_;
   Work work_;
   std::int64_t steps_ = 0;

@@ -286,8 +286,9 @@ void Trainer::write_checkpoint() {
                        .tokenizer_digest = job_.data.tokenizer_digest,
                        .build = job_.build,
                        .unwritten_records = unwritten_records()};
+  const UpdateShare::WholeState contents = learner_.tensors_to_save();
   const std::string directory = save_checkpoint(job_.env, job_.comm, learner_.layout(),
-                                                paths_.checkpoints(), state, learner_.tensors());
+                                                paths_.checkpoints(), state, contents.tensors);
   saved_step_ = step();
   failed_saves_ = 0;
   forgive("that it was saved is not written down",

@@ -162,7 +162,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
             bias_update_rate: 0.0625 sample_temperature: 0.5 router_dropout_rate: 0.25
             expert_dropout_rate: 0.75 }
       parallel { virtual_ranks: 6 expert_replicas: 3 overlap_reduction: false exchange: TWO_LEVEL
-                 exchange_chunks: 3 }
+                 exchange_chunks: 3 shard_optimizer: ON }
       data { input_length: 64 target_length: 20 noise_density: 0.25 mean_noise_span_length: 2 }
       optimizer { learning_rate: 0.5 warmup_steps: 7 decay_exponent: 0.75 clipping_threshold: 2
                   min_dim_size_to_factor: 4 schedule: CONSTANT linear_warmup_steps: 2
@@ -184,6 +184,7 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_FALSE(settings.overlap_reduction);
   EXPECT_TRUE(settings.two_level_exchange);
   EXPECT_EQ(settings.exchange_chunks, 3);
+  EXPECT_EQ(settings.shard_optimizer, Settings::ShardOptimizer::on);
   EXPECT_EQ(std::tuple(model.dropout_rate, model.layer_norm_epsilon, model.initializer_scale),
             std::tuple(0.5f, 0.25f, 0.75f));
   ASSERT_TRUE(model.encoder_window);

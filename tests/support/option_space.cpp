@@ -337,6 +337,7 @@ OptionSpace run_options() {
       {"parallel.overlap_reduction", one_of({"true", "false"})},
       {"parallel.exchange", one_of({"AUTO", "DIRECT", "TWO_LEVEL"})},
       {"parallel.exchange_chunks", one_of({"0", "1", "2", "3"})},
+      {"parallel.shard_optimizer", one_of({"AUTO", "ON", "OFF"})},
   });
 }
 

@@ -94,6 +94,7 @@ const std::vector<Case>& cases() {
       {"Accumulation", [](Settings& s) { s.accumulation_steps = 2; }},
       {"AdamW", [](Settings& s) { s.optimizer = AdamWConfig(); }},
       {"Sgd", [](Settings& s) { s.optimizer = SgdConfig{.momentum = 0.9}; }},
+      {"SharedAdafactor", [](Settings& s) { s.shard_optimizer = Settings::ShardOptimizer::on; }},
       {"Window",
        [](Settings& s) {
          s.model.encoder_window = AttentionWindow{8, 1};
