@@ -10,6 +10,7 @@
 #include "moe/row_exchange.hpp"
 #include "moe/usable_comm.hpp"
 #include "moe/whole_exchange.hpp"
+#include "optim/update_share.hpp"
 #include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
 #include "plan/traffic.hpp"
@@ -25,6 +26,11 @@ struct Sent {
   std::int64_t bytes = 0;
 } sent;
 
+// Counts the messages of single sends and their bytes.
+struct Messages {
+  std::int64_t count = 0, bytes = 0;
+} messages;
+
 }  // namespace
 
 // Replaces MPI's function and calls it.
@@ -39,6 +45,15 @@ extern "C" int MPI_Alltoallv(const void* from, const int counts[], const int off
     if (p != rank) sent.bytes += std::int64_t{counts[p]} * bytes;
   }
   return PMPI_Alltoallv(from, counts, offsets, type, to, to_counts, to_offsets, to_type, comm);
+}
+
+extern "C" int MPI_Isend(const void* data, int count, MPI_Datatype type, int to, int tag,
+                         MPI_Comm comm, MPI_Request* request) {
+  int bytes = 0;
+  PMPI_Type_size(type, &bytes);
+  ++messages.count;
+  messages.bytes += std::int64_t{count} * bytes;
+  return PMPI_Isend(data, count, type, to, tag, comm, request);
 }
 
 namespace switchyard {
@@ -151,6 +166,22 @@ TEST(ExchangeTraffic, IsWhatEachTransferSendsUnderUniformRouting) {
     EXPECT_EQ(sent, 2 * plan_exchange(config, layout, shape, false).bytes_of_transfer())
         << "V " << V << ", G " << G << ", E " << E;
   }
+}
+
+TEST(Weights, AreSentInTheMessagesThatThePlanCounts) {
+  const Comm& comm = test_world();
+  ModelConfig config = test::small_config(4);
+  config.vocab_size = 5000;
+  config.d_model = 128;
+  const Layout layout(4, comm.size(), 1, 4);
+  Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
+  UpdateShare share(comm, model.parameters());
+  messages = {};
+  share.gather_values();
+  const SumTraffic planned = plan_weights(config, layout, comm.rank());
+  EXPECT_EQ(messages.count, planned.messages);
+  EXPECT_EQ(messages.bytes, planned.elements * 4);
+  EXPECT_EQ(messages.bytes > count_parameters(config).dense(), comm.size() > 1);
 }
 
 }  // namespace

@@ -7,12 +7,15 @@
 
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/transformer.hpp"
 #include "optim/gradient_reducer.hpp"
 #include "optim/optimizer.hpp"
+#include "optim/update_share.hpp"
+#include "plan/parameters.hpp"
 #include "plan/small_plan.hpp"
 #include "support/allocations.hpp"
 #include "support/mpi_main.hpp"
@@ -40,18 +43,27 @@ void prefer_expert_zero(ParamSet& params) {
   }
 }
 
-std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool all_to_one,
-                           int chunks) {
+struct Measured {
+  bool all_to_one = false;
+  bool shared = false;  // the update, by AdamW
+  int chunks = 1;       // of the exchange
+};
+
+std::int64_t measured_peak(const ModelConfig& config, const Layout& layout,
+                           const Measured& measured) {
   const Comm& comm = test_world();
   const test::PeakAllocation peak;
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
-  if (all_to_one) prefer_expert_zero(model.parameters());
+  if (measured.all_to_one) prefer_expert_zero(model.parameters());
   GradientReducer reducer(comm, layout, model.parameters());
-  const auto optimizer = make_adafactor({}, model.parameters().params());
+  std::optional<UpdateShare> share;
+  if (measured.shared) share.emplace(comm, model.parameters());
+  const std::span<const Param> params = model.parameters().params();
+  const auto optimizer = share ? make_adamw({}, params, &*share) : make_adafactor({}, params);
   PhaseTimer timer;
   Work work;
   for (std::int64_t step = 0; step < 2; ++step) {
-    const RowTransport transport(comm, layout, {.chunks = chunks});
+    const RowTransport transport(comm, layout, {.chunks = measured.chunks});
     StepContext context{comm, transport, layout, 17, step, Mode::train, timer, work};
     const Batch batch =
         test::slice(test::full_batch(config, shape, virtual_ranks), layout.hosted(comm.rank()));
@@ -59,8 +71,9 @@ std::int64_t measured_peak(const ModelConfig& config, const Layout& layout, bool
     const Transformer::Output output = model.forward_backward(context, batch);
     reducer.begin();
     reducer.finish();
-    if (all_to_one) continue;  // the routers stay as they are
+    if (measured.all_to_one) continue;  // the routers stay as they are
     optimizer->update(model.parameters().params(), step, 0.01);
+    if (share) share->gather_values();
   }
   return peak.bytes();
 }
@@ -75,8 +88,8 @@ void expect_predicted(const ModelConfig& config, Load load, int chunks = 1) {
                                             .threads = omp_get_max_threads(),
                                             .exchange_chunks = chunks},
                                            comm.rank(), load);
-  const auto measured =
-      static_cast<double>(measured_peak(config, layout, load == Load::worst, chunks));
+  const auto measured = static_cast<double>(
+      measured_peak(config, layout, {.all_to_one = load == Load::worst, .chunks = chunks}));
   // The worst case applies to one process, the owner of expert 0.
   if (load == Load::worst && comm.rank() != Rank(0)) return;
   EXPECT_NEAR(static_cast<double>(memory.arrays()) / measured, 1, 0.05)
@@ -112,6 +125,28 @@ TEST(Memory, OfADenseModelIsWhatItAllocates) {
   config.tie_word_embeddings = false;
   config.dropout_rate = config.moe.expert_dropout_rate = 0.1f;
   expect_variants_predicted(config, Load::balanced);
+}
+
+// On one process the share is everything.
+TEST(Memory, OfASharedUpdateIsWhatItAllocates) {
+  const Comm& comm = test_world();
+  const ModelConfig config = medium_config(4);
+  const Layout layout(virtual_ranks, comm.size(), 1, config.moe.num_experts);
+  const auto plan = [&](bool shared) {
+    return plan_memory({.config = config,
+                        .layout = layout,
+                        .shape = shape,
+                        .optimizer = {.moments = 2, .factor_from = {}, .shared = shared},
+                        .threads = omp_get_max_threads()},
+                       comm.rank(), Load::balanced);
+  };
+  const auto measured = static_cast<double>(measured_peak(config, layout, {.shared = true}));
+  EXPECT_NEAR(static_cast<double>(plan(true).arrays()) / measured, 1, 0.05);
+
+  const ParameterCount count = count_parameters(config);
+  const std::int64_t saved = plan(false).optimizer - plan(true).optimizer;
+  const double whole = 8.0 * static_cast<double>(count.dense());
+  EXPECT_NEAR(static_cast<double>(saved) / whole, 1 - 1.0 / comm.size(), 0.1);
 }
 
 TEST(Memory, OfASwitchTransformerIsWhatItAllocates) {
