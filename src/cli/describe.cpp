@@ -16,6 +16,7 @@
 #include "cli/run_data.hpp"
 #include "comm/comm.hpp"
 #include "config/run_config.hpp"
+#include "config/update_sharing.hpp"
 #include "config/validate.hpp"
 #include "plan/capacity.hpp"
 #include "plan/operations.hpp"

@@ -13,6 +13,7 @@
 #include "base/host.hpp"
 #include "cli/control_group.hpp"
 #include "comm/job.hpp"
+#include "config/update_sharing.hpp"
 
 namespace switchyard {
 namespace {

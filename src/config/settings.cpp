@@ -154,13 +154,6 @@ Settings read_settings(const RunConfig& config) {
   return settings;
 }
 
-bool shards_optimizer(const Settings& settings, int processes) {
-  if (processes == 1 || settings.shard_optimizer == Settings::ShardOptimizer::off) return false;
-  if (settings.shard_optimizer == Settings::ShardOptimizer::on) return true;
-  const auto* const sgd = std::get_if<SgdConfig>(&settings.optimizer);
-  return std::holds_alternative<AdamWConfig>(settings.optimizer) || (sgd && sgd->momentum > 0);
-}
-
 std::int64_t default_routing_log_interval(const ModelConfig& model, std::int64_t log_interval) {
   constexpr std::int64_t most_numbers_each_step = 1024;
   const std::int64_t numbers = std::int64_t{model.sparse_layers()} * model.moe.num_experts;

@@ -22,7 +22,7 @@ struct Settings {
   bool overlap_reduction = true;
   bool two_level_exchange = false;
   int exchange_chunks = 1;
-  // parallel.shard_optimizer: automatic: as shards_optimizer() has it.
+  // parallel.shard_optimizer: automatic: as config/update_sharing.hpp has it.
   enum class ShardOptimizer { automatic, on, off } shard_optimizer = ShardOptimizer::automatic;
   // Whether data.train is a file of examples, with rows of spans.input_length and
   // spans.target_length.
@@ -49,9 +49,6 @@ struct Settings {
   // Rows that pass through the model at once, over all virtual ranks: one micro-step.
   std::int64_t rows_at_once() const { return batch_size / accumulation_steps; }
 };
-
-// Whether a run on so many processes shares out the update of the dense weights.
-bool shards_optimizer(const Settings& settings, int processes);
 
 // `config` must be valid and must name its vocabulary: where model.vocab_size is unset, the caller
 // fills in that of the data first.

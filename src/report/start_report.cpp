@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/option_enums.hpp"
+#include "config/update_sharing.hpp"
 #include "plan/parameters.hpp"
 #include "report/numbers.hpp"
 

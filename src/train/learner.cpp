@@ -7,6 +7,7 @@
 
 #include "base/buffer.hpp"
 #include "base/timer.hpp"
+#include "config/update_sharing.hpp"
 #include "model/weights.hpp"
 #include "train/router_bias.hpp"
 

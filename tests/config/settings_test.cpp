@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/option_enums.hpp"
+#include "config/update_sharing.hpp"
 #include "run.pb.h"
 
 namespace switchyard {
@@ -228,6 +229,27 @@ TEST(SettingsTest, ReadsEveryBlock) {
   EXPECT_FALSE(settings.tensorboard);
   EXPECT_TRUE(settings_of("model { vocab_size: 256 }").tensorboard);
   EXPECT_EQ(std::tuple(settings.checkpoint_interval, settings.keep_last), std::tuple(8, 6));
+}
+
+TEST(Settings, SharesOutTheUpdateWhereItsStateIsLarge) {
+  Settings settings;
+  settings.model.vocab_size = 1 << 17;
+  settings.model.d_model = 1024;  // 2^27 weights in the embedding alone
+  settings.optimizer = AdamWConfig{};
+  EXPECT_TRUE(shards_optimizer(settings, 2));
+  EXPECT_FALSE(shards_optimizer(settings, 1));
+  settings.optimizer = AdafactorConfig{};
+  EXPECT_FALSE(shards_optimizer(settings, 2));
+  settings.shard_optimizer = Settings::ShardOptimizer::on;
+  EXPECT_TRUE(shards_optimizer(settings, 2));
+  EXPECT_FALSE(shards_optimizer(settings, 1));
+  settings.shard_optimizer = Settings::ShardOptimizer::automatic;
+  settings.optimizer = AdamWConfig{};
+  settings.model.vocab_size = 1 << 10;
+  EXPECT_FALSE(shards_optimizer(settings, 2));
+  settings.model.vocab_size = 1 << 17;
+  settings.shard_optimizer = Settings::ShardOptimizer::off;
+  EXPECT_FALSE(shards_optimizer(settings, 2));
 }
 
 }  // namespace
