@@ -51,7 +51,7 @@ template <class In>
 Tensor<In> experts_forward(Work& work, const ParamSet& params, const OwnedExperts& experts,
                            std::span<const ExpertBatch> batches, View<const In> x,
                            MlpSaved<In>& hidden) {
-  const RowRange range = rows_of(batches);
+  const BatchRows range = rows_of(batches);
   auto y = Tensor<In>::uninitialized(range.rows, x.cols);
   for (const ExpertBatch& batch : batches) {
     const auto weights = weights_of<In>(params, params_of(experts, batch), experts.activation);
@@ -66,7 +66,7 @@ template <class In>
 Tensor<In> experts_backward(Work& work, ParamSet& params, const OwnedExperts& experts,
                             std::span<const ExpertBatch> batches, const ExpertsSaved<In>& saved,
                             View<const In> dy) {
-  const RowRange range = rows_of(batches);
+  const BatchRows range = rows_of(batches);
   auto dx = Tensor<float>::uninitialized(range.rows, dy.cols);
   auto room = hidden_room<In>(params, experts, most_rows(batches));
   for (const ExpertBatch& batch : batches) {

@@ -51,7 +51,7 @@ void check_conservation(Rank source, Rank owner, std::int64_t sent, std::int64_t
 
 }  // namespace
 
-RowRange rows_of(std::span<const ExpertBatch> batches) {
+BatchRows rows_of(std::span<const ExpertBatch> batches) {
   if (batches.empty()) return {};
   const ExpertBatch& last = batches.back();
   return {batches.front().first, last.first + last.rows - batches.front().first};

@@ -22,10 +22,10 @@ struct ExpertBatch {
 };
 
 // The rows of batches that follow one another.
-struct RowRange {
+struct BatchRows {
   std::int64_t first = 0, rows = 0;
 };
-RowRange rows_of(std::span<const ExpertBatch> batches);
+BatchRows rows_of(std::span<const ExpertBatch> batches);
 
 // The exchange of one layer in one step, made from the dispatch plan and used for all transfers of
 // that layer and step.

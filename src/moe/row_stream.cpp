@@ -64,7 +64,7 @@ void ArrivingRows<T>::receive() {
   if (exchange_.in_order()) return;
   const ScopedPhase phase(context_.timer, Phase::routing);
   if (chunk == 0) gathered_ = Tensor<T>::uninitialized(received_.rows(), received_.cols());
-  const RowRange range = rows_of(exchange_.batches(chunk));
+  const BatchRows range = rows_of(exchange_.batches(chunk));
   for_each_shared(range.rows, range.rows * received_.cols(), [&](std::int64_t i) {
     const std::int64_t row = range.first + i;
     std::memcpy(gathered_.view().row(row), received_.view().row(exchange_.arrival()[row]),

@@ -132,8 +132,9 @@ TEST_F(LocalScript, GivesEachJobCoresOfItsOwnAndSaysSoWhereThereAreTooFew) {
   };
   EXPECT_NE(list("first"), list("second")) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("are free, another is held by process "));
-  if (!has_mpich())
+  if (!has_mpich()) {
     EXPECT_THAT(outcome.output, HasSubstr("--bind-to none --mca mpi_yield_when_idle 1"));
+  }
   EXPECT_THAT(read_text(path("after")), Not(HasSubstr("not bound"))) << "the core was given back";
 }
 

@@ -238,7 +238,7 @@ TEST_P(RowExchanges, SendsAChunkBackWhileOthersAreStillOnTheirWay) {
   LeavingRows<float> leaving(setting.context, exchange, Pass::forward);
   for (std::int64_t chunk = 0; chunk < exchange.chunks(); ++chunk) {
     arriving.receive();
-    const RowRange range = rows_of(exchange.batches(chunk));
+    const BatchRows range = rows_of(exchange.batches(chunk));
     auto twice = Tensor<float>::uninitialized(range.rows, D);
     for (std::int64_t i = 0; i < range.rows; ++i)
       for (std::int64_t d = 0; d < D; ++d)

@@ -23,7 +23,7 @@ Tensor<T> from_experts(StepContext& context, const RowExchange& exchange, const 
                        Pass pass = Pass::forward) {
   LeavingRows<T> leaving(context, exchange, pass);
   for (std::int64_t chunk = 0; chunk < exchange.chunks(); ++chunk) {
-    const RowRange range = rows_of(exchange.batches(chunk));
+    const BatchRows range = rows_of(exchange.batches(chunk));
     auto part = Tensor<T>::uninitialized(range.rows, gathered.cols());
     std::copy_n(gathered.data() + range.first * gathered.cols(), part.size(), part.data());
     leaving.send(std::move(part));
