@@ -149,8 +149,8 @@ void CheckpointReader::read_part(const ManifestTensor& tensor, std::int64_t firs
   const std::int64_t begin = first * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t end = begin + std::ssize(part);
   assert(0 <= begin && end <= tensor_bytes(tensor));
-  std::vector<std::byte> rest(static_cast<std::size_t>(
-      std::min(piece_bytes, tensor_bytes(tensor) - std::ssize(part))));
+  std::vector<std::byte> rest(
+      static_cast<std::size_t>(std::min(piece_bytes, tensor_bytes(tensor) - std::ssize(part))));
   check(tensor, [&](std::int64_t at) {
     const bool inside = begin <= at && at < end;
     const std::int64_t until = inside ? end : at < begin ? begin : tensor_bytes(tensor);

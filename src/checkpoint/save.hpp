@@ -26,11 +26,11 @@ namespace switchyard {
 // Saves step state.step in `checkpoints_directory`, which is created if absent. `tensors`: all
 // dense tensors, in the same order on every process, and those of this process's experts. Each
 // tensor is written once: a dense one by the process that share_out names, or by the only one that
-// holds it (NamedTensor::first is set), which must hold all of it; an expert's by its owner in group
-// 0. A valid checkpoint of the same step is kept, a damaged one replaced.
-// Returns the checkpoint's directory once it is durable. An error on any process fails the save on
-// all of them, with its reason, and what was written is removed. `most_side_by_side`: with how many
-// processes at most the shards lie in no subdirectories. Collective.
+// holds it (NamedTensor::first is set), which must hold all of it; an expert's by its owner in
+// group 0. A valid checkpoint of the same step is kept, a damaged one replaced. Returns the
+// checkpoint's directory once it is durable. An error on any process fails the save on all of them,
+// with its reason, and what was written is removed. `most_side_by_side`: with how many processes at
+// most the shards lie in no subdirectories. Collective.
 std::string save_checkpoint(Env& env, const Comm& comm, const Layout& layout,
                             const std::string& checkpoints_directory, const RunState& state,
                             std::span<const NamedTensor> tensors,
