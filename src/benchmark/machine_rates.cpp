@@ -17,22 +17,6 @@
 namespace switchyard {
 namespace {
 
-// The time of the slowest process. Collective.
-template <class Run>
-double best_seconds(const Comm& comm, const Run& run) {
-  using Clock = std::chrono::steady_clock;
-  std::int64_t best = std::numeric_limits<std::int64_t>::max();
-  for (int i = 0; i < rate_repetitions; ++i) {
-    barrier(comm);
-    const Clock::time_point begin = Clock::now();
-    run();
-    std::array<std::int64_t, 1> slowest = {std::chrono::nanoseconds(Clock::now() - begin).count()};
-    all_reduce_max(comm, slowest);
-    best = std::min(best, slowest[0]);
-  }
-  return static_cast<double>(best) / 1e9;
-}
-
 // Values of both signs, so that no kernel can take a shortcut.
 template <class In>
 Tensor<In> filled(std::int64_t rows, std::int64_t cols) {
@@ -76,7 +60,52 @@ double seconds_of_exchange(const Comm& comm, std::int64_t rows_to_each, std::int
   });
 }
 
+// The layer's products as its forward and backward passes call them.
+template <class In>
+double seconds_of_layer(const Comm& comm, const ProductShape& shape) {
+  const Tensor<In> x = filled<In>(shape.m, shape.k), w = filled<In>(shape.k, shape.n),
+                   dy = filled<In>(shape.m, shape.n);
+  auto y = Tensor<In>::uninitialized(shape.m, shape.n);
+  auto dx = Tensor<float>::uninitialized(shape.m, shape.k);
+  auto dw = Tensor<float>::zeros(shape.k, shape.n);
+  Work uncounted;
+  constexpr std::int64_t operations_of_a_call = 50'000'000;
+  const std::int64_t calls = 1 + operations_of_a_call / (6 * shape.m * shape.n * shape.k);
+  const double seconds = best_seconds(
+      comm,
+      [&] {
+        for (std::int64_t i = 0; i < calls; ++i) {
+          gemm<In, In>(uncounted, x.view(), Transpose::no, w.view(), Transpose::no, y.view());
+          gemm<In, float>(uncounted, dy.view(), Transpose::no, w.view(), Transpose::yes, dx.view());
+          gemm<In, float>(uncounted, x.view(), Transpose::yes, dy.view(), Transpose::no, dw.view(),
+                          Accumulate::yes);
+        }
+      },
+      4);
+  return seconds / static_cast<double>(calls);
+}
+
 }  // namespace
+
+double best_seconds(const Comm& comm, const std::function<void()>& run, int repetitions) {
+  using Clock = std::chrono::steady_clock;
+  std::int64_t best = std::numeric_limits<std::int64_t>::max();
+  for (int i = 0; i < repetitions; ++i) {
+    barrier(comm);
+    const Clock::time_point begin = Clock::now();
+    run();
+    std::array<std::int64_t, 1> slowest = {std::chrono::nanoseconds(Clock::now() - begin).count()};
+    all_reduce_max(comm, slowest);
+    best = std::min(best, slowest[0]);
+  }
+  return static_cast<double>(best) / 1e9;
+}
+
+double measure_layer(const Comm& comm, Precision precision, const ProductShape& shape) {
+  const double seconds = precision == Precision::bfloat16 ? seconds_of_layer<bfloat16>(comm, shape)
+                                                          : seconds_of_layer<float>(comm, shape);
+  return static_cast<double>(6 * comm.size() * shape.m * shape.n * shape.k) / seconds;
+}
 
 double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
                         Call call) {

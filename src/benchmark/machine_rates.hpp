@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/bfloat16.hpp"
 #include "comm/comm.hpp"
@@ -22,11 +23,19 @@ inline constexpr int rate_repetitions = 8;
 // whole: one oneDNN call per product. as_issued: through gemm(), as layers multiply.
 enum class Call { whole, as_issued };
 
+// Seconds of the best of so many calls of `run`, each as slow as its slowest process. Collective.
+double best_seconds(const Comm& comm, const std::function<void()>& run,
+                    int repetitions = rate_repetitions);
+
 // Operations per second of all processes together, counting a multiply-add as 2. Every thread
 // computes products of its own with f32 results, from operands shared by the threads of a process.
 // Collective.
 double measure_products(const Comm& comm, Precision precision, const ProductShape& shape,
                         Call call);
+
+// The same for the three products of a linear layer of this shape: [m, k] x [k, n], and those of
+// the gradients of both operands, each as often as takes a few milliseconds. Collective.
+double measure_layer(const Comm& comm, Precision precision, const ProductShape& shape);
 
 // Bytes per second that all processes together read and write in sweeps of y += a x, as in an
 // optimizer. Every thread uses f32 vectors of its own that are larger than the caches; 12 bytes per

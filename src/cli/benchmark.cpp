@@ -2,15 +2,21 @@
 // any data.
 #include "benchmark/benchmark.hpp"
 
+#include <ctime>
 #include <iostream>
 
+#include "base/host.hpp"
 #include "benchmark/benchmark_report.hpp"
+#include "benchmark/calibration.hpp"
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
+#include "cli/machine_file.hpp"
 #include "cli/memory.hpp"
 #include "cli/model_vocabulary.hpp"
 #include "cli/output_file.hpp"
 #include "cli/startup.hpp"
+#include "cli/version.hpp"
+#include "comm/job.hpp"
 #include "config/run_config.hpp"
 #include "config/validate.hpp"
 #include "files/env.hpp"
@@ -26,7 +32,7 @@ namespace po = boost::program_options;
 struct BenchmarkArguments {
   std::vector<std::string> configs, sets;
   std::int64_t steps = 10;
-  std::string json;
+  std::string json, calibrate;
   bool force_load_balancing = false;
 };
 
@@ -38,8 +44,15 @@ BenchmarkArguments parse_benchmark(std::span<const std::string> words) {
       ("set", po::value(&arguments.sets)->multitoken()->composing())        //
       ("steps", po::value(&arguments.steps))                                //
       ("json", po::value(&arguments.json))                                  //
+      ("calibrate", po::value(&arguments.calibrate))                        //
       ("force-load-balancing", po::bool_switch(&arguments.force_load_balancing));
   parse_arguments(benchmark_command, words, options);
+  if (!arguments.calibrate.empty()) {
+    if (words.size() == 2 || words.size() == 1) return arguments;
+    throw Error(ExitCode::usage,
+                "benchmark: --calibrate measures the machine, and takes no other option",
+                "leave out the others, or leave out --calibrate");
+  }
   if (arguments.configs.empty() && arguments.sets.empty()) {
     throw Error(ExitCode::usage, "benchmark: neither --config nor --set says what to measure",
                 "bench_small is the model that others are measured by: --config bench_small");
@@ -63,8 +76,37 @@ void force_load_balancing(ModelConfig& model) {
   model.moe.force_load_balancing = true;
 }
 
+std::string utc_date() {
+  const std::time_t now = std::time(nullptr);
+  char date[32];
+  std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
+  return date;
+}
+
+// Measures the constants with which `describe --network` plans, and writes them to a file.
+ExitCode run_calibration(const Comm& world, const std::string& path) {
+  const bool leads = world.rank() == Rank(0);
+  Log log(leads ? &std::cerr : nullptr);
+  PosixEnv env;
+  require_writable(world, env, path, "--calibrate");
+  const Machine machine = calibrate(world, log);
+  const std::vector<HostShare> hosts = hosts_of_job(world);
+  if (!leads) return ExitCode::done;
+  const std::vector<std::string> origin = {
+      "Measured by `switchyard benchmark --calibrate` on " + host_name() + ", " + utc_date() + ".",
+      std::to_string(world.size()) + " processes x " + std::to_string(machine.threads) +
+          " threads on " + std::to_string(hosts.size()) + " hosts; oneDNN " + onednn_version() +
+          " for " + onednn_isa() + "; commit " + build().commit + ".",
+  };
+  write_file_atomically(env, path, machine_text(machine, origin));
+  std::cout << "written to " << path << ": plan with `switchyard describe --network " << path
+            << "`\n";
+  return ExitCode::done;
+}
+
 ExitCode run_benchmark_command(const Comm& world, std::span<const std::string> words) {
   const BenchmarkArguments arguments = parse_benchmark(words);
+  if (!arguments.calibrate.empty()) return run_calibration(world, arguments.calibrate);
   RunConfig config = load_config(arguments.configs, arguments.sets);
   validate(config, world.size());
   resolve_vocabulary(config);
@@ -94,6 +136,7 @@ const Command benchmark_command{
     .help =
         R"help(usage: switchyard benchmark [--config FILE]... [--set PATH=VALUE]... [--steps N]
                             [--json FILE] [--force-load-balancing]
+       switchyard benchmark --calibrate FILE
 
   --config FILE     configuration, a file or the name of a shipped one; several merge in order
   --set PATH=VALUE  one option, after all files; `switchyard options` lists them
@@ -102,6 +145,9 @@ const Command benchmark_command{
   --force-load-balancing
                     token t of a routing group goes to expert t mod E, whatever its router says,
                     to measure perfectly balanced experts
+  --calibrate FILE  measures what `switchyard describe --network FILE` needs: products by shape,
+                    memory, messages within a host and between hosts, and three small models; takes
+                    no configuration. Start it with as many processes on a host as the run will have
 
 Measures the rate of oneDNN's matrix products on all processes and threads at once (a yardstick of
 2048 x 2048 x 2048, and the model's own products as its layers issue them), memory bandwidth, the

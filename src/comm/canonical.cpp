@@ -175,15 +175,13 @@ std::int64_t room_of_sum(const LeafPartition& partition, Rank self, std::int64_t
 }
 
 SumTraffic traffic_of_sum(const LeafPartition& partition, Rank self, std::int64_t length,
-                          std::int64_t element_bytes) {
+                          std::int64_t element_bytes, const IsFar& is_far) {
   const std::int64_t chunk = chunk_of_sum(partition, length, element_bytes);
   const auto traffic = [&](std::int64_t n) {
-    return traffic_of(schedule_sum(partition, self, n * element_bytes), n);
+    return traffic_of(schedule_sum(partition, self, n * element_bytes), n, is_far);
   };
   SumTraffic sum = traffic(length % chunk);
-  const SumTraffic of_chunk = traffic(chunk);
-  sum.messages += length / chunk * of_chunk.messages;
-  sum.elements += length / chunk * of_chunk.elements;
+  sum.add(traffic(chunk), length / chunk);
   return sum;
 }
 

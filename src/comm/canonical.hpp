@@ -55,6 +55,6 @@ std::int64_t room_of_sum(const LeafPartition& partition, Rank self, std::int64_t
                          std::int64_t element_bytes);
 // What process `self` sends for it. Both are pure arithmetic.
 SumTraffic traffic_of_sum(const LeafPartition& partition, Rank self, std::int64_t length,
-                          std::int64_t element_bytes);
+                          std::int64_t element_bytes, const IsFar& is_far = {});
 
 }  // namespace switchyard

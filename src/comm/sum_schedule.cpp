@@ -197,14 +197,21 @@ std::int64_t first_element(std::int64_t piece, std::int64_t pieces, std::int64_t
   return piece == pieces ? n : piece * n / pieces / 16 * 16;
 }
 
-SumTraffic traffic_of(const SumSchedule& schedule, std::int64_t n) {
+void SumTraffic::add(const SumTraffic& other, std::int64_t times) {
+  messages += times * other.messages;
+  elements += times * other.elements;
+  far_messages += times * other.far_messages;
+  far_elements += times * other.far_elements;
+}
+
+SumTraffic traffic_of(const SumSchedule& schedule, std::int64_t n, const IsFar& is_far) {
   SumTraffic traffic;
   for (const SumSchedule::Round& round : schedule.rounds) {
     for (const SumSchedule::Message& send : round.sends) {
       const std::int64_t elements = first_element(send.pieces.last, schedule.pieces, n) -
                                     first_element(send.pieces.first, schedule.pieces, n);
-      traffic.messages += elements > 0;
-      traffic.elements += elements;
+      const bool far = is_far && is_far(send.peer);
+      traffic.add({elements > 0, elements, far && elements > 0, far ? elements : 0});
     }
   }
   return traffic;

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/buffer.hpp"
 #include "comm/tree.hpp"
@@ -71,10 +72,15 @@ SumSchedule schedule_sum(const LeafPartition& partition, Rank self, std::int64_t
 // The first of the n elements that belong to piece i: a multiple of 16, except for the end.
 std::int64_t first_element(std::int64_t piece, std::int64_t pieces, std::int64_t n);
 
-// What this process sends for a vector of n elements. Messages without elements are not sent.
+// What this process sends for a vector of n elements. Messages without elements are not sent. far:
+// of that, what goes to processes for which is_far holds.
 struct SumTraffic {
   std::int64_t messages = 0, elements = 0;
+  std::int64_t far_messages = 0, far_elements = 0;
+
+  void add(const SumTraffic& other, std::int64_t times = 1);
 };
-SumTraffic traffic_of(const SumSchedule& schedule, std::int64_t n);
+using IsFar = std::function<bool(Rank)>;
+SumTraffic traffic_of(const SumSchedule& schedule, std::int64_t n, const IsFar& is_far = {});
 
 }  // namespace switchyard

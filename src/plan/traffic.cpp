@@ -13,17 +13,6 @@ namespace {
 
 constexpr std::int64_t gradient_bytes = sizeof(float);
 
-// The share of experts that the host of virtual rank v does not own, and so of v's rows that are
-// sent.
-double away_share(const Layout& layout, VirtualRank v) {
-  const Rank host = layout.host(v);
-  std::int64_t away = 0;
-  for (ExpertId e(0); e.value < layout.experts(); ++e) {
-    away += layout.owner(e, layout.group(v)) != host;
-  }
-  return static_cast<double>(away) / layout.experts();
-}
-
 }  // namespace
 
 std::int64_t ExchangeTraffic::bytes_of_transfer() const {
@@ -37,8 +26,10 @@ ExchangeTraffic plan_exchange(const ModelConfig& config, const Layout& layout,
   traffic.row_bytes = config.d_model * config.input_bytes();
   traffic.transfers = config.transfers();
   for (Rank p(0); p.value < layout.processes(); ++p) {
-    double rows = 0;
-    for (const VirtualRank v : layout.hosted(p)) rows += capacity.rows * away_share(layout, v);
+    // Of its groups' experts, it sends nothing to those that it owns itself.
+    const std::int64_t away = layout.experts() - layout.owned_experts(p).size();
+    const double rows = capacity.rows * static_cast<double>(layout.hosted(p).size() * away) /
+                        static_cast<double>(layout.experts());
     traffic.rows += rows;
     traffic.busiest_rows = std::max(traffic.busiest_rows, rows);
   }

@@ -138,6 +138,24 @@ TEST(Benchmark, FindsOutFirstWhereItCannotWrite) {
               AllOf(HasSubstr("/nowhere/at/all.json"), Not(HasSubstr("measuring"))));
 }
 
+// What it writes is what `describe` reads.
+TEST(Benchmark, CalibratesForDescribe) {
+  const TemporaryDirectory scratch;
+  const std::string file = scratch.path() + "/machine.textproto";
+  const Outcome outcome = run_program("benchmark --calibrate " + file, 2);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(read_text(file), AllOf(HasSubstr("processes_per_host: 2"), HasSubstr("inside_host"),
+                                     Not(HasSubstr("between_hosts"))));
+  const Outcome planned = run_program("describe --config tiny --processes 2 --network " + file);
+  EXPECT_EQ(planned.exit_code, 0) << planned.output;
+  EXPECT_THAT(planned.output, AllOf(HasSubstr("predicted step"), HasSubstr("hours")));
+  EXPECT_EQ(
+      run_program("describe --config tiny --processes 2 --hosts 2 --network " + file).exit_code, 64)
+      << "it knows no network";
+  EXPECT_EQ(run_program("benchmark --config tiny --calibrate " + file).exit_code, 64);
+  EXPECT_EQ(run_program("benchmark --calibrate /nowhere/file").exit_code, 73);
+}
+
 // Operation counts under which the configurations are known elsewhere.
 TEST(Benchmark, ShipsModelsOfSoManyOperations) {
   for (const auto& [config, total] : {std::pair{"bench_small", "8.500e+11"},

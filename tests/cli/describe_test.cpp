@@ -134,6 +134,60 @@ TEST(Describe, KnowsWhatTrainFindsTooLargeForThisMachine) {
   EXPECT_NE(run_shell("test -e " + run).exit_code, 0) << "it left something behind";
 }
 
+const std::string machine = " --network " GOLDEN_DIRECTORY "/machine.textproto";
+
+TEST(Describe, PredictsAStepFromAMachinesConstants) {
+  const Outcome outcome = describe("--config tiny --processes 4 --hosts 2" + machine);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output,
+              AllOf(HasSubstr("predicted step"), HasSubstr("  exchange "), HasSubstr("tokens/s"),
+                    HasSubstr("hours"), HasSubstr("quickest: G = "), HasSubstr("not known"),
+                    ContainsRegex("\n  +65,536 +32,768 +65,536 +262,144 ")));
+}
+
+// 2 sparse layers, an announcement and 4 transfers in each, 3 other processes; 2 halvings and back
+// in each chunk of the sum.
+TEST(Describe, CountsTheMessagesOfAProcessAndTheBytesOfAHost) {
+  const Outcome outcome = describe("--config tiny --processes 4 --hosts 2");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output,
+              AllOf(ContainsRegex("\n  counts of rows +6 "), ContainsRegex("\n  rows +24 "),
+                    HasSubstr("least sent: G = 1"), HasSubstr("need --network FILE")));
+  EXPECT_THAT(
+      describe("--config tiny --processes 4 --hosts 2 --set parallel.exchange=TWO_LEVEL").output,
+      ContainsRegex("\n  rows +24 +[0-9.]+ .B +16 "));
+}
+
+TEST(Describe, PlansTheLargestModelOnThousandsOfProcesses) {
+  const Outcome outcome = describe(
+      "--config c --set parallel.virtual_ranks=2048 --processes 2048 --hosts 32" + machine);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("predicted step"), HasSubstr("2040 more"),
+                                    ContainsRegex("\n  +65,536 ")));
+}
+
+TEST(Describe, DrawsOtherNumbersOfProcesses) {
+  const TemporaryDirectory scratch;
+  const std::string picture = scratch.path() + "/scaling.svg";
+  const Outcome outcome = describe("--config tiny --processes 2 --picture " + picture + machine);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(read_text(picture), AllOf(HasSubstr("<svg"), HasSubstr("tokens per second"),
+                                        HasSubstr("planned, not measured"), HasSubstr("</svg>"),
+                                        Not(HasSubstr("nan")), Not(HasSubstr("inf"))));
+}
+
+TEST(Describe, RefusesWhatItCannotPlan) {
+  const auto code = [](const std::string& arguments) {
+    return describe("--config tiny " + arguments).exit_code;
+  };
+  EXPECT_EQ(code("--processes 2 --hosts 3"), 64);
+  EXPECT_EQ(code("--hosts 0"), 64);
+  EXPECT_EQ(code("--imbalance 0.5"), 64);
+  EXPECT_EQ(code("--picture picture.svg"), 64);
+  EXPECT_EQ(code("--network /nowhere"), 66);
+  EXPECT_EQ(code("--picture /nowhere/picture.svg" + machine), 73);
+}
+
 TEST(BytesText, HasThreeFigures) {
   EXPECT_EQ(bytes_text(0), "0 B");
   EXPECT_EQ(bytes_text(999), "999 B");
