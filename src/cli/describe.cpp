@@ -179,7 +179,7 @@ void print_traffic(std::ostream& out, const Plan& plan) {
 // Processes that need the same memory: hosted virtual ranks, owned experts and replica groups.
 using MemoryClass = std::tuple<std::int64_t, std::int64_t, std::int64_t>;
 
-// "0", or "8-1023": consecutive processes with the same demand, or some of the first few alone.
+// One of the first few, "0", or all others with the same demand, "2040 more".
 struct MemoryRow {
   std::string whose;
   Rank one;
@@ -305,8 +305,7 @@ void print_steps(std::ostream& out, const Plan& plan, const RunConfig& config,
   }
   if (plan.is_sparse() && arguments.processes > 1) print_replicas(out, run, machine);
   if (!machine) {
-    out << "\nseconds, hours and the table of other numbers of processes need --network FILE, "
-           "which "
+    out << "\nseconds, hours and other numbers of processes need --network FILE, which\n"
            "`switchyard benchmark --calibrate FILE` writes\n";
     return;
   }

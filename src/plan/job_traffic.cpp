@@ -110,7 +110,7 @@ class Exchange {
   }
 
   const Layout& layout_;
-  Placement placement_;
+  HostLayout placement_;
   Rank self_;
   Kind a_, b_;
   Interval<Rank> peers_{}, beside_{};
@@ -175,7 +175,7 @@ Sent sent(const SumTraffic& sum) {
 
 void add_sums(const TrafficInput& input, Rank p, StepTraffic& traffic) {
   const Layout& layout = input.layout;
-  const Placement& placement = input.placement;
+  const HostLayout& placement = input.placement;
   const ParameterCount count = count_parameters(input.config);
   const std::int64_t host = placement.host_of(p);
   traffic.dense_gradients =
@@ -281,7 +281,7 @@ StepTraffic plan_step_traffic(const TrafficInput& input, Rank p) {
 JobTraffic plan_job_traffic(const TrafficInput& input) {
   JobTraffic job;
   if (input.config.sparse_layers() > 0) add_exchange_of_all(input, job);
-  const Placement& placement = input.placement;
+  const HostLayout& placement = input.placement;
   const bool all = placement.processes <= 64;
   for (const std::int64_t host : some(0, placement.hosts, all ? placement.hosts : 4)) {
     const Interval<Rank> here = placement.processes_of(host);

@@ -16,7 +16,7 @@
 #include <cstdint>
 
 #include "model/config.hpp"
-#include "plan/placement.hpp"
+#include "plan/host_layout.hpp"
 #include "plan/step_shape.hpp"
 
 namespace switchyard {
@@ -43,7 +43,7 @@ struct TrafficInput {
   const ModelConfig& config;
   const Layout& layout;
   StepShape shape;
-  Placement placement;  // of the layout's processes
+  HostLayout placement;  // of the layout's processes
   bool two_level = false;
 };
 

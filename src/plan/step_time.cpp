@@ -69,7 +69,7 @@ double product_seconds(const std::vector<Products>& products, const ProductTable
 }
 
 std::optional<std::string> missing_constants(const PlannedRun& run, const Machine& machine) {
-  const Placement& placement = run.placement;
+  const HostLayout& placement = run.placement;
   if (placement.most_on_a_host() > 1 && !machine.inside_host)
     return "latency and rate between processes of a host (inside_host)";
   if (placement.hosts > 1 && !machine.between_hosts)

@@ -25,7 +25,7 @@ struct PlannedRun {
   ModelConfig config;
   Layout layout;
   StepShape shape;
-  Placement placement;
+  HostLayout placement;
   Rule rule = Rule::adafactor;
   bool overlap_reduction = true;
   bool two_level_exchange = false;

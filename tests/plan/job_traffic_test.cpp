@@ -11,8 +11,8 @@ namespace {
 using test::full_rows;
 using test::small_config;
 
-TEST(Placement, GivesConsecutiveProcessesToEachHost) {
-  const Placement placement{7, 3};
+TEST(HostLayout, GivesConsecutiveProcessesToEachHost) {
+  const HostLayout placement{7, 3};
   std::int64_t next = 0;
   for (std::int64_t host = 0; host < 3; ++host) {
     const Interval<Rank> here = placement.processes_of(host);
@@ -39,7 +39,7 @@ TEST(JobTraffic, OfRowsIsWhatEachProcessHasForEachOther) {
   const StepShape shape = full_rows(12, 10, 6);
   for (const auto& [R, G, hosts] : {std::tuple{3, 1, 2}, {4, 2, 2}, {6, 2, 3}, {12, 1, 4}}) {
     const Layout layout(12, R, G, 5);
-    const Placement placement{R, hosts};
+    const HostLayout placement{R, hosts};
     for (Rank p(0); p.value < R; ++p) {
       Sent expected;
       for (const bool decoder : {false, true}) {

@@ -50,7 +50,7 @@ struct Messages {
 };
 
 Messages count_step(const ModelConfig& config, const StepShape& shape, const Layout& layout,
-                    const Placement& placement, RowTransport::Way way) {
+                    const HostLayout& placement, RowTransport::Way way) {
   const Comm& comm = test_world();
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
   PhaseTimer timer;
@@ -74,7 +74,7 @@ void expect_planned(const ModelConfig& config, int groups, int hosts, bool two_l
   if (groups > R || R % groups != 0 || hosts > R) return;
   const StepShape shape = test::full_rows(24, 12, 12);
   const Layout layout(12, R, groups, config.moe.num_experts);
-  const Placement placement{R, hosts};
+  const HostLayout placement{R, hosts};
   const Messages sent =
       count_step(config, shape, layout, placement,
                  two_level ? RowTransport::Way::two_level : RowTransport::Way::direct);

@@ -8,7 +8,7 @@
 
 namespace switchyard {
 
-struct Placement {
+struct HostLayout {
   std::int64_t processes = 1, hosts = 1;  // 1 <= hosts <= processes
 
   std::int64_t host_of(Rank p) const { return ((p.value + 1) * hosts - 1) / processes; }
