@@ -43,9 +43,9 @@ struct Machine {
   std::int64_t processes_per_host = 1, threads = 1;  // with which it was measured
   ProductTable float32, bfloat16;
   double memory_rate = 0;  // bytes per second that a process reads and writes, all at work
-  SweepTimes sweeps;
-  std::optional<LinkTimes> inside_host;    // rate: of each process, all sending
-  std::optional<LinkTimes> between_hosts;  // rate: of a host, all its processes together
+  SweepTimes sweeps{};
+  std::optional<LinkTimes> inside_host{};    // rate: of each process, all sending
+  std::optional<LinkTimes> between_hosts{};  // rate: of a host, all its processes together
   // Of the time that summing gradients takes after backward, how much less a step takes where
   // backward overlaps it.
   double overlap_gain = 0.3;
