@@ -85,7 +85,8 @@ void expect_planned(const ModelConfig& config, int groups, int hosts, bool two_l
   EXPECT_EQ(sent.exchange.messages, planned.exchange().messages) << what;
   EXPECT_NEAR(sent.exchange.bytes, planned.exchange().bytes, 0.01 * sent.exchange.bytes) << what;
   EXPECT_EQ(sent.sums.messages, planned.gradients().messages) << what;
-  EXPECT_EQ(sent.sums.bytes, planned.gradients().bytes) << what;
+  // Tensors are padded, which the plan leaves out.
+  EXPECT_NEAR(sent.sums.bytes, planned.gradients().bytes, 0.01 * sent.sums.bytes) << what;
 }
 
 TEST(Messages, AreThoseThatProcessesSend) {
