@@ -145,7 +145,7 @@ const Command benchmark_command{
   --force-load-balancing
                     token t of a routing group goes to expert t mod E, whatever its router says,
                     to measure perfectly balanced experts
-  --calibrate FILE  measures what `switchyard describe --network FILE` needs: products by shape,
+  --calibrate FILE  measures what `switchyard describe` needs to plan times: products by shape,
                     memory, messages within a host and between hosts, and three small models; takes
                     no configuration. Start it with as many processes on a host as the run will have
 

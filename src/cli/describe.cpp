@@ -359,8 +359,8 @@ const Command describe_command = {
   --set PATH=VALUE  one option, after all files; `switchyard options` lists them
   --processes R     number of processes of the run; default: 1
   --hosts N         number of hosts they run on, equally many on each; default: 1
-  --network FILE    what machine and network can do, as `switchyard benchmark --calibrate FILE`
-                    measures it; several merge in order, such as a network that is only stated
+  --network FILE    what machine and network can do, as `switchyard benchmark` measures it when it
+                    calibrates; several merge in order, such as a network that is only stated
   --imbalance X     tokens of the busiest expert / the mean, for the time of a step; default: 1.2
   --picture FILE    draws the table of other numbers of processes as an SVG; needs --network
 

@@ -155,7 +155,7 @@ TEST(Describe, CountsTheMessagesOfAProcessAndTheBytesOfAHost) {
                     HasSubstr("least sent: G = 1"), HasSubstr("need --network FILE")));
   EXPECT_THAT(
       describe("--config tiny --processes 4 --hosts 2 --set parallel.exchange=TWO_LEVEL").output,
-      ContainsRegex("\n  rows +24 +[0-9.]+ .B +16 "));
+      ContainsRegex("\n  rows +24 +[0-9.]+ .B +8 "));
 }
 
 TEST(Describe, PlansTheLargestModelOnThousandsOfProcesses) {

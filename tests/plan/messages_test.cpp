@@ -55,7 +55,8 @@ Messages count_step(const ModelConfig& config, const StepShape& shape, const Lay
   Transformer model(config, layout, comm.rank(), 17, Transformer::Gradients::yes);
   PhaseTimer timer;
   Work work;
-  const RowTransport transport(comm, layout, way, placement.host_of(comm.rank()));
+  const RowTransport transport(comm, layout,
+                               {.way = way, .chunks = 1, .host = placement.host_of(comm.rank())});
   StepContext context{comm, transport, layout, 17, 3, Mode::train, timer, work};
   const Batch batch = test::slice(test::full_batch(config, shape, layout.virtual_ranks()),
                                   layout.hosted(comm.rank()));
