@@ -189,8 +189,10 @@ case_other_data() {
 
 install_program
 make_data
-"$hosts" up 3 || exit
+"$hosts" up 3 >"$shared/up.log" 2>&1 || fail 69 "hosts cannot be simulated here: $(tail -n 1 "$shared/up.log")"
 trap '"$hosts" down' EXIT
+reached=$("$hosts" on n1 "timeout 5 bash -c 'echo >/dev/tcp/10.99.0.2/9' 2>&1" || true)
+[[ $reached == *refused* ]] || fail 69 "a simulated host does not reach another here: $reached"
 OMP_NUM_THREADS=1 "$switchyard" "${training[@]}" --output "$shared/runs/one" >"$shared/one.log" 2>&1 ||
   { tail -n 5 "$shared/one.log" >&2; fail 1 "the run on one machine has failed"; }
 expected=$(hash_of one)
