@@ -100,8 +100,8 @@ compare() {
 }
 
 # What must move no bit, all of it off and on. A further switch of the program is a further word here.
-off=(overlap=0 exchange=DIRECT exchange_chunks=1)
-on=(overlap=1 exchange=TWO_LEVEL exchange_chunks=3)
+off=(overlap=0 exchange=DIRECT exchange_chunks=1 shard_optimizer=0)
+on=(overlap=1 exchange=TWO_LEVEL exchange_chunks=3 shard_optimizer=1)
 
 # Further cases that must move no bit become further rows here.
 run_bits() {

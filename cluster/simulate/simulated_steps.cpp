@@ -162,6 +162,11 @@ const std::map<std::string, Option>& options() {
        [](Case& c, const std::string& v) {
          c.settings.exchange_chunks = static_cast<int>(integer(v));
        }},
+      {"shard_optimizer",
+       [](Case& c, const std::string& v) {
+         c.settings.shard_optimizer =
+             integer(v) != 0 ? Settings::ShardOptimizer::on : Settings::ShardOptimizer::off;
+       }},
       // Tokens go to experts in turn and none is dropped, so that plans are exact.
       {"balanced",
        [](Case& c, const std::string& v) {
