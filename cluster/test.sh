@@ -39,9 +39,11 @@ switchyard=${given:-$switchyard}
 install_program() {
   rm -rf -- "$shared"
   mkdir -p "$shared/bin" "$shared/share/switchyard" "$shared/runs"
-  cp -- "$switchyard" "$shared/bin/" && cp -r -- "$here/../configs" "$here/../launch" "$shared/share/switchyard/" ||
-    fail 73 "cannot write to $shared"
+  mkdir -p "$shared/share/switchyard/cluster"
+  cp -- "$switchyard" "$shared/bin/" && cp -r -- "$here/../configs" "$here/../launch" "$shared/share/switchyard/" &&
+    cp -r -- "$here/hosts" "$shared/share/switchyard/cluster/" || fail 73 "cannot write to $shared"
   switchyard=$shared/bin/switchyard
+  hosts=$shared/share/switchyard/cluster/hosts/hosts.sh
   launcher=$shared/share/switchyard/launch/cluster.sh
 }
 
