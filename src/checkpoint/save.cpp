@@ -182,7 +182,6 @@ void remove_attempt(Env& env, const Comm& comm, const Target& target) {
   quietly([&] { env.remove_file(target.temporary_path() + "/" + target.shard); });
   barrier(comm);
   if (comm.rank() == Rank{0}) quietly([&] { env.remove_tree(target.temporary_path()); });
-  barrier(comm);  // what failed is gone for every process that goes on
 }
 
 TensorStream stream_of(std::span<const NamedTensor> tensors) {
